@@ -1,0 +1,105 @@
+"""Every error that everymask raises on purpose, in one tree.
+
+    EverymaskError
+    ├── InputError (ValueError)      something handed in is wrong
+    │   ├── PromptError              points, labels, boxes, masks
+    │   ├── PictureError             photos, arrays, files that should be pictures
+    │   ├── OptionError              options of a generator, tracker, command
+    │   └── FormatError              mask files and format names
+    ├── CheckpointError              a weights file cannot be used
+    │   ├── UnsafeCheckpointError    it carries code: refused
+    │   ├── UnknownModelError        nothing of this name, or no architecture fits its keys
+    │   └── KeyMismatchError         keys missing, left over, or of another shape
+    ├── DownloadError                a file could not be fetched
+    │   ├── OfflineError             offline mode is on and the file is not in the cache
+    │   └── ChecksumError            the bytes that came are not the published ones
+    ├── VideoError                   a clip cannot be read, or ends unexpectedly
+    ├── SessionError                 an operation that the state of a session does not allow
+    └── MissingExtraError (ImportError)  an optional dependency is not installed
+
+A message says what was expected, what came and what to do.
+"""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+
+
+class EverymaskError(Exception):
+    """The base of all errors below: ``except em.EverymaskError`` catches each of them."""
+
+
+class InputError(EverymaskError, ValueError):
+    """An argument is wrong."""
+
+
+class PromptError(InputError):
+    """A point, label, box or mask prompt is wrong."""
+
+
+class PictureError(InputError):
+    """A picture cannot be read or has values that no picture has."""
+
+
+class OptionError(InputError):
+    """An option is out of range or does not fit another one."""
+
+
+class FormatError(InputError):
+    """A mask file is malformed, or a format's name is unknown."""
+
+
+class CheckpointError(EverymaskError):
+    """A weights file cannot be used."""
+
+
+class UnsafeCheckpointError(CheckpointError):
+    """A weights file carries code and was not opened."""
+
+
+class UnknownModelError(CheckpointError):
+    """No model has this name, or no known architecture fits the file's keys."""
+
+
+class KeyMismatchError(CheckpointError):
+    """A weights file lacks keys, has extra ones, or has tensors of another shape."""
+
+
+class DownloadError(EverymaskError):
+    """A file could not be fetched."""
+
+
+class OfflineError(DownloadError):
+    """Offline mode is on and the file is not in the cache."""
+
+
+class ChecksumError(DownloadError):
+    """The bytes fetched are not the published ones."""
+
+
+class VideoError(EverymaskError):
+    """A clip cannot be read, or ends before it should."""
+
+
+class SessionError(EverymaskError):
+    """The state of a session does not allow the operation."""
+
+
+class MissingExtraError(EverymaskError, ImportError):
+    """An optional dependency is not installed; the message names the install command."""
+
+
+def require(module: str, extra: str, purpose: str) -> ModuleType:
+    """The imported optional ``module``, or a :class:`MissingExtraError` that says how to get it.
+
+    >>> require("json", "video", "reading video files").__name__
+    'json'
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise MissingExtraError(
+            f"{purpose} needs the package {module.split('.')[0]!r}, which is not installed; "
+            f"run: pip install 'everymask[{extra}]'"
+        ) from error
