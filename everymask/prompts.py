@@ -1,0 +1,356 @@
+"""What a caller asks for on one photo, checked once at the edge: points, boxes, masks, one prompt or many.
+
+Letters: P prompts, N points of a prompt, H x W the photo, h x w the model's low-resolution mask
+(256 x 256 for a 1024 px model). Coordinates are photo pixels, x to the right and y down, (0, 0) the
+centre of the upper left pixel, as in the official packages.
+
+How many prompts a call holds is read from the number of axes:
+
+==========  ==================  =================================================
+argument    one prompt          many prompts
+==========  ==================  =================================================
+points      (N, 2)              (P, N, 2), or a list of P arrays (Ni, 2)
+labels      (N,)                (P, N), or a list of P arrays (Ni,)
+box         (4,) XYXY           (P, 4)
+mask        (H, W) or (h, w),   (P, H, W) or (P, h, w); for P = 1 beside another
+            also (1, h, w)      "many" argument, (1, h, w) counts as many
+==========  ==================  =================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+
+from everymask.errors import PromptError
+
+PADDING, BACKGROUND, FOREGROUND, BOX_START, BOX_END = -1, 0, 1, 2, 3
+"""Point labels as the models know them; callers use -1, 0 and 1, boxes become 2 and 3."""
+
+Outside = Literal["refuse", "keep"]
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """P checked prompts on one photo."""
+
+    photo_hw: tuple[int, int]
+    points_xy_px: np.ndarray  # float64 [P, N, 2]; N may be 0
+    labels: np.ndarray  # int32 [P, N]: 1 object, 0 not the object, -1 padding behind a shorter prompt
+    boxes_xyxy_px: np.ndarray | None = None  # float64 [P, 4]
+    photo_masks: np.ndarray | None = None  # bool [P, H, W]
+    mask_logits: np.ndarray | None = None  # float32 [P, h, w]
+    many: bool = False
+    """The caller asked with a prompt axis, so the answer has one too (even for P = 1)."""
+
+    def __len__(self) -> int:
+        return self.points_xy_px.shape[0]
+
+    def __getitem__(self, rows: slice | np.ndarray) -> Prompts:
+        """The prompts of these rows, as a batch."""
+
+        def take(values: np.ndarray | None) -> np.ndarray | None:
+            return None if values is None else values[rows]
+
+        return replace(
+            self,
+            points_xy_px=self.points_xy_px[rows],
+            labels=self.labels[rows],
+            boxes_xyxy_px=take(self.boxes_xyxy_px),
+            photo_masks=take(self.photo_masks),
+            mask_logits=take(self.mask_logits),
+        )
+
+    def groups(self) -> Iterator[tuple[np.ndarray, Prompts]]:
+        """Row numbers and prompts, one batch for each number of points, without any padding left.
+
+        Padding tokens would be seen by the decoder and change the masks a little; prompts of unequal
+        length therefore run in separate batches, and each gets the masks it gets alone.
+        """
+        counts = (self.labels != PADDING).sum(axis=1)
+        for count in np.unique(counts):
+            rows = np.flatnonzero(counts == count)
+            group = self[rows]
+            real = group.labels != PADDING
+            yield (
+                rows,
+                replace(
+                    group,
+                    points_xy_px=group.points_xy_px[real].reshape(len(rows), count, 2),
+                    labels=group.labels[real].reshape(len(rows), count),
+                ),
+            )
+
+
+def read_prompts(
+    photo_hw: tuple[int, int],
+    logits_hw: tuple[int, int],
+    *,
+    points: Any = None,
+    labels: Any = None,
+    box: Any = None,
+    mask: Any = None,
+    outside: Outside = "refuse",
+) -> Prompts:
+    """The checked record of what a caller passed; see the table above for the shapes.
+
+    Labels left out mean "all on the object" (1). A boolean mask, or one of integers 0 and 1 or 0 and
+    255, is a mask of the photo; a mask of floats is an earlier answer's ``logits``, unless it has the
+    photo's size and no values but 0 and 1.
+
+    ``outside="refuse"`` wants points within the picture and boxes that overlap it; ``"keep"`` hands
+    any finite coordinates on, as the official predictors do.
+
+    Raises PromptError.
+
+    >>> prompts = read_prompts((600, 800), (256, 256), points=[(500, 375)], labels=[1])
+    >>> len(prompts), prompts.many, prompts.points_xy_px.shape
+    (1, False, (1, 1, 2))
+    >>> len(read_prompts((600, 800), (256, 256), box=[[0, 0, 50, 60], [20, 30, 90, 80]]))
+    2
+    """
+    if outside not in ("refuse", "keep"):
+        raise PromptError(f"outside must be 'refuse' or 'keep', got {outside!r}")
+    if points is None and box is None and mask is None:
+        raise PromptError("no prompt was given; pass points=, box= or mask=")
+    if points is None and labels is not None:
+        raise PromptError("labels came without points; pass points= as well, or drop labels=")
+    parts = _Parts()
+    if points is not None:
+        parts.add("points", *_read_points(points, labels))
+    if box is not None:
+        parts.add("box", *_read_boxes(box))
+    if mask is not None:
+        parts.add("mask", *_read_masks(mask, photo_hw, logits_hw, beside_many=parts.many))
+    count = parts.agreed_count()
+    xy, marks = parts.get("points", (np.zeros((count, 0, 2)), np.zeros((count, 0), np.int32)))
+    boxes = parts.get("box", None)
+    photo_masks, logits = parts.get("mask", (None, None))
+    if outside == "refuse":
+        _refuse_points_outside(xy, marks, photo_hw)
+        _refuse_boxes_outside(boxes, photo_hw)
+    return Prompts(photo_hw, xy, marks, boxes, photo_masks, logits, parts.many)
+
+
+class _Parts:
+    """The arguments read so far, each with its number of prompts, until they are known to agree."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, Any] = {}
+        self.counts: dict[str, int] = {}
+        self.axes: dict[str, bool] = {}
+
+    def add(self, name: str, value: Any, count: int, many: bool) -> None:
+        self.values[name], self.counts[name], self.axes[name] = value, count, many
+
+    def get(self, name: str, default: Any) -> Any:
+        return self.values.get(name, default)
+
+    @property
+    def many(self) -> bool:
+        return any(self.axes.values())
+
+    def agreed_count(self) -> int:
+        if len(set(self.counts.values())) > 1:
+            listed = ", ".join(f"{name} {count}" for name, count in self.counts.items())
+            raise PromptError(
+                f"points, box and mask must hold the same number of prompts, got {listed}; "
+                "give each prompt its row in all of them"
+            )
+        return next(iter(self.counts.values()))
+
+
+def _numbers(name: str, values: Any, expected: str) -> np.ndarray:
+    """``values`` as float64, or a PromptError that names what was expected."""
+    if hasattr(values, "detach"):  # a torch tensor, without importing torch here
+        values = values.detach().cpu().numpy()
+    try:
+        array = np.asarray(values)
+    except ValueError:
+        raise PromptError(f"{name} must {expected}, got rows of unequal length") from None
+    if array.dtype.kind not in "biuf":
+        raise PromptError(f"{name} must {expected}, got values of type {array.dtype}")
+    array = array.astype(np.float64)
+    if not np.isfinite(array).all():
+        raise PromptError(f"{name} must be finite numbers, got NaN or infinity")
+    return array
+
+
+# --- points ---------------------------------------------------------------------------------------
+
+
+def _read_points(points: Any, labels: Any) -> tuple[tuple[np.ndarray, np.ndarray], int, bool]:
+    if _is_ragged(points):
+        return _read_ragged_points(points, labels)
+    xy = _numbers("points", points, "have shape (N, 2) or (P, N, 2) in pixels")
+    _check_points_shape(xy)
+    marks = _read_labels(labels, xy.shape[:-1])
+    many = xy.ndim == 3
+    if not many:
+        xy, marks = xy[None], marks[None]
+    return (xy, marks), xy.shape[0], many
+
+
+def _is_ragged(points: Any) -> bool:
+    """A list of point lists of unequal length."""
+    if not isinstance(points, (list, tuple)):
+        return False
+    lengths = {len(one) for one in points if hasattr(one, "__len__")}
+    nested = all(hasattr(one, "__len__") and all(np.ndim(xy) == 1 for xy in one) for one in points)
+    return nested and len(lengths) > 1
+
+
+def _check_points_shape(xy: np.ndarray) -> None:
+    if xy.ndim in (2, 3) and xy.shape[-1] == 2 and xy.size:
+        return
+    hint = ""
+    if xy.ndim in (2, 3) and xy.shape[-1] == 3:
+        hint = "; drop the extra column"
+    elif xy.shape == (2,):
+        hint = "; wrap the single point in a list: [(x, y)]"
+    elif xy.size == 0:
+        hint = "; pass points=None for a prompt without points"
+    raise PromptError(f"points must have shape (N, 2) or (P, N, 2) in pixels, got {xy.shape}{hint}")
+
+
+def _read_labels(labels: Any, shape: tuple[int, ...]) -> np.ndarray:
+    if labels is None:
+        return np.full(shape, FOREGROUND, np.int32)
+    marks = _numbers("labels", labels, f"have shape {shape}, one label for each point")
+    if marks.shape != shape:
+        raise PromptError(f"labels must have shape {shape}, one label for each point, got {marks.shape}")
+    wrong = marks[~np.isin(marks, (PADDING, BACKGROUND, FOREGROUND))]
+    if wrong.size:
+        raise PromptError(
+            f"labels must be 1 (object), 0 (not the object) or -1 (padding), got {wrong.flat[0]:g}"
+        )
+    return marks.astype(np.int32)
+
+
+def _read_ragged_points(points: Any, labels: Any) -> tuple[tuple[np.ndarray, np.ndarray], int, bool]:
+    if labels is not None and len(labels) != len(points):
+        raise PromptError(
+            f"labels must hold one list for each prompt, got {len(labels)} lists for {len(points)} prompts"
+        )
+    longest = max(len(one) for one in points)
+    xy = np.zeros((len(points), longest, 2))
+    marks = np.full((len(points), longest), PADDING, np.int32)
+    for row, one in enumerate(points):
+        if len(one) == 0:
+            continue
+        own = _numbers("points", one, "have shape (N, 2) for each prompt")
+        _check_points_shape(own)
+        xy[row, : len(own)] = own
+        marks[row, : len(own)] = _read_labels(None if labels is None else labels[row], own.shape[:1])
+    return (xy, marks), len(points), True
+
+
+def _refuse_points_outside(xy: np.ndarray, marks: np.ndarray, photo_hw: tuple[int, int]) -> None:
+    height, width = photo_hw
+    inside = (xy >= 0).all(axis=-1) & (xy[..., 0] <= width) & (xy[..., 1] <= height)
+    wrong = xy[~inside & (marks != PADDING)]
+    if len(wrong):
+        raise PromptError(
+            f"point ({wrong[0, 0]:g}, {wrong[0, 1]:g}) is outside the picture of {width} x {height} pixels; "
+            "points are (x, y) in photo pixels, or pass outside='keep'"
+        )
+
+
+# --- boxes ----------------------------------------------------------------------------------------
+
+
+def _read_boxes(box: Any) -> tuple[np.ndarray, int, bool]:
+    boxes = _numbers("box", box, "have shape (4,) or (P, 4)")
+    if boxes.ndim not in (1, 2) or boxes.shape[-1] != 4 or boxes.size == 0:
+        raise PromptError(f"box must have shape (4,) or (P, 4), XYXY in pixels, got {boxes.shape}")
+    many = boxes.ndim == 2
+    boxes = boxes.reshape(-1, 4)
+    inverted = boxes[(boxes[:, 0] >= boxes[:, 2]) | (boxes[:, 1] >= boxes[:, 3])]
+    if len(inverted):
+        raise PromptError(
+            f"box must be XYXY with x0 < x1 and y0 < y1, got {_spelled(inverted[0])}; "
+            "turn XYWH into (x, y, x + w, y + h)"
+        )
+    return boxes, len(boxes), many
+
+
+def _refuse_boxes_outside(boxes: np.ndarray | None, photo_hw: tuple[int, int]) -> None:
+    if boxes is None:
+        return
+    height, width = photo_hw
+    apart = boxes[(boxes[:, 2] <= 0) | (boxes[:, 3] <= 0) | (boxes[:, 0] >= width) | (boxes[:, 1] >= height)]
+    if len(apart):
+        raise PromptError(
+            f"box {_spelled(apart[0])} does not overlap the picture of {width} x {height} pixels; "
+            "boxes are XYXY in photo pixels, or pass outside='keep'"
+        )
+
+
+def _spelled(row: np.ndarray) -> str:
+    return "(" + ", ".join(f"{value:g}" for value in row) + ")"
+
+
+# --- masks ----------------------------------------------------------------------------------------
+
+
+def _read_masks(
+    mask: Any, photo_hw: tuple[int, int], logits_hw: tuple[int, int], beside_many: bool
+) -> tuple[tuple[np.ndarray | None, np.ndarray | None], int, bool]:
+    array = _mask_array(mask)
+    many = array.ndim == 4 or (array.ndim == 3 and (array.shape[0] != 1 or beside_many))
+    if array.ndim == 4 and array.shape[1] == 1:  # [P, 1, h, w], as the official batch calls have it
+        array = array[:, 0]
+    if array.ndim == 2:
+        array = array[None]
+    sizes = f"{_size(logits_hw)} logits of an earlier answer or a {_size(photo_hw)} mask of the photo"
+    if array.ndim != 3 or array.shape[0] == 0 or array.shape[1:] not in (photo_hw, logits_hw):
+        raise PromptError(f"mask must be {sizes}, got shape {np.shape(mask)}")
+    if _is_binary(array, photo_hw, logits_hw):
+        if array.shape[1:] != photo_hw:
+            raise PromptError(
+                f"a binary mask must have the photo's size {_size(photo_hw)}, got {_size(array.shape[1:])}; "
+                "resize it to the photo, or pass float logits"
+            )
+        return (array > 0, None), len(array), many
+    if array.shape[1:] != logits_hw:
+        raise PromptError(
+            f"a float mask of the photo's size must hold only 0 and 1, got values {array.min():g} to "
+            f"{array.max():g}; threshold it, or pass the answer's {_size(logits_hw)} logits"
+        )
+    return (None, array.astype(np.float32)), len(array), many
+
+
+def _mask_array(mask: Any) -> np.ndarray:
+    if hasattr(mask, "detach"):
+        mask = mask.detach().cpu().numpy()
+    try:
+        array = np.asarray(mask)
+    except ValueError:
+        raise PromptError("mask must be one array, got rows of unequal length") from None
+    if array.dtype.kind not in "biuf":
+        raise PromptError(f"mask must be booleans, integers or floats, got values of type {array.dtype}")
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise PromptError("mask must be finite numbers, got NaN or infinity")
+    if array.dtype.kind in "iu" and not _holds_only(array, (0, 1)) and not _holds_only(array, (0, 255)):
+        raise PromptError(
+            "an integer mask must hold only 0 and 1, or only 0 and 255, "
+            f"got values {array.min()} to {array.max()}; for a label map pass (labels == your_label)"
+        )
+    return array
+
+
+def _is_binary(array: np.ndarray, photo_hw: tuple[int, int], logits_hw: tuple[int, int]) -> bool:
+    if array.dtype.kind != "f":
+        return True
+    return array.shape[1:] == photo_hw != logits_hw and _holds_only(array, (0, 1))
+
+
+def _holds_only(array: np.ndarray, values: tuple[int, ...]) -> bool:
+    return bool(np.isin(array, values).all())
+
+
+def _size(hw: tuple[int, ...]) -> str:
+    return f"{hw[0]} x {hw[1]} (H x W)"
