@@ -1,0 +1,212 @@
+"""The house has floors: a module imports only from lower levels, or from its own room.
+
+Read from the source (AST), so that imports inside functions count like those at the top. The table is
+that of docs/design.md.
+"""
+
+import ast
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "everymask"
+
+LEVEL_OF_ROOM = {
+    "errors": 0,
+    "geometry": 1,
+    "prompts": 1,
+    "masks": 1,
+    "maskset": 2,
+    "nn": 2,
+    "media": 3,
+    "formats": 3,
+    "models": 3,
+    "image": 4,
+    "everything": 4,
+    "video": 4,
+    "compat": 5,
+    "cli": 6,
+    "evaluate": 6,
+    "train": 6,
+    "studio": 6,
+    "batch": 6,
+}
+EDGE_LEVEL = 6
+
+EXCEPTIONS = {
+    # (importing file, imported room): why
+    ("maskset.py", "formats"): "MaskSet.save is a convenience; imported when called",
+    ("maskset.py", "media"): "MaskSet.draw is a convenience; imported when called",
+}
+EXCEPTIONS_AT_THE_EDGES = {
+    # (importing file, imported room): why
+    ("cli/train.py", "train"): "a command is the shell's door to its edge",
+    ("cli/evaluate.py", "evaluate"): "a command is the shell's door to its edge",
+}
+MAY_PRINT = {"cli", "evaluate", "train", "studio", "batch"}
+
+
+@dataclass(frozen=True)
+class Import:
+    file: str  # relative to the package, "masks/nms.py"
+    line: int
+    room: str  # of what is imported
+
+    def __str__(self) -> str:
+        return f"everymask/{self.file}:{self.line} imports {self.room}"
+
+
+def room_of(file: str) -> str:
+    """The room that a file of the package belongs to.
+
+    ``masks/nms.py`` -> ``masks``, ``errors.py`` -> ``errors``.
+    """
+    return file.split("/")[0].removesuffix(".py")
+
+
+def imports_of(source: str, file: str) -> list[Import]:
+    """Every import of the package's own rooms, at the top or within a function."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        for target in _targets(node, file):
+            parts = target.split(".")
+            if parts[0] == "everymask" and len(parts) > 1:
+                found.append(Import(file, node.lineno, parts[1]))
+    return found
+
+
+def _targets(node: ast.AST, file: str) -> list[str]:
+    """The dotted modules that an import statement names, relative ones made absolute."""
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if not isinstance(node, ast.ImportFrom):
+        return []
+    package = ["everymask", *file.split("/")[:-1]]
+    base = package[: len(package) - node.level + 1] if node.level else []
+    module = [*base, *(node.module or "").split(".")] if node.module else base
+    if module == ["everymask"]:  # from .. import errors; from everymask import geometry
+        return [f"everymask.{alias.name}" for alias in node.names]
+    return [".".join(module)]
+
+
+def sources() -> list[tuple[str, str]]:
+    """All files of the package but its front door, which names every room on purpose."""
+    files = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
+    return [(path.relative_to(PACKAGE).as_posix(), path.read_text("utf-8")) for path in files]
+
+
+def all_imports() -> list[Import]:
+    return [each for file, source in sources() for each in imports_of(source, file)]
+
+
+def test_imports_are_read_in_every_spelling():
+    source = """
+import everymask.masks.nms
+from everymask.media import draw
+from ..nn.records import Decoded
+from .. import errors
+from . import rle
+def later():
+    from ...formats import coco
+"""
+    assert [each.room for each in imports_of(source, "models/deep/file.py")] == [
+        "masks",
+        "media",
+        "models",
+        "models",
+        "models",
+        "formats",
+    ]
+    assert [each.room for each in imports_of("from .. import errors", "models/sam.py")] == ["errors"]
+    assert [each.room for each in imports_of("from .errors import require", "image.py")] == ["errors"]
+
+
+def test_every_room_has_a_level():
+    unknown = {room_of(file) for file, _ in sources()} - LEVEL_OF_ROOM.keys()
+    assert not unknown, f"put these rooms into the table here and in docs/design.md: {sorted(unknown)}"
+
+
+def test_design_document_gives_the_same_levels():
+    text = (ROOT / "docs/design.md").read_text("utf-8")
+    rows = [line.split("|") for line in text.splitlines() if line.startswith("| ") and line[2].isdigit()]
+    level_line = {int(cells[1]): cells[2] for cells in rows}
+    for room, level in LEVEL_OF_ROOM.items():
+        assert f"`{room}" in level_line[level], f"docs/design.md does not list {room} at level {level}"
+
+
+def test_modules_import_only_downward():
+    wrong = [
+        str(each)
+        for each in all_imports()
+        if (room := room_of(each.file)) != each.room
+        and LEVEL_OF_ROOM[each.room] >= LEVEL_OF_ROOM[room]
+        and LEVEL_OF_ROOM[room] < EDGE_LEVEL
+        and (each.file, each.room) not in EXCEPTIONS
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_edges_do_not_import_each_other():
+    wrong = [
+        str(each)
+        for each in all_imports()
+        if (room := room_of(each.file)) != each.room
+        and LEVEL_OF_ROOM[room] == EDGE_LEVEL == LEVEL_OF_ROOM[each.room]
+        and (each.file, each.room) not in EXCEPTIONS_AT_THE_EDGES
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_exceptions_are_imports_within_a_function():
+    source = (PACKAGE / "maskset.py").read_text("utf-8")
+    at_the_top = [node for node in ast.parse(source).body if isinstance(node, ast.Import | ast.ImportFrom)]
+    rooms = {
+        target.split(".")[1]
+        for node in at_the_top
+        for target in _targets(node, "maskset.py")
+        if "." in target
+    }
+    assert not rooms & {"formats", "media"}
+
+
+def test_no_exception_is_left_over():
+    used = {(each.file, each.room) for each in all_imports()}
+    for file, room in EXCEPTIONS | EXCEPTIONS_AT_THE_EDGES:
+        assert (file, room) in used, f"{file} no longer imports {room}; take the exception out"
+
+
+def prints_in(source: str) -> list[int]:
+    return [
+        node.lineno
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
+    ]
+
+
+@pytest.mark.parametrize("room", sorted(LEVEL_OF_ROOM.keys() - MAY_PRINT))
+def test_no_print_below_the_edges(room):
+    wrong = [f"{file}:{n}" for file, text in sources() if room_of(file) == room for n in prints_in(text)]
+    assert not wrong, f"return a value or take a callback instead of printing: {wrong}"
+
+
+EFFECTS_ON_IMPORT = (
+    "set_num_threads",
+    "basicConfig",
+    "manual_seed",
+    "set_default_device",
+    "set_default_dtype",
+)
+
+
+def test_importing_changes_no_global_setting():
+    wrong = []
+    for file, source in sources():
+        for statement in ast.parse(source).body:
+            if isinstance(statement, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef):
+                continue
+            calls = [node for node in ast.walk(statement) if isinstance(node, ast.Call)]
+            names = [node.func.attr for node in calls if isinstance(node.func, ast.Attribute)]
+            wrong += [f"{file}:{statement.lineno} {name}" for name in names if name in EFFECTS]
+    assert not wrong, "\n".join(wrong)
