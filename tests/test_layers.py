@@ -191,13 +191,7 @@ def test_no_print_below_the_edges(room):
     assert not wrong, f"return a value or take a callback instead of printing: {wrong}"
 
 
-EFFECTS_ON_IMPORT = (
-    "set_num_threads",
-    "basicConfig",
-    "manual_seed",
-    "set_default_device",
-    "set_default_dtype",
-)
+EFFECTS = ("set_num_threads", "basicConfig", "manual_seed", "set_default_device", "set_default_dtype")
 
 
 def test_importing_changes_no_global_setting():
