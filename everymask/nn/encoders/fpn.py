@@ -1,0 +1,84 @@
+"""The feature pyramid neck of SAM 2. Key names are those of the official checkpoints.
+
+Position codes are not made here: they depend on a map's size only (`nn/position.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class FpnNeck(nn.Module):
+    """One lateral 1x1 convolution per level; chosen levels also take the next coarser one, doubled.
+
+    Parameters
+    ----------
+    channels
+        Of the trunk's maps, finest first.
+    dim
+        Channels of every level of the pyramid.
+    top_down_levels
+        Levels (0 is the finest) that add the coarser level; SAM 2: (2, 3).
+    scalp
+        How many of the coarsest levels to drop from the answer; SAM 2: 1.
+    """
+
+    def __init__(
+        self,
+        channels: Sequence[int],
+        dim: int = 256,
+        top_down_levels: Sequence[int] = (2, 3),
+        scalp: int = 1,
+    ) -> None:
+        super().__init__()
+        self.top_down_levels = frozenset(top_down_levels)
+        self.scalp = scalp
+        # the checkpoints count the convolutions from the coarsest level and call each one "conv"
+        self.convs = nn.ModuleList(
+            nn.ModuleDict({"conv": nn.Conv2d(channel, dim, 1)}) for channel in reversed(channels)
+        )
+
+    def forward(self, maps: Sequence[Tensor], heads: Sequence[nn.Conv2d] = ()) -> list[Tensor]:
+        """Levels, finest first: ``dim`` channels each, or those of ``heads`` where there is one.
+
+        ``heads`` are 1x1 convolutions for the finest levels (SAM 2's ``conv_s0`` and ``conv_s1``,
+        which take all that the mask decoder wants of them). Each is merged with its lateral
+        convolution, so the widest tensor of the whole encoder (67 MB at 1024 px) is never made.
+        """
+        count = len(maps) - self.scalp
+        return [self._level(maps, index, heads) for index in range(count)]
+
+    def _lateral(self, index: int) -> nn.Conv2d:
+        level = cast(nn.ModuleDict, self.convs[len(self.convs) - 1 - index])
+        return cast(nn.Conv2d, level["conv"])
+
+    def _level(self, maps: Sequence[Tensor], index: int, heads: Sequence[nn.Conv2d]) -> Tensor:
+        lateral = self._lateral(index)
+        takes_coarser = index in self.top_down_levels and index + 1 < len(maps)
+        if index < len(heads) and not takes_coarser:
+            return _chained_1x1(maps[index], lateral, heads[index])
+        level = lateral(maps[index])
+        if takes_coarser:
+            level = level + _doubled(self._level(maps, index + 1, ()), level)
+        return heads[index](level) if index < len(heads) else level
+
+
+def _doubled(coarse: Tensor, fine: Tensor) -> Tensor:
+    """``coarse`` at the size of ``fine``, each cell repeated; the sum with ``fine`` is in float32."""
+    up = F.interpolate(coarse.float(), scale_factor=2.0, mode="nearest")
+    return up[..., : fine.shape[-2], : fine.shape[-1]].to(fine.dtype)
+
+
+def _chained_1x1(x: Tensor, first: nn.Conv2d, second: nn.Conv2d) -> Tensor:
+    """``second(first(x))`` as one convolution, its weights multiplied out in float32."""
+    outer = second.weight.flatten(1).float()  # [C2, C1]
+    weight = outer @ first.weight.flatten(1).float()  # [C2, C0]
+    bias = second.bias.float() if second.bias is not None else outer.new_zeros(len(outer))
+    if first.bias is not None:
+        bias = torch.addmv(bias, outer, first.bias.float())
+    return F.conv2d(x, weight[:, :, None, None].to(x.dtype), bias.to(x.dtype))

@@ -1,0 +1,186 @@
+"""Hiera, the image trunk of SAM 2 and SAM 2.1 (Ryali et al. 2023; with window and background
+position embeddings, Bolya et al. 2023). Key names are those of the official checkpoints.
+
+Letters: B images, H x W tokens, C channels of a stage, K heads, D = C / K.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from everymask.nn.encoders.tokens import add_branch, band_rows, feed_forward, normed
+from everymask.nn.encoders.windows import join_windows, split_windows, window_grid
+
+PATCH_STRIDE = 4
+POOL = 2  # every stage after the first halves the picture and doubles channels and heads
+
+
+@dataclass(frozen=True)
+class HieraSpec:
+    """The sizes that tell one Hiera from another."""
+
+    embed_dim: int
+    num_heads: int
+    stages: tuple[int, ...]
+    """Blocks per stage."""
+    global_blocks: tuple[int, ...]
+    """Indices of the blocks that attend over the whole picture; the others within windows."""
+    background_size: tuple[int, int]
+    """Size of the position embedding that is stretched over the picture."""
+    window_sizes: tuple[int, ...] = (8, 4, 14, 7)
+    """Side of the windows per stage, in tokens; even wherever a following stage pools."""
+    mlp_ratio: float = 4.0
+
+    @property
+    def channels(self) -> tuple[int, ...]:
+        """Channels of the feature maps, finest first."""
+        return tuple(self.embed_dim * 2**stage for stage in range(len(self.stages)))
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """Picture pixels per cell of the feature maps, finest first."""
+        return tuple(PATCH_STRIDE * POOL**stage for stage in range(len(self.stages)))
+
+
+class Hiera(nn.Module):
+    """Pixels [B, 3, H, W] to one feature map per stage, finest first: [B, C_s, H / 4·2^s, W / 4·2^s].
+
+    Any picture size works that is a multiple of the coarsest stride (32 for four stages).
+    """
+
+    def __init__(self, spec: HieraSpec) -> None:
+        super().__init__()
+        self.spec = spec
+        self.patch_embed = PatchEmbed(spec.embed_dim, kernel=7, stride=PATCH_STRIDE, padding=3)
+        self.pos_embed = nn.Parameter(torch.zeros(1, spec.embed_dim, *spec.background_size))
+        window = spec.window_sizes[0]
+        self.pos_embed_window = nn.Parameter(torch.zeros(1, spec.embed_dim, window, window))
+        self.blocks = nn.ModuleList(_blocks(spec))
+        self.stage_ends = {sum(spec.stages[: stage + 1]) - 1 for stage in range(len(spec.stages))}
+
+    @property
+    def channels(self) -> tuple[int, ...]:
+        """Channels of the feature maps, finest first."""
+        return self.spec.channels
+
+    def forward(self, pixels: Tensor) -> list[Tensor]:
+        x = self._with_positions(self.patch_embed(pixels))
+        maps = []
+        for index, block in enumerate(self.blocks):
+            x = block(x)
+            if index in self.stage_ends:  # the next block makes a new tensor, so this one stays
+                maps.append(x.permute(0, 3, 1, 2).to(pixels.dtype))
+        return maps
+
+    def _with_positions(self, x: Tensor) -> Tensor:  # [B, H, W, C]
+        height, width = x.shape[1:3]
+        background = F.interpolate(self.pos_embed.float(), size=(height, width), mode="bicubic")
+        window = self.pos_embed_window.float()
+        down, across = window_grid((height, width), window.shape[-1])
+        tiled = window.tile(1, 1, down, across)[:, :, :height, :width]
+        return x.float() + (background + tiled).permute(0, 2, 3, 1)
+
+
+class PatchEmbed(nn.Module):
+    """One strided convolution: pixels [B, 3, H, W] to tokens [B, h, w, C]."""
+
+    def __init__(self, dim: int, kernel: int, stride: int, padding: int) -> None:
+        super().__init__()
+        self.proj = nn.Conv2d(3, dim, kernel, stride, padding)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        # channels last, so that the permutation below leaves the tokens contiguous
+        pixels = pixels.contiguous(memory_format=torch.channels_last)
+        return self.proj(pixels).permute(0, 2, 3, 1)
+
+
+class Block(nn.Module):
+    """Attention and feed-forward; the first block of a stage also pools and widens."""
+
+    def __init__(self, dim: int, dim_out: int, num_heads: int, window: int, mlp_ratio: float) -> None:
+        super().__init__()
+        self.window = window  # 0: the whole picture
+        self.norm1 = nn.LayerNorm(dim, eps=1e-6)
+        self.attn = Attention(dim, dim_out, num_heads, pool=POOL if dim != dim_out else 1)
+        self.norm2 = nn.LayerNorm(dim_out, eps=1e-6)
+        self.mlp = Mlp(dim_out, int(dim_out * mlp_ratio))
+        if dim != dim_out:
+            self.proj = nn.Linear(dim, dim_out)
+
+    def forward(self, x: Tensor) -> Tensor:  # [B, H, W, C] -> the same, or [B, H / 2, W / 2, 2 C]
+        rows = band_rows(x, self.window) if self.window else x.shape[1]
+        if self.attn.pool > 1:
+            x = torch.cat([self._shrink(band) for band in x.split(rows, dim=1)], dim=1)
+        else:
+            x = add_branch(x, lambda band: self.attn(normed(band, self.norm1), self.window), rows)
+        return add_branch(x, lambda band: self.mlp(normed(band, self.norm2)), band_rows(x))
+
+    def _shrink(self, x: Tensor) -> Tensor:
+        y = normed(x, self.norm1)
+        shortcut = _max_pool(self.proj(y), self.attn.pool)
+        return shortcut.float() + self.attn(y, self.window)
+
+
+class Attention(nn.Module):
+    """Multi-head attention within windows, with queries pooled where the picture shrinks."""
+
+    def __init__(self, dim: int, dim_out: int, num_heads: int, pool: int) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.pool = pool
+        self.qkv = nn.Linear(dim, 3 * dim_out)
+        self.proj = nn.Linear(dim_out, dim_out)
+
+    def forward(self, x: Tensor, window: int) -> Tensor:  # [B, H, W, C]
+        height, width = x.shape[1:3]
+        qkv = self.qkv(x)
+        if not window:
+            return self.proj(self._attend(qkv))
+        grid = window_grid((height, width), window)
+        mixed = self._attend(split_windows(qkv, window, fill=self.qkv.bias))
+        return self.proj(join_windows(mixed, grid, (height // self.pool, width // self.pool)))
+
+    def _attend(self, qkv: Tensor) -> Tensor:  # [N, h, w, 3 C] -> [N, h / pool, w / pool, C]
+        q, k, v = qkv.chunk(3, dim=-1)
+        if self.pool > 1:
+            q = _max_pool(q, self.pool)
+        mixed = F.scaled_dot_product_attention(self._heads(q), self._heads(k), self._heads(v))
+        return mixed.transpose(1, 2).reshape(q.shape)
+
+    def _heads(self, x: Tensor) -> Tensor:  # [N, h, w, C] -> [N, K, h w, D]
+        return x.flatten(1, 2).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+
+
+class Mlp(nn.Module):
+    """The feed-forward branch, its layers named as in the official checkpoints."""
+
+    def __init__(self, dim: int, hidden: int) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList([nn.Linear(dim, hidden), nn.Linear(hidden, dim)])
+
+    def forward(self, x: Tensor) -> Tensor:
+        widen, narrow = self.layers
+        return feed_forward(x, cast(nn.Linear, widen), cast(nn.Linear, narrow))
+
+
+def _blocks(spec: HieraSpec) -> list[Block]:
+    blocks: list[Block] = []
+    for stage, depth in enumerate(spec.stages):
+        dim_out, heads = spec.embed_dim * 2**stage, spec.num_heads * 2**stage
+        for place in range(depth):
+            shrinks = stage > 0 and place == 0
+            # a shrinking block still sees the finer stage, so it uses that stage's windows
+            window = spec.window_sizes[stage - 1 if shrinks else stage]
+            window = 0 if len(blocks) in spec.global_blocks else window
+            dim = dim_out // 2 if shrinks else dim_out
+            blocks.append(Block(dim, dim_out, heads, window, spec.mlp_ratio))
+    return blocks
+
+
+def _max_pool(x: Tensor, size: int) -> Tensor:  # [B, H, W, C] -> [B, H / size, W / size, C]
+    return F.max_pool2d(x.permute(0, 3, 1, 2), size).permute(0, 2, 3, 1)

@@ -1,0 +1,62 @@
+"""What every transformer trunk does to its tokens: norm, feed-forward, residual steps in bands.
+
+A trunk keeps its tokens as one picture-shaped tensor [B, H, W, C], the *stream*, in float32; the
+matrix products run in the weights' dtype. A half-precision model therefore rounds each branch, but
+never the sum that they all add to.
+
+Without gradients, the steps run over bands of rows and add in place: a band's wide intermediates
+(three times C after qkv, four times in the feed-forward) stay in the processor's cache, and none of
+them ever exists for the whole picture. A band gives the values that the whole picture would.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+# Measured on 2 cores with 1 MB of L2 each and 32 MB of L3 (docs/lab-notes.md, "Encoders").
+BAND_BYTES = 2 * 2**20
+
+
+def normed(x: Tensor, norm: nn.LayerNorm) -> Tensor:  # [..., C] -> [..., C]
+    """Layer norm taken in the stream's dtype, handed on in the weights' dtype."""
+    if x.dtype == norm.weight.dtype or torch.is_autocast_enabled(x.device.type):
+        return norm(x)
+    weight, bias = norm.weight.to(x.dtype), norm.bias.to(x.dtype)
+    return F.layer_norm(x, norm.normalized_shape, weight, bias, norm.eps).to(norm.weight.dtype)
+
+
+def feed_forward(x: Tensor, widen: nn.Linear, narrow: nn.Linear) -> Tensor:  # [..., C] -> [..., C]
+    """The two-layer perceptron with the exact (erf) GELU between the layers."""
+    return narrow(F.gelu(widen(x)))
+
+
+def band_rows(x: Tensor, multiple: int = 1) -> int:
+    """How many rows of ``x`` [B, H, W, C] to take at once: a multiple of ``multiple``, never none.
+
+    A GPU takes the whole picture: it hides memory behind many threads, and bands would only cost
+    kernel launches.
+
+    >>> band_rows(torch.zeros(1, 64, 64, 768), multiple=14)
+    14
+    """
+    height = x.shape[1]
+    if x.device.type != "cpu":
+        return max(height, 1)
+    row_bytes = x.shape[0] * x.shape[2] * x.shape[3] * 4
+    return max(BAND_BYTES // max(row_bytes, 1) // multiple, 1) * multiple
+
+
+def add_branch(x: Tensor, branch: Callable[[Tensor], Tensor], rows: int) -> Tensor:
+    """``x + branch(x)`` for a ``branch`` that works on bands of ``rows`` rows of [B, H, W, C].
+
+    Overwrites ``x`` unless gradients are on: pass only a tensor that the caller made itself.
+    """
+    if torch.is_grad_enabled():
+        return x + branch(x)
+    for band in x.split(rows, dim=1):
+        band += branch(band)
+    return x
