@@ -1,0 +1,183 @@
+"""Memory attention: the features of a frame look at what is remembered of earlier frames.
+
+Letters: B objects, L = h * w tokens of the frame, F remembered frames, T = F * L + P memory tokens (P of
+object pointers, at the end), C channels of the frame, D of a memory token (64 in SAM 2), H heads.
+Attribute names are those of the official checkpoints (``memory_attention.layers.0.self_attn.q_proj...``).
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from everymask.nn.memory.rope import Rotation, grid_rotation, rotate
+from everymask.nn.memory.softmax_product import softmax_product
+
+
+class RotaryAttention(nn.Module):
+    """Attention with rotary positions; keys and values may have fewer channels than queries.
+
+    Without gradients the values are averaged *before* their projection: softmax weights sum to one, so
+    ``P (M Wv + b) = (P M) Wv + b``, and a memory token has 4 times fewer channels than its projection.
+    """
+
+    def __init__(
+        self, channels: int, *, heads: int = 1, key_channels: int | None = None, dropout: float = 0.0
+    ):
+        super().__init__()
+        key_channels = key_channels or channels
+        self.heads = heads
+        self.dropout = dropout
+        self.q_proj = nn.Linear(channels, channels)
+        self.k_proj = nn.Linear(key_channels, channels)
+        self.v_proj = nn.Linear(key_channels, channels)
+        self.out_proj = nn.Linear(channels, channels)
+
+    def forward(
+        self,
+        queries: Tensor,  # [B, L, C]
+        keys: Tensor,  # [B, T, D]
+        values: Tensor,  # [B, T, D]
+        rotation: Rotation,
+        *,
+        unplaced: int = 0,  # the last so many keys have no place on the grid (object pointers)
+        product_dtype: torch.dtype | None = None,
+    ) -> Tensor:
+        q = rotate(self._split(self.q_proj(queries)), rotation)  # [B, H, L, C / H]
+        if torch.is_grad_enabled():
+            k = self._rotated_keys(keys, rotation, unplaced)
+            v = self._split(self.v_proj(values))
+            dropout = self.dropout if self.training else 0.0
+            return self.out_proj(_join(F.scaled_dot_product_attention(q, k, v, dropout_p=dropout)))
+        # One object at a time: its projected keys are large (29 MB for SAM 2) and used once.
+        averaged = torch.cat(
+            [
+                softmax_product(
+                    q[b],
+                    self._rotated_keys(keys[b : b + 1], rotation, unplaced)[0],
+                    values[b],
+                    product_dtype=product_dtype,
+                )[None]
+                for b in range(len(keys))
+            ]
+        )  # [B, H, L, D]
+        return self.out_proj(self._project_values(averaged))
+
+    def _split(self, x: Tensor) -> Tensor:
+        batch, length, channels = x.shape
+        return x.reshape(batch, length, self.heads, channels // self.heads).transpose(1, 2)
+
+    def _rotated_keys(self, keys: Tensor, rotation: Rotation, unplaced: int) -> Tensor:
+        k = self._split(self.k_proj(keys))
+        if not unplaced:
+            return rotate(k, rotation)
+        placed = k.shape[-2] - unplaced
+        return torch.cat([rotate(k[..., :placed, :], rotation), k[..., placed:, :]], dim=-2)
+
+    def _project_values(self, averaged: Tensor) -> Tensor:
+        """Each head's averages [B, H, L, D] through that head's rows of the value projection."""
+        if self.heads == 1:
+            return self.v_proj(averaged[:, 0])
+        weight = self.v_proj.weight.reshape(self.heads, -1, averaged.shape[-1])  # [H, C / H, D]
+        projected = torch.einsum("bhld,hcd->blhc", averaged, weight)
+        return projected.flatten(2) + self.v_proj.bias
+
+
+class MemoryAttentionLayer(nn.Module):
+    """Self-attention of the frame, attention to memory, then a ReLU block of two linear layers."""
+
+    def __init__(self, channels: int, memory_channels: int, hidden: int, heads: int, dropout: float):
+        super().__init__()
+        self.self_attn = RotaryAttention(channels, heads=heads, dropout=dropout)
+        self.cross_attn_image = RotaryAttention(
+            channels, heads=heads, key_channels=memory_channels, dropout=dropout
+        )
+        self.linear1 = nn.Linear(channels, hidden)
+        self.linear2 = nn.Linear(hidden, channels)
+        self.norm1 = nn.LayerNorm(channels)
+        self.norm2 = nn.LayerNorm(channels)
+        self.norm3 = nn.LayerNorm(channels)
+        self.dropout = nn.Dropout(dropout)
+
+    def look_at_frame(self, x: Tensor, rotation: Rotation, product_dtype: torch.dtype | None) -> Tensor:
+        normed = self.norm1(x)
+        return x + self.dropout(self.self_attn(normed, normed, normed, rotation, product_dtype=product_dtype))
+
+    def look_at_memory(
+        self,
+        x: Tensor,  # [B or 1, L, C]
+        keys: Tensor,  # [B, T, D]
+        values: Tensor,  # [B, T, D]
+        rotation: Rotation,
+        unplaced: int,
+        product_dtype: torch.dtype | None,
+    ) -> Tensor:
+        normed = self.norm2(x).expand(len(keys), -1, -1)
+        answer = self.cross_attn_image(
+            normed, keys, values, rotation, unplaced=unplaced, product_dtype=product_dtype
+        )
+        x = x + self.dropout(answer)
+        hidden = self.dropout(F.relu(self.linear1(self.norm3(x))))
+        return x + self.dropout(self.linear2(hidden))
+
+
+class MemoryAttention(nn.Module):
+    """A stack of layers that puts what memory knows of B objects into the features of one frame.
+
+    Every dimension is an argument; the grid's size is not, it comes with the features.
+    """
+
+    def __init__(
+        self,
+        channels: int = 256,
+        memory_channels: int = 64,
+        *,
+        layers: int = 4,
+        hidden: int = 2048,
+        heads: int = 1,
+        dropout: float = 0.1,
+        theta: float = 10000.0,
+    ):
+        super().__init__()
+        self.channels, self.heads, self.theta = channels, heads, theta
+        self.layers = nn.ModuleList(
+            MemoryAttentionLayer(channels, memory_channels, hidden, heads, dropout) for _ in range(layers)
+        )
+        self.norm = nn.LayerNorm(channels)
+
+    def forward(
+        self,
+        frame: Tensor,  # [B, C, h, w], or [1, C, h, w] shared by all objects
+        frame_position: Tensor,  # [1, C, h, w]
+        memory: Tensor,  # [B, T, D]
+        memory_position: Tensor,  # [B or 1, T, D]
+        *,
+        pointer_tokens: int = 0,
+        product_dtype: torch.dtype | None = None,
+    ) -> Tensor:
+        """The frame's features with memory in them, [B, C, h, w].
+
+        ``pointer_tokens`` says how many of the last memory tokens are object pointers, which have no
+        place on the grid. ``product_dtype=torch.bfloat16`` does the big products of attention in
+        bfloat16 (faster, not the official values). A frame shared by all objects stays shared until
+        the objects' memories make it differ.
+        """
+        height, width = frame.shape[-2:]
+        rotation = grid_rotation(
+            self.channels // self.heads, (height, width), theta=self.theta, device=frame.device
+        )
+        # The official models add a tenth of the position to the features, and none inside the layers.
+        x = (frame + 0.1 * frame_position).flatten(2).transpose(1, 2)  # [B or 1, L, C]
+        memory = memory.to(x.dtype)  # kept in bfloat16
+        keys = memory + memory_position
+        for layer in self.layers:
+            assert isinstance(layer, MemoryAttentionLayer)
+            x = layer.look_at_frame(x, rotation, product_dtype)
+            x = layer.look_at_memory(x, keys, memory, rotation, pointer_tokens, product_dtype)
+        return self.norm(x).transpose(1, 2).reshape(-1, self.channels, height, width)
+
+
+def _join(x: Tensor) -> Tensor:
+    """[B, H, L, C / H] -> [B, L, C]"""
+    return x.transpose(1, 2).flatten(2)
