@@ -1,0 +1,143 @@
+"""From photo pixels to model pixels and back, the official way of each family.
+
+SAM keeps a photo's shape and pads it at the right and the bottom (:class:`Letterbox`); SAM 2 squeezes
+it into a square (:class:`Squash`). Points are (x, y) in pixels, x to the right, y down; (0, 0) is the
+upper left pixel.
+
+Letters used in shapes: H x W the photo, S the model's side, h x w low-resolution mask logits.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+Points = TypeVar("Points", np.ndarray, Tensor)
+
+
+class Frame(Protocol):
+    """How one photo lies in a model's square picture."""
+
+    @property
+    def photo_hw(self) -> tuple[int, int]: ...
+
+    @property
+    def model_size(self) -> int: ...
+
+    def to_model(self, points_xy: Points) -> Points:
+        """Photo pixels [..., 2] -> model pixels [..., 2], in the type they came in."""
+        ...
+
+    def resize(self, photo: np.ndarray) -> Tensor:
+        """RGB uint8 [H, W, 3] -> float32 [3, h, w] at the size the model sees, before normalising."""
+        ...
+
+    def upscale(self, logits: Tensor) -> Tensor:
+        """Mask logits [..., h, w] of the whole model square -> [..., H, W] of the photo, float32."""
+        ...
+
+
+@dataclass(frozen=True)
+class Letterbox:
+    """SAM: the longer side becomes S, the rest of the square is padding at the right and the bottom.
+
+    >>> Letterbox((1200, 1800), 1024).resized_hw
+    (683, 1024)
+    """
+
+    photo_hw: tuple[int, int]
+    model_size: int
+
+    @property
+    def resized_hw(self) -> tuple[int, int]:
+        """Height and width of the photo within the square; halves are rounded up."""
+        scale = self.model_size * 1.0 / max(self.photo_hw)
+        height, width = (int(side * scale + 0.5) for side in self.photo_hw)
+        return height, width
+
+    def to_model(self, points_xy: Points) -> Points:
+        """Photo pixels -> model pixels. float64 stays float64: SAM's everything mode counts on it.
+
+        The factor is that of the rounded sizes, a little different for x and y.
+
+        >>> Letterbox((600, 800), 1024).to_model(np.array([[400.0, 300.0]])).tolist()
+        [[512.0, 384.0]]
+        """
+        (height, width), (photo_height, photo_width) = self.resized_hw, self.photo_hw
+        return _scaled(points_xy, width / photo_width, height / photo_height)
+
+    def resize(self, photo: np.ndarray) -> Tensor:
+        """PIL's bilinear filter on uint8, as the model was trained: values stay whole, 0 to 255."""
+        from PIL import Image
+
+        height, width = self.resized_hw
+        resized = Image.fromarray(photo).resize((width, height), Image.Resampling.BILINEAR)
+        return torch.from_numpy(np.array(resized)).permute(2, 0, 1).float()
+
+    def upscale(self, logits: Tensor) -> Tensor:
+        """Two bilinear steps: to the model's square, and, the padding cut off, to the photo."""
+        height, width = self.resized_hw
+        square = _bilinear(logits, (self.model_size, self.model_size))
+        return _bilinear(square[..., :height, :width], self.photo_hw)
+
+
+@dataclass(frozen=True)
+class Squash:
+    """SAM 2: the whole photo becomes S x S, whatever its shape."""
+
+    photo_hw: tuple[int, int]
+    model_size: int
+
+    def to_model(self, points_xy: Points) -> Points:
+        """Photo pixels -> model pixels, by way of shares of the photo as the official code does it.
+
+        >>> Squash((600, 800), 1024).to_model(np.array([[400.0, 300.0]])).tolist()
+        [[512.0, 512.0]]
+        """
+        height, width = self.photo_hw
+        shares = _divided(points_xy, width, height)
+        return shares * self.model_size
+
+    def resize(self, photo: np.ndarray) -> Tensor:
+        """Antialiased bilinear filter on float values of 0 to 1."""
+        pixels = torch.from_numpy(np.ascontiguousarray(photo)).permute(2, 0, 1).float().contiguous() / 255
+        size = (self.model_size, self.model_size)
+        if tuple(pixels.shape[1:]) == size:
+            return pixels
+        return F.interpolate(pixels[None], size, mode="bilinear", align_corners=False, antialias=True)[0]
+
+    def upscale(self, logits: Tensor) -> Tensor:
+        """One bilinear step, in float32."""
+        return _bilinear(logits, self.photo_hw)
+
+
+def _bilinear(logits: Tensor, hw: tuple[int, int]) -> Tensor:
+    """[..., h, w] -> [..., H, W], float32 at least, pixel centres aligned as OpenCV and PIL do."""
+    *leading, h, w = logits.shape
+    wide = logits if logits.dtype == torch.float64 else logits.float()
+    maps = wide.reshape(1, -1, h, w) if logits.numel() else wide.reshape(1, 0, h, w)
+    if maps.shape[1] == 0:
+        return wide.new_zeros(*leading, *hw)
+    return F.interpolate(maps, hw, mode="bilinear", align_corners=False).reshape(*leading, *hw)
+
+
+def _scaled(points_xy: Points, x: float, y: float) -> Points:
+    return points_xy * _pair(points_xy, x, y)
+
+
+def _divided(points_xy: Points, x: float, y: float) -> Points:
+    return points_xy / _pair(points_xy, x, y)
+
+
+def _pair(points_xy: Points, x: float, y: float) -> Any:
+    """(x, y) in the kind, type and place of ``points_xy``; whole numbers are taken as float64."""
+    if isinstance(points_xy, Tensor):
+        dtype = points_xy.dtype if points_xy.is_floating_point() else torch.float32
+        return torch.tensor([x, y], dtype=dtype, device=points_xy.device)
+    points = np.asarray(points_xy)
+    return np.array([x, y], dtype=points.dtype if points.dtype.kind == "f" else np.float64)

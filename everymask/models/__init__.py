@@ -1,0 +1,1 @@
+"""Models put together from the parts in nn: specs, assembly, weights, loading, downloads."""

@@ -1,0 +1,140 @@
+"""What every model of the family can do: encode a photo, encode prompts, decode masks.
+
+Letters used in shapes: B images, P prompts, N points of a prompt, M masks of a prompt, C channels,
+S the model's side, h x w the embedding grid.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from everymask.geometry import Frame
+from everymask.models.specs import ModelSpec
+from everymask.nn.choice import choose_masks
+from everymask.nn.mask_decoder import MaskDecoder
+from everymask.nn.prompt_encoder import BOX_FIRST, BOX_SECOND, PAD, PromptEncoder
+from everymask.nn.records import Decoded, ImageFeatures, PromptEmbeddings
+
+Self = TypeVar("Self", bound="PromptableModel")
+
+KEPT_IN_FLOAT32 = (
+    "pe_layer",  # positions of clicks: bfloat16 would move them by several pixels
+    "output_hypernetworks_mlps",  # mask logits, which thresholds are put to
+    "iou_prediction_head",  # quality estimates, likewise
+    "pred_obj_score_head",
+)
+"""Parts of a bfloat16 or float16 model that stay in float32."""
+
+
+class PromptableModel(nn.Module):
+    """A model that turns photos and prompts into masks; see ``models/sam.py`` and ``models/sam2.py``."""
+
+    mask_threshold: float = 0.0
+    """A logit above it belongs to the mask."""
+
+    def __init__(self, spec: ModelSpec) -> None:
+        super().__init__()
+        self.spec = spec
+
+    @property
+    @abstractmethod
+    def prompts(self) -> PromptEncoder:
+        """The prompt encoder, under whatever name the checkpoints give it."""
+
+    @property
+    @abstractmethod
+    def decoder(self) -> MaskDecoder:
+        """The mask decoder, under whatever name the checkpoints give it."""
+
+    @property
+    def device(self) -> torch.device:
+        return self.prompts.no_mask_embed.weight.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type that the bulk of the arithmetic is done in."""
+        return self.prompts.no_mask_embed.weight.dtype
+
+    @property
+    def embedding_size(self) -> tuple[int, int]:
+        """Height and width of the image embedding."""
+        return self.spec.embedding_hw
+
+    @property
+    def logits_size(self) -> tuple[int, int]:
+        """Height and width of low-resolution mask logits, and of mask prompts."""
+        return self.prompts.mask_hw
+
+    @abstractmethod
+    def frame(self, photo_hw: tuple[int, int]) -> Frame:
+        """How a photo of this size lies in the model's square."""
+
+    @abstractmethod
+    def preprocess(self, photo: np.ndarray) -> Tensor:
+        """RGB uint8 [H, W, 3] -> float32 [3, S, S] on the model's device, as the model was trained."""
+
+    @abstractmethod
+    def encode_image(self, pixels: Tensor) -> ImageFeatures:
+        """Preprocessed pictures [B, 3, S, S] -> their features."""
+
+    @abstractmethod
+    def arrange(
+        self, points: Tensor | None, labels: Tensor | None, boxes: Tensor | None
+    ) -> tuple[Tensor | None, Tensor | None]:
+        """Points, labels and boxes of P prompts as the family puts them together for its prompt encoder.
+
+        ``points`` [P, N, 2], ``labels`` [P, N], ``boxes`` XYXY [P, 4], all in model pixels -> one
+        list of points and labels, boxes as corner points, with the family's padding point.
+        """
+
+    def encode_prompts(
+        self, points: Tensor | None = None, labels: Tensor | None = None, masks: Tensor | None = None
+    ) -> PromptEmbeddings:
+        """Embeddings of P prompts that :meth:`arrange` put together.
+
+        ``points`` [P, N, 2] in model pixels (the half pixel to the centre is added here), ``labels``
+        [P, N] (-1 padding, 0 background, 1 object, 2 and 3 the corners of a box), ``masks`` logits
+        [P, 1, 4h, 4w].
+        """
+        return self.prompts(points, labels, masks)
+
+    def decode(self, features: ImageFeatures, prompts: PromptEmbeddings) -> Decoded:
+        """All masks of P prompts on one image's features (B = 1), or on one image each (B = P).
+
+        :func:`everymask.nn.choice.choose_masks`, or :meth:`choose`, picks among them.
+        """
+        dense = self.prompts.no_mask() if prompts.dense is None else prompts.dense
+        image = features.embedding + dense  # stays [1, C, h, w], and shared, without mask prompts
+        return self.decoder(image, self.prompts.grid_position(), prompts.sparse, features.high_res)
+
+    def choose(self, decoded: Decoded, multimask: bool) -> Decoded:
+        """The three masks of an ambiguous prompt, or the one of a clear prompt, by the family's rule."""
+        return choose_masks(decoded, multimask, self.spec.fallback)
+
+    def cast(self: Self, dtype: torch.dtype) -> Self:
+        """The model itself, its weights in ``dtype``; half types leave :data:`KEPT_IN_FLOAT32` alone."""
+        half = dtype in (torch.bfloat16, torch.float16)
+        self.to(dtype)
+        if half:
+            for name, module in self.named_modules():
+                if name.rpartition(".")[2] in KEPT_IN_FLOAT32:
+                    module.float()
+        return self
+
+
+def corner_points(boxes: Tensor) -> tuple[Tensor, Tensor]:
+    """Boxes XYXY [P, 4] as points [P, 2, 2] with the labels [P, 2] that say "corner of a box"."""
+    labels = torch.tensor([BOX_FIRST, BOX_SECOND], dtype=torch.int32, device=boxes.device)
+    return boxes.reshape(-1, 2, 2), labels.expand(len(boxes), 2)
+
+
+def with_padding(points: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """One more point per prompt that says "nothing more"."""
+    nothing = points.new_zeros(len(points), 1, 2)
+    pad = labels.new_full((len(labels), 1), PAD)
+    return torch.cat([points, nothing], dim=1), torch.cat([labels, pad], dim=1)

@@ -1,0 +1,83 @@
+"""SAM (Kirillov et al. 2023) and MobileSAM: a ViT or TinyViT, the prompt encoder, the mask decoder.
+
+HQ-SAM will be a SAM whose trunk hands on early features and whose decoder has one more token.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from everymask.geometry import Letterbox
+from everymask.models.base import PromptableModel, corner_points, with_padding
+from everymask.models.specs import ModelSpec
+from everymask.nn.mask_decoder import MaskDecoder
+from everymask.nn.prompt_encoder import PromptEncoder
+from everymask.nn.records import ImageFeatures
+
+PIXEL_MEAN = (123.675, 116.28, 103.53)  # of values 0 to 255
+PIXEL_STD = (58.395, 57.12, 57.375)
+
+
+class Sam(PromptableModel):
+    """SAM or MobileSAM. Attribute names are those of the official checkpoints."""
+
+    def __init__(self, spec: ModelSpec) -> None:
+        super().__init__(spec)
+        self.image_encoder = _trunk(spec)
+        self.prompt_encoder = PromptEncoder(
+            dim=spec.embed_dim,
+            embedding_hw=spec.embedding_hw,
+            image_size=spec.image_size,
+            mask_channels=spec.mask_channels,
+        )
+        self.mask_decoder = MaskDecoder(spec.embed_dim, spec.decoder)
+
+    @property
+    def prompts(self) -> PromptEncoder:
+        return self.prompt_encoder
+
+    @property
+    def decoder(self) -> MaskDecoder:
+        return self.mask_decoder
+
+    def frame(self, photo_hw: tuple[int, int]) -> Letterbox:
+        return Letterbox(photo_hw, self.spec.image_size)
+
+    def preprocess(self, photo: np.ndarray) -> Tensor:
+        """RGB uint8 [H, W, 3] -> float32 [3, S, S]: resized, normalised, then padded with zeros."""
+        return self.normalise(self.frame(photo.shape[:2]).resize(photo).to(self.device))
+
+    def normalise(self, pixels: Tensor) -> Tensor:
+        """Values 0 to 255 [..., 3, h, w] -> [..., 3, S, S]. The padding comes last: it is 0, not black."""
+        mean, std = (torch.tensor(x, device=pixels.device).view(3, 1, 1) for x in (PIXEL_MEAN, PIXEL_STD))
+        height, width = pixels.shape[-2:]
+        size = self.spec.image_size
+        return F.pad((pixels - mean) / std, (0, size - width, 0, size - height))
+
+    def encode_image(self, pixels: Tensor) -> ImageFeatures:
+        return ImageFeatures(self.image_encoder(pixels.to(self.dtype)))
+
+    def arrange(
+        self, points: Tensor | None, labels: Tensor | None, boxes: Tensor | None
+    ) -> tuple[Tensor | None, Tensor | None]:
+        """Points, then the corners of the box; a padding point only where there is no box."""
+        if boxes is None:
+            return (None, None) if points is None or labels is None else with_padding(points, labels)
+        corners, kinds = corner_points(boxes)
+        if points is None or labels is None:
+            return corners, kinds
+        return torch.cat([points, corners.to(points)], dim=1), torch.cat([labels, kinds.to(labels)], dim=1)
+
+
+def _trunk(spec: ModelSpec) -> nn.Module:
+    from everymask.nn.encoders import tiny_vit, vit
+
+    match spec.trunk:
+        case vit.ViTSpec():
+            return vit.ViT(spec.trunk, spec.image_size)
+        case tiny_vit.TinyViTSpec():
+            return tiny_vit.TinyViT(spec.trunk, spec.image_size)
+    raise TypeError(f"a SAM model needs a ViTSpec or a TinyViTSpec as its trunk, got {spec.trunk!r}")

@@ -1,0 +1,142 @@
+"""SAM 2 and SAM 2.1 (Ravi et al. 2024), and nano: a multi-scale trunk with a pyramid neck, the prompt
+encoder, the mask decoder, and the parts that remember objects from frame to frame.
+
+How those parts are used through a video is the business of the room ``video``. EdgeTAM will be a SAM 2
+with another trunk and a perceiver behind the memory encoder.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from everymask.geometry import Squash
+from everymask.models.base import PromptableModel, corner_points, with_padding
+from everymask.models.specs import MemorySpec, ModelSpec
+from everymask.nn.encoders.convnet import ConvNet, ConvSpec
+from everymask.nn.encoders.fpn import FpnNeck
+from everymask.nn.encoders.hiera import Hiera, HieraSpec
+from everymask.nn.layers import MLP
+from everymask.nn.mask_decoder import MaskDecoder
+from everymask.nn.memory.attention import MemoryAttention
+from everymask.nn.memory.encoder import MemoryEncoder
+from everymask.nn.position import sine_map
+from everymask.nn.prompt_encoder import PromptEncoder
+from everymask.nn.records import ImageFeatures
+
+PIXEL_MEAN = (0.485, 0.456, 0.406)  # of values 0 to 1
+PIXEL_STD = (0.229, 0.224, 0.225)
+
+
+class ImageEncoder(nn.Module):
+    """Trunk and neck, under the names of the checkpoints."""
+
+    def __init__(self, spec: ModelSpec) -> None:
+        super().__init__()
+        self.trunk, channels = _trunk(spec)
+        self.neck = FpnNeck(channels, spec.embed_dim)
+
+    def forward(self, pixels: Tensor, heads: tuple[nn.Conv2d, ...] = ()) -> list[Tensor]:
+        """Maps at strides 4, 8 and 16, finest first; ``heads`` narrow the finest ones."""
+        return self.neck(self.trunk(pixels), heads)
+
+
+class Sam2(PromptableModel):
+    """SAM 2, SAM 2.1 or nano. Attribute names are those of the official checkpoints."""
+
+    def __init__(self, spec: ModelSpec) -> None:
+        super().__init__(spec)
+        self.image_encoder = ImageEncoder(spec)
+        self.sam_prompt_encoder = PromptEncoder(
+            dim=spec.embed_dim,
+            embedding_hw=spec.embedding_hw,
+            image_size=spec.image_size,
+            mask_channels=spec.mask_channels,
+        )
+        self.sam_mask_decoder = MaskDecoder(spec.embed_dim, spec.decoder)
+        # Added to the features of a photo, or of a video's first frame, in place of memories.
+        self.no_mem_embed = nn.Parameter(_small(1, 1, spec.embed_dim))
+        if spec.memory is not None:
+            self._add_memory(spec.embed_dim, spec.memory)
+
+    def _add_memory(self, dim: int, memory: MemorySpec) -> None:
+        self.memory_attention = MemoryAttention(
+            dim, memory.dim, layers=memory.layers, hidden=memory.mlp_dim, heads=memory.heads
+        )
+        self.memory_encoder = MemoryEncoder(dim, memory.dim)
+        self.maskmem_tpos_enc = nn.Parameter(_small(memory.frames, 1, 1, memory.dim))
+        self.no_mem_pos_enc = nn.Parameter(_small(1, 1, dim))  # in every checkpoint, used by no model
+        self.mask_downsample = nn.Conv2d(1, 1, kernel_size=4, stride=4)
+        self.obj_ptr_proj = MLP(dim, dim, dim, 3)
+        self.no_obj_ptr = nn.Parameter(_small(1, dim))
+        if memory.no_object_embedding:
+            self.no_obj_embed_spatial = nn.Parameter(_small(1, memory.dim))
+        if memory.pointer_times:
+            self.obj_ptr_tpos_proj = nn.Linear(dim, memory.dim)
+
+    @property
+    def prompts(self) -> PromptEncoder:
+        return self.sam_prompt_encoder
+
+    @property
+    def decoder(self) -> MaskDecoder:
+        return self.sam_mask_decoder
+
+    def frame(self, photo_hw: tuple[int, int]) -> Squash:
+        return Squash(photo_hw, self.spec.image_size)
+
+    def preprocess(self, photo: np.ndarray) -> Tensor:
+        """RGB uint8 [H, W, 3] -> float32 [3, S, S]: squeezed into a square, normalised."""
+        return self.normalise(self.frame(photo.shape[:2]).resize(photo).to(self.device))
+
+    def normalise(self, pixels: Tensor) -> Tensor:
+        """Values 0 to 1 [..., 3, S, S] -> the values that the trunk takes."""
+        mean, std = (torch.tensor(x, device=pixels.device).view(3, 1, 1) for x in (PIXEL_MEAN, PIXEL_STD))
+        return (pixels - mean) / std
+
+    def encode_frame(self, pixels: Tensor) -> ImageFeatures:
+        """[B, 3, S, S] -> the features that memory attention starts from: nothing of memory in them."""
+        heads = (self.sam_mask_decoder.conv_s0, self.sam_mask_decoder.conv_s1)
+        stride4, stride8, stride16 = self.image_encoder(pixels.to(self.dtype), heads)
+        return ImageFeatures(stride16, (stride4, stride8))
+
+    def encode_image(self, pixels: Tensor) -> ImageFeatures:
+        """[B, 3, S, S] -> the features of photos, which have no memories."""
+        return self.without_memory(self.encode_frame(pixels))
+
+    def without_memory(self, features: ImageFeatures) -> ImageFeatures:
+        """The features of a frame that has nothing to remember, ready for the mask decoder."""
+        return replace(features, embedding=features.embedding + self.no_mem_embed.reshape(1, -1, 1, 1))
+
+    def frame_position(self) -> Tensor:
+        """The position code of a frame's features in memory attention, [1, C, h, w]."""
+        return sine_map(self.embedding_size, self.spec.embed_dim).to(self.device, self.dtype)
+
+    def arrange(
+        self, points: Tensor | None, labels: Tensor | None, boxes: Tensor | None
+    ) -> tuple[Tensor | None, Tensor | None]:
+        """The corners of the box, then points, then a padding point, always."""
+        if boxes is None:
+            return (None, None) if points is None or labels is None else with_padding(points, labels)
+        corners, kinds = corner_points(boxes)
+        if points is None or labels is None:
+            return with_padding(corners, kinds)
+        both = torch.cat([corners.to(points), points], dim=1), torch.cat([kinds.to(labels), labels], dim=1)
+        return with_padding(*both)
+
+
+def _trunk(spec: ModelSpec) -> tuple[nn.Module, tuple[int, ...]]:
+    """The trunk and the channels of its maps, finest first."""
+    match spec.trunk:
+        case HieraSpec():
+            return Hiera(spec.trunk), spec.trunk.channels
+        case ConvSpec():
+            return ConvNet(spec.trunk), spec.trunk.dims
+    raise TypeError(f"a SAM 2 model needs a HieraSpec or a ConvSpec as its trunk, got {spec.trunk!r}")
+
+
+def _small(*shape: int) -> Tensor:
+    return nn.init.trunc_normal_(torch.empty(*shape), std=0.02)

@@ -1,0 +1,130 @@
+"""Every model of the family as a literal table; ``dataclasses.replace`` makes a variant.
+
+>>> from dataclasses import replace
+>>> small = replace(MODELS["sam2.1_hiera_tiny"], name="mine", image_size=512)
+>>> small.embedding_hw
+(32, 32)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from everymask.nn.choice import StabilityFallback
+from everymask.nn.encoders.convnet import ConvSpec
+from everymask.nn.encoders.hiera import HieraSpec
+from everymask.nn.encoders.tiny_vit import TinyViTSpec
+from everymask.nn.encoders.vit import ViTSpec
+from everymask.nn.mask_decoder import DecoderSpec
+
+TrunkSpec = ViTSpec | TinyViTSpec | HieraSpec | ConvSpec
+STRIDE = 16  # model pixels per cell of the image embedding, in every family
+
+
+@dataclass(frozen=True)
+class MemorySpec:
+    """The video part of a SAM 2 model; the defaults are SAM 2.1's."""
+
+    dim: int = 64  # channels of a memory, and of a piece of an object pointer
+    frames: int = 7  # memories looked at: the prompted frames' and the last six
+    pointers: int = 16  # object pointers looked at
+    layers: int = 4
+    heads: int = 1
+    mlp_dim: int = 2048
+    mask_scale: float = 20.0  # mask probabilities enter memory as p * scale + bias
+    mask_bias: float = -10.0
+    # SAM 2.1 adds these three; SAM 2.0 checkpoints have none of their weights:
+    pointer_times: bool = True  # pointers carry their (signed, projected) distance in time
+    no_object_embedding: bool = True  # memories of frames without the object carry a mark
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """What tells one model from another."""
+
+    name: str
+    family: Literal["sam", "sam2"]
+    trunk: TrunkSpec
+    image_size: int = 1024
+    embed_dim: int = 256
+    mask_channels: int = 16  # inner width of the mask-prompt encoder
+    decoder: DecoderSpec = field(default_factory=DecoderSpec)
+    memory: MemorySpec | None = None  # None: photos only
+    fallback: StabilityFallback | None = None
+    """SAM 2 builders switch this on ("dynamic multimask"): an unstable single mask gives way."""
+    generator: Mapping[str, Any] = field(default_factory=dict)
+    """This model's own defaults of everything mode, where they differ from SAM's."""
+    half_weights: bool = False
+    """The weights are stored in float16 (and computed with in the type asked for)."""
+
+    @property
+    def embedding_hw(self) -> tuple[int, int]:
+        """Height and width of the image embedding."""
+        return self.image_size // STRIDE, self.image_size // STRIDE
+
+
+def _sam(name: str, trunk: ViTSpec | TinyViTSpec) -> ModelSpec:
+    return ModelSpec(name, "sam", trunk)
+
+
+_SAM2_DECODER = DecoderSpec(iou_sigmoid=True, high_res=True, object_score=True)
+
+
+def _sam2(name: str, trunk: HieraSpec, memory: MemorySpec) -> ModelSpec:
+    return ModelSpec(
+        name,
+        "sam2",
+        trunk,
+        decoder=_SAM2_DECODER,
+        memory=memory,
+        fallback=StabilityFallback(offset=0.05, threshold=0.98),
+        generator={"pred_iou_thresh": 0.8},
+    )
+
+
+_VIT_B = ViTSpec(embed_dim=768, depth=12, num_heads=12, global_blocks=(2, 5, 8, 11))
+_VIT_L = ViTSpec(embed_dim=1024, depth=24, num_heads=16, global_blocks=(5, 11, 17, 23))
+_VIT_H = ViTSpec(embed_dim=1280, depth=32, num_heads=16, global_blocks=(7, 15, 23, 31))
+
+_HIERA_T = HieraSpec(96, 1, (1, 2, 7, 2), (5, 7, 9), (7, 7))
+_HIERA_S = HieraSpec(96, 1, (1, 2, 11, 2), (7, 10, 13), (7, 7))
+_HIERA_B = HieraSpec(112, 2, (2, 3, 16, 3), (12, 16, 20), (14, 14))
+_HIERA_L = HieraSpec(144, 2, (2, 6, 36, 4), (23, 33, 43), (7, 7), window_sizes=(8, 4, 16, 8))
+
+_SAM21 = MemorySpec()
+_SAM20 = replace(_SAM21, pointer_times=False, no_object_embedding=False)
+
+_NANO = ModelSpec(
+    "nano",
+    "sam2",
+    ConvSpec(),
+    image_size=512,
+    embed_dim=128,
+    decoder=replace(_SAM2_DECODER, mlp_dim=512, iou_hidden_dim=128),
+    memory=replace(_SAM21, dim=32, layers=2, mlp_dim=512),
+    fallback=StabilityFallback(offset=0.05, threshold=0.98),
+    generator={"pred_iou_thresh": 0.8},
+    half_weights=True,
+)
+
+MODELS: dict[str, ModelSpec] = {
+    spec.name: spec
+    for spec in (
+        _NANO,
+        _sam("sam_vit_b", _VIT_B),
+        _sam("sam_vit_l", _VIT_L),
+        _sam("sam_vit_h", _VIT_H),
+        _sam("mobile_sam", TinyViTSpec()),
+        _sam2("sam2_hiera_tiny", _HIERA_T, _SAM20),
+        _sam2("sam2_hiera_small", _HIERA_S, _SAM20),
+        _sam2("sam2_hiera_base_plus", _HIERA_B, _SAM20),
+        _sam2("sam2_hiera_large", _HIERA_L, _SAM20),
+        _sam2("sam2.1_hiera_tiny", _HIERA_T, _SAM21),
+        _sam2("sam2.1_hiera_small", _HIERA_S, _SAM21),
+        _sam2("sam2.1_hiera_base_plus", _HIERA_B, _SAM21),
+        _sam2("sam2.1_hiera_large", _HIERA_L, _SAM21),
+        # HQ-SAM (the same trunks, a decoder with one more token) and EdgeTAM (RepViT, perceiver) go here.
+    )
+}
