@@ -1,0 +1,243 @@
+"""The weights files that everymask knows by name: where they come from, how large, which hash.
+
+Sizes and hashes are those of the files that the labs published. ``None`` means that we could not
+check the value ourselves: such a file is accepted on first use, and its hash is remembered.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..errors import UnknownModelError
+
+_SAM = "https://dl.fbaipublicfiles.com/segment_anything/"
+_SAM2 = "https://dl.fbaipublicfiles.com/segment_anything_2/072824/"
+_SAM21 = "https://dl.fbaipublicfiles.com/segment_anything_2/092824/"
+_MOBILE_SAM = "https://github.com/ChaoningZhang/MobileSAM/raw/master/weights/"
+_EDGETAM = "https://github.com/facebookresearch/EdgeTAM/raw/main/checkpoints/"
+_HQ_SAM = "https://huggingface.co/lkeab/hq-sam/resolve/main/"
+
+
+@dataclass(frozen=True)
+class WeightsFile:
+    """One published weights file."""
+
+    name: str
+    file: str
+    """The file's own name, also its name in the cache and on a mirror."""
+    url: str
+    """Where the lab publishes it; empty for the file that ships in the package."""
+    size_bytes: int | None
+    sha256: str | None
+    licence: str
+    purpose: str
+    hub_id: str = ""
+    """A Hugging Face repository that holds the same bytes."""
+
+    @property
+    def bundled(self) -> bool:
+        return not self.url
+
+
+CATALOG: dict[str, WeightsFile] = {
+    entry.name: entry
+    for entry in (
+        WeightsFile(
+            "nano",
+            "nano.safetensors",
+            "",
+            None,
+            None,
+            "Apache-2.0",
+            "ships in the package: first steps, tests, offline; photos and video",
+        ),
+        WeightsFile(
+            "mobile_sam",
+            "mobile_sam.pt",
+            _MOBILE_SAM + "mobile_sam.pt",
+            40_728_226,
+            "6dbb90523a35330fedd7f1d3dfc66f995213d81b29a5ca8108dbcdd4e37d6c2f",
+            "Apache-2.0",
+            "photos on a laptop: SAM's decoder behind a small encoder",
+        ),
+        WeightsFile(
+            "sam2.1_hiera_tiny",
+            "sam2.1_hiera_tiny.pt",
+            _SAM21 + "sam2.1_hiera_tiny.pt",
+            156_008_466,
+            "7402e0d864fa82708a20fbd15bc84245c2f26dff0eb43a4b5b93452deb34be69",
+            "Apache-2.0",
+            "photos and video, quick: the one to try first",
+            "facebook/sam2.1-hiera-tiny",
+        ),
+        WeightsFile(
+            "sam2.1_hiera_small",
+            "sam2.1_hiera_small.pt",
+            _SAM21 + "sam2.1_hiera_small.pt",
+            184_416_285,
+            "6d1aa6f30de5c92224f8172114de081d104bbd23dd9dc5c58996f0cad5dc4d38",
+            "Apache-2.0",
+            "photos and video, a little better than tiny",
+            "facebook/sam2.1-hiera-small",
+        ),
+        WeightsFile(
+            "sam2.1_hiera_base_plus",
+            "sam2.1_hiera_base_plus.pt",
+            _SAM21 + "sam2.1_hiera_base_plus.pt",
+            323_606_802,
+            "a2345aede8715ab1d5d31b4a509fb160c5a4af1970f199d9054ccfb746c004c5",
+            "Apache-2.0",
+            "photos and video, better edges and parts",
+            "facebook/sam2.1-hiera-base-plus",
+        ),
+        WeightsFile(
+            "sam2.1_hiera_large",
+            "sam2.1_hiera_large.pt",
+            _SAM21 + "sam2.1_hiera_large.pt",
+            898_083_611,
+            "2647878d5dfa5098f2f8649825738a9345572bae2d4350a2468587ece47dd318",
+            "Apache-2.0",
+            "photos and video, the best masks; wants a GPU",
+            "facebook/sam2.1-hiera-large",
+        ),
+        WeightsFile(
+            "sam2_hiera_tiny",
+            "sam2_hiera_tiny.pt",
+            _SAM2 + "sam2_hiera_tiny.pt",
+            155_906_050,
+            "65b50056e05bcb13694174f51bb6da89c894b57b75ccdf0ba6352c597c5d1125",
+            "Apache-2.0",
+            "the first SAM 2 release, to repeat older results",
+            "facebook/sam2-hiera-tiny",
+        ),
+        WeightsFile(
+            "sam2_hiera_small",
+            "sam2_hiera_small.pt",
+            _SAM2 + "sam2_hiera_small.pt",
+            184_309_650,
+            "95949964d4e548409021d47b22712d5f1abf2564cc0c3c765ba599a24ac7dce3",
+            "Apache-2.0",
+            "the first SAM 2 release, to repeat older results",
+            "facebook/sam2-hiera-small",
+        ),
+        WeightsFile(
+            "sam2_hiera_base_plus",
+            "sam2_hiera_base_plus.pt",
+            _SAM2 + "sam2_hiera_base_plus.pt",
+            323_493_298,
+            "d0bb7f236400a49669ffdd1be617959a8b1d1065081789d7bbff88eded3a8071",
+            "Apache-2.0",
+            "the first SAM 2 release, to repeat older results",
+            "facebook/sam2-hiera-base-plus",
+        ),
+        WeightsFile(
+            "sam2_hiera_large",
+            "sam2_hiera_large.pt",
+            _SAM2 + "sam2_hiera_large.pt",
+            897_952_466,
+            "7442e4e9b732a508f80e141e7c2913437a3610ee0c77381a66658c3a445df87b",
+            "Apache-2.0",
+            "the first SAM 2 release, to repeat older results",
+            "facebook/sam2-hiera-large",
+        ),
+        WeightsFile(
+            "sam_vit_b",
+            "sam_vit_b_01ec64.pth",
+            _SAM + "sam_vit_b_01ec64.pth",
+            375_042_383,
+            "ec2df62732614e57411cdcf32a23ffdf28910380d03139ee0f4fcbe91eb8c912",
+            "Apache-2.0",
+            "photos: the original SAM, smallest",
+        ),
+        WeightsFile(
+            "sam_vit_l",
+            "sam_vit_l_0b3195.pth",
+            _SAM + "sam_vit_l_0b3195.pth",
+            1_249_524_607,
+            "3adcc4315b642a4d2101128f611684e8734c41232a17c648ed1693702a49a622",
+            "Apache-2.0",
+            "photos: the original SAM, middle; wants a GPU",
+        ),
+        WeightsFile(
+            "sam_vit_h",
+            "sam_vit_h_4b8939.pth",
+            _SAM + "sam_vit_h_4b8939.pth",
+            2_564_550_879,
+            "a7bf3b02f3ebf1267aba913ff637d9a2d5c33d3173bb679e46d9f338c26f262e",
+            "Apache-2.0",
+            "photos: the original SAM, largest; wants a GPU",
+        ),
+        WeightsFile(
+            "edgetam",
+            "edgetam.pt",
+            _EDGETAM + "edgetam.pt",
+            None,
+            None,
+            "Apache-2.0",
+            "video on small devices",
+        ),
+        WeightsFile(
+            "sam_hq_vit_b",
+            "sam_hq_vit_b.pth",
+            _HQ_SAM + "sam_hq_vit_b.pth",
+            379_335_069,
+            None,
+            "Apache-2.0",
+            "photos: SAM with finer edges",
+        ),
+        WeightsFile(
+            "sam_hq_vit_l",
+            "sam_hq_vit_l.pth",
+            _HQ_SAM + "sam_hq_vit_l.pth",
+            1_254_865_805,
+            None,
+            "Apache-2.0",
+            "photos: SAM with finer edges; wants a GPU",
+        ),
+        WeightsFile(
+            "sam_hq_vit_h",
+            "sam_hq_vit_h.pth",
+            _HQ_SAM + "sam_hq_vit_h.pth",
+            2_570_940_653,
+            None,
+            "Apache-2.0",
+            "photos: SAM with finer edges; wants a GPU",
+        ),
+        WeightsFile(
+            "sam_hq_vit_tiny",
+            "sam_hq_vit_tiny.pth",
+            _HQ_SAM + "sam_hq_vit_tiny.pth",
+            42_526_881,
+            None,
+            "Apache-2.0",
+            "photos on a laptop, finer edges",
+        ),
+    )
+}
+
+
+def find(name: str) -> WeightsFile | None:
+    """The entry that ``name`` means: its name (``-`` or ``_``, any case), file name or hub id.
+
+    >>> find("SAM2.1-hiera-tiny").name
+    'sam2.1_hiera_tiny'
+    >>> find("sam_vit_b_01ec64.pth").name
+    'sam_vit_b'
+    >>> find("no such model") is None
+    True
+    """
+    wanted = name.lower().replace("-", "_")
+    for entry in CATALOG.values():
+        if wanted and wanted in (entry.name, entry.file.lower(), entry.hub_id.replace("-", "_")):
+            return entry
+    return None
+
+
+def entry_of(name: str) -> WeightsFile:
+    """The entry that ``name`` means, or an ``UnknownModelError`` that lists the names there are."""
+    entry = find(name)
+    if entry is None:
+        raise UnknownModelError(
+            f"expected one of {', '.join(CATALOG)}, got {name!r}; see `everymask models list`"
+        )
+    return entry

@@ -1,0 +1,70 @@
+"""Weights from a Hugging Face repository: only the weights file, nothing that runs."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from types import ModuleType
+
+from ..errors import DownloadError, EverymaskError, OfflineError, UnknownModelError, require
+
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(:.+)?")
+SUFFIXES = (".safetensors", ".pt", ".pth")
+
+
+def is_hub_id(name: str) -> bool:
+    """True for "owner/name" and "owner/name:file".
+
+    >>> is_hub_id("facebook/sam2.1-hiera-tiny"), is_hub_id("nano"), is_hub_id("../weights/a.pt")
+    (True, False, False)
+    """
+    return _HUB_ID.fullmatch(name) is not None
+
+
+def choose_weights(files: list[str], repository: str) -> str:
+    """The one weights file of a repository, safetensors first.
+
+    >>> choose_weights(["README.md", "model.pt", "model.safetensors"], "a/b")
+    'model.safetensors'
+    """
+    for suffix in SUFFIXES:
+        found = sorted(name for name in files if name.endswith(suffix))
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise UnknownModelError(
+                f"{repository} holds several weights files: {', '.join(found)}; say which, "
+                f"as in {repository}:{found[0]}"
+            )
+    raise UnknownModelError(
+        f"{repository} holds no weights file ({', '.join(SUFFIXES)}), "
+        f"only: {', '.join(sorted(files)) or 'nothing'}"
+    )
+
+
+def pull_from_repository(name: str, offline: bool) -> Path:
+    """The weights file of ``owner/name[:file]``, in the Hugging Face cache.
+
+    Needs the extra ``hub``. Raises ``OfflineError``, ``DownloadError`` or ``UnknownModelError``.
+    """
+    hub = require("huggingface_hub", "hub", f"fetching {name}")
+    repository, _, file = name.partition(":")
+    try:
+        if not file:
+            file = _only_file(hub, repository, offline)
+        return Path(hub.hf_hub_download(repository, file, local_files_only=offline))
+    except EverymaskError:
+        raise
+    except Exception as error:  # huggingface_hub lets through those of its HTTP library as well as its own
+        if offline:
+            raise OfflineError(
+                f"{name} is not in the Hugging Face cache and EVERYMASK_OFFLINE is set; unset it to fetch it"
+            ) from error
+        raise DownloadError(f"{name} could not be fetched from its repository: {error}") from error
+
+
+def _only_file(hub: ModuleType, repository: str, offline: bool) -> str:
+    if offline:
+        folder = Path(hub.snapshot_download(repository, local_files_only=True))
+        return choose_weights([path.name for path in folder.iterdir()], repository)
+    return choose_weights(hub.list_repo_files(repository), repository)
