@@ -1,0 +1,1 @@
+"""Pure functions on masks: encoding, boxes, scores, suppression, regions, outlines, relations."""

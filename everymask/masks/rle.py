@@ -1,0 +1,239 @@
+"""Run-length encoding of masks, the column-major one of COCO.
+
+A mask is read column by column; ``counts`` are the lengths of its runs, background first (so the first
+count is 0 where the top left pixel belongs to the mask). COCO writes the counts as a short string of
+printable bytes; :func:`pack` and :func:`unpack` speak it, byte for byte as pycocotools does.
+
+Letters used in shapes: H x W the photo, R runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from everymask.errors import InputError
+
+
+@dataclass(frozen=True, eq=False)
+class Rle:
+    """One mask as run lengths: made by :func:`encode` or :func:`from_coco`, compared by :meth:`same_as`."""
+
+    size: tuple[int, int]  # (H, W) in pixels
+    counts: np.ndarray  # int64 [R], background and mask in turn; their sum is H * W
+
+    @property
+    def area(self) -> int:
+        """How many pixels belong to the mask."""
+        return int(self.counts[1::2].sum())
+
+    def same_as(self, other: Rle) -> bool:
+        """Whether both describe the same pixels of the same size of photo."""
+        return self.size == other.size and np.array_equal(self.counts, other.counts)
+
+
+def encode(mask: np.ndarray) -> Rle:
+    """The runs of a boolean mask [H, W].
+
+    >>> encode(np.array([[False, True], [False, True]])).counts.tolist()
+    [2, 2]
+    """
+    if mask.ndim != 2:
+        raise InputError(f"a mask must have shape (H, W), got {mask.shape}; encode masks one by one")
+    return encode_columns(np.ascontiguousarray(mask.T, dtype=bool))
+
+
+def encode_columns(mask_wh: np.ndarray) -> Rle:
+    """As :func:`encode`, of the transposed mask: bool [W, H], contiguous: its runs lie in memory order."""
+    width, height = mask_wh.shape
+    flat = mask_wh.reshape(-1)
+    if flat.size == 0:
+        return Rle((height, width), np.zeros(0, np.int64))
+    changes = np.flatnonzero(flat[1:] != flat[:-1])
+    bounds = np.empty(len(changes) + 2, np.int64)
+    bounds[0], bounds[1:-1], bounds[-1] = 0, changes + 1, flat.size
+    counts = np.diff(bounds)
+    return Rle((height, width), np.concatenate([[0], counts]) if flat[0] else counts)
+
+
+def decode(rle: Rle) -> np.ndarray:
+    """The mask, bool [H, W].
+
+    >>> decode(Rle((2, 2), np.array([2, 2]))).tolist()
+    [[False, True], [False, True]]
+    """
+    height, width = rle.size
+    mask_wh = np.zeros(height * width, dtype=bool)
+    ends = np.cumsum(rle.counts)
+    # A fill per run is a memset: much faster than np.repeat for the few long runs that masks have.
+    for start, end in zip(ends[0::2].tolist(), ends[1::2].tolist(), strict=False):
+        mask_wh[start:end] = True
+    return mask_wh.reshape(width, height).T
+
+
+def decode_box(rle: Rle, box_xyxy_px: Sequence[int]) -> np.ndarray:
+    """The part of a mask inside a box whose maximum edges are exclusive, bool [y1 - y0, x1 - x0].
+
+    Only the columns of the box are unpacked: cheap for a small object in a large photo.
+    """
+    x0, y0, x1, y1 = (int(v) for v in box_xyxy_px)
+    height = rle.size[0]
+    columns = np.zeros((x1 - x0) * height, dtype=bool)
+    ends = np.cumsum(rle.counts) - x0 * height
+    starts = np.clip(ends[0 : len(ends) - len(ends) % 2 : 2], 0, len(columns))
+    stops = np.clip(ends[1::2], 0, len(columns))
+    inside = stops > starts
+    for start, end in zip(starts[inside].tolist(), stops[inside].tolist(), strict=True):
+        columns[start:end] = True
+    return columns.reshape(x1 - x0, height).T[y0:y1]
+
+
+def box_xyxy(rle: Rle) -> tuple[int, int, int, int]:
+    """The box of a mask in pixels, maximum edges inclusive; (0, 0, 0, 0) for an empty mask.
+
+    >>> box_xyxy(encode(np.array([[False, True], [False, True]])))
+    (1, 0, 1, 1)
+    """
+    height = rle.size[0]
+    ends = np.cumsum(rle.counts)
+    starts, lasts = ends[0 : len(ends) - len(ends) % 2 : 2], ends[1::2] - 1
+    full = lasts >= starts
+    starts, lasts = starts[full], lasts[full]
+    if len(starts) == 0:
+        return 0, 0, 0, 0
+    left, right = int(starts[0]) // height, int(lasts[-1]) // height
+    # A run that goes over the end of a column touches the bottom edge and the top one.
+    wraps = bool((starts // height != lasts // height).any())
+    top = 0 if wraps else int((starts % height).min())
+    bottom = height - 1 if wraps else int((lasts % height).max())
+    return left, top, right, bottom
+
+
+def pack(counts: np.ndarray) -> bytes:
+    """Run lengths -> COCO's string: 5 bits a byte, lowest first, the difference from two runs before.
+
+    >>> pack(np.array([2, 2]))
+    b'22'
+    """
+    values = counts.astype(np.int64)
+    deltas = values.copy()
+    deltas[3:] -= values[1:-2]  # from the fourth count on, as pycocotools does
+    # The number of 5-bit groups that hold a signed value: |v| bits and the sign.
+    magnitude = np.where(deltas < 0, ~deltas, deltas)
+    groups = 1
+    more = np.zeros(0, bool)
+    columns = []
+    rest = deltas
+    pending = np.ones(len(deltas), dtype=bool)
+    while pending.any():
+        chunk = rest & 0x1F
+        rest = rest >> 5
+        more = ~(magnitude < (1 << (5 * groups - 1)))
+        columns.append(np.where(pending, chunk + np.where(more, 0x20, 0) + 48, 0).astype(np.uint8))
+        pending = pending & more
+        groups += 1
+    if not columns:
+        return b""
+    table = np.stack(columns, axis=1)
+    return table[table != 0].tobytes()
+
+
+def unpack(text: bytes | str) -> np.ndarray:
+    """COCO's string -> run lengths int64 [R]; raises :class:`InputError` where the string is no such thing.
+
+    >>> unpack(b"22").tolist()
+    [2, 2]
+    """
+    raw = np.frombuffer(text.encode("ascii", "replace") if isinstance(text, str) else text, np.uint8)
+    codes = raw.astype(np.int64) - 48
+    if len(codes) == 0:
+        return np.zeros(0, np.int64)
+    last = (codes & 0x20) == 0
+    if codes.min() < 0 or codes.max() > 0x3F or not last[-1]:
+        raise InputError("counts is not a COCO run-length string (bytes '0' to 'o', the last one below 'P')")
+    ends = np.flatnonzero(last)
+    starts = np.concatenate([[0], ends[:-1] + 1])
+    shift = 5 * (np.arange(len(codes)) - np.repeat(starts, ends - starts + 1))
+    if shift.max() > 55:
+        raise InputError("counts is not a COCO run-length string: a run longer than any photo")
+    values = np.add.reduceat((codes & 0x1F) << shift, starts)
+    negative = (codes[ends] & 0x10) != 0
+    values -= np.where(negative, np.int64(1) << (5 * (ends - starts + 1)), 0)
+    # Undo the differences: odd and even runs form two running sums; the first three are as they are.
+    values[1::2] = np.cumsum(values[1::2])
+    if len(values) > 2:
+        values[2::2] = np.cumsum(values[2::2])
+    return values
+
+
+def to_coco(rle: Rle) -> dict[str, Any]:
+    """``{"size": [H, W], "counts": str}``, what COCO's JSON holds.
+
+    >>> to_coco(Rle((2, 2), np.array([2, 2])))
+    {'size': [2, 2], 'counts': '22'}
+    """
+    return {"size": list(rle.size), "counts": pack(rle.counts).decode("ascii")}
+
+
+def to_uncompressed(rle: Rle) -> dict[str, Any]:
+    """``{"size": [H, W], "counts": [int, ...]}``.
+
+    >>> to_uncompressed(Rle((2, 2), np.array([2, 2])))
+    {'size': [2, 2], 'counts': [2, 2]}
+    """
+    return {"size": list(rle.size), "counts": rle.counts.tolist()}
+
+
+def from_coco(segmentation: Mapping[str, Any]) -> Rle:
+    """The mask of a COCO dict, its counts a string, bytes, or a list of run lengths.
+
+    Raises :class:`InputError` where runs are negative or do not add up to the photo.
+    """
+    try:
+        height, width = (int(v) for v in segmentation["size"])
+        counts = segmentation["counts"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"an RLE must be a dict with 'size' [height, width] and 'counts', got {_brief(segmentation)}"
+        ) from error
+    runs = unpack(counts) if isinstance(counts, str | bytes) else np.asarray(counts, np.int64).reshape(-1)
+    if (runs < 0).any() or int(runs.sum()) != height * width:
+        raise InputError(
+            f"run lengths must be positive and add up to {height} x {width} = {height * width} pixels, "
+            f"got a sum of {int(runs.sum())}; is 'size' [height, width]?"
+        )
+    return canonical(Rle((height, width), runs))
+
+
+def canonical(rle: Rle) -> Rle:
+    """The same mask with no empty run but perhaps the first, as every encoder here writes it."""
+    counts = rle.counts
+    if len(counts) == 0 or (counts[1:] > 0).all():
+        return rle
+    ends = np.cumsum(counts)
+    value = np.arange(len(counts)) % 2
+    kept = counts > 0
+    ends, value = ends[kept], value[kept]
+    if len(ends) == 0:
+        return Rle(rle.size, np.zeros(0, np.int64))
+    closes = np.concatenate([value[1:] != value[:-1], [True]])
+    runs = np.diff(np.concatenate([[0], ends[closes]]))
+    return Rle(rle.size, np.concatenate([[0], runs]) if value[0] else runs)
+
+
+def shifted(rle: Rle, offset_xy: tuple[int, int], photo_hw: tuple[int, int]) -> Rle:
+    """A crop's mask in the frame of the photo: everything outside the crop is background."""
+    if offset_xy == (0, 0) and photo_hw == rle.size:
+        return rle
+    (x0, y0), (height, width) = offset_xy, rle.size
+    full = np.zeros((photo_hw[1], photo_hw[0]), dtype=bool)  # [W, H]
+    full[x0 : x0 + width, y0 : y0 + height] = decode(rle).T
+    return encode_columns(full)
+
+
+def _brief(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -1,0 +1,328 @@
+"""The result type of every path: masks of one photo, held as run lengths until somebody asks for pixels.
+
+A thousand masks of a 24-megapixel photo are some megabytes as run lengths and 24 gigabytes as arrays, so
+:attr:`Mask.segmentation` unpacks one mask at a time and keeps nothing.
+
+Frames: pixels of the photo, x right, y down. Boxes are XYWH as both official generators report them: the
+width is that between the first and the last column, one less than the number of columns.
+:attr:`Mask.extent` is the box for slicing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, overload
+
+import numpy as np
+
+from everymask.errors import InputError, OptionError
+from everymask.masks import rle as runs_of
+from everymask.masks.rle import Rle
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+OUTPUT_MODES = ("binary_mask", "uncompressed_rle", "coco_rle")
+SORT_KEYS = ("area", "predicted_iou", "stability_score")
+
+
+class Mask:
+    """One object of a photo: its pixels and what the model said about them. Immutable."""
+
+    __slots__ = (
+        "_area",
+        "_bbox",
+        "crop_box",
+        "label",
+        "point_coords",
+        "predicted_iou",
+        "runs",
+        "stability_score",
+    )
+
+    runs: Rle
+    """The pixels as run lengths."""
+    predicted_iou: float | None
+    """The model's own estimate of the mask's IoU with the true object."""
+    stability_score: float | None
+    """IoU of the mask thresholded a little higher and a little lower."""
+    point_coords: tuple[tuple[float, float], ...] | None
+    """(x, y) of the points that asked for it, in photo pixels."""
+    crop_box: tuple[float, float, float, float] | None
+    """XYWH of the crop that the model looked at."""
+    label: str | None
+    """A category name, where somebody gave one."""
+
+    def __init__(
+        self,
+        rle: Rle | Mapping[str, Any],
+        *,
+        predicted_iou: float | None = None,
+        stability_score: float | None = None,
+        point_coords: Iterable[Sequence[float]] | None = None,
+        crop_box: Sequence[float] | None = None,
+        label: str | None = None,
+        bbox: Sequence[float] | None = None,
+    ) -> None:
+        """``rle`` is an :class:`Rle` or a COCO dict, its counts a string, bytes, or a list of run lengths."""
+        runs = rle if isinstance(rle, Rle) else runs_of.from_coco(rle)
+        self._set("runs", runs)
+        self._set("predicted_iou", None if predicted_iou is None else float(predicted_iou))
+        self._set("stability_score", None if stability_score is None else float(stability_score))
+        self._set("point_coords", point_coords and tuple((float(x), float(y)) for x, y in point_coords))
+        self._set("crop_box", None if crop_box is None else tuple(crop_box))
+        self._set("label", label)
+        self._set("_area", runs.area)
+        self._set("_bbox", None if bbox is None else tuple(bbox))
+
+    @classmethod
+    def from_segmentation(cls, segmentation: np.ndarray, **known: Any) -> Mask:
+        """A mask from its pixels [H, W], bool or zero / non-zero; ``known`` as in the constructor."""
+        return cls(runs_of.encode(np.asarray(segmentation) != 0), **known)
+
+    @classmethod
+    def from_rle(cls, rle: Rle | Mapping[str, Any], **known: Any) -> Mask:
+        """A mask from run lengths; ``known`` as in the constructor."""
+        return cls(rle, **known)
+
+    def replace(self, **changes: Any) -> Mask:
+        """A copy with other values: ``mask.replace(label="cat")``."""
+        values = {
+            "rle": self.runs,
+            "predicted_iou": self.predicted_iou,
+            "stability_score": self.stability_score,
+            "point_coords": self.point_coords,
+            "crop_box": self.crop_box,
+            "label": self.label,
+            "bbox": None if "rle" in changes else self._bbox,
+        }
+        return Mask(**{**values, **changes})
+
+    @property
+    def segmentation(self) -> np.ndarray:
+        """The pixels, bool [H, W]; unpacked anew at every call."""
+        return runs_of.decode(self.runs)
+
+    @property
+    def rle(self) -> dict[str, Any]:
+        """The pixels as COCO writes them: ``{"size": [H, W], "counts": str}``."""
+        return runs_of.to_coco(self.runs)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(H, W) of the photo."""
+        return self.runs.size
+
+    @property
+    def area(self) -> int:
+        """How many pixels the mask has."""
+        return self._area
+
+    @property
+    def bbox(self) -> tuple[float, float, float, float]:
+        """XYWH; (0, 0, 0, 0) for an empty mask. See the head of this file for what W and H count."""
+        if self._bbox is None:
+            x0, y0, x1, y1 = runs_of.box_xyxy(self.runs)
+            self._set("_bbox", (x0, y0, x1 - x0, y1 - y0))
+        return self._bbox
+
+    @property
+    def extent(self) -> tuple[slice, slice]:
+        """(rows, columns) of the smallest window that holds every pixel of the mask; empty for no pixel."""
+        if self._area == 0:
+            return slice(0, 0), slice(0, 0)
+        x0, y0, x1, y1 = runs_of.box_xyxy(self.runs)
+        return slice(y0, y1 + 1), slice(x0, x1 + 1)
+
+    def crop(self) -> np.ndarray:
+        """The pixels inside :attr:`extent` only, bool: cheap for a small object in a large photo."""
+        rows, columns = self.extent
+        return runs_of.decode_box(self.runs, (columns.start, rows.start, columns.stop, rows.stop))
+
+    def to_dict(self, output_mode: str = "binary_mask") -> dict[str, Any]:
+        """The official dict of a generator: segmentation, area, bbox, predicted_iou, point_coords,
+        stability_score, crop_box."""
+        return {
+            "segmentation": _segmentation_as(self.runs, output_mode),
+            "area": self.area,
+            "bbox": list(self.bbox),
+            "predicted_iou": self.predicted_iou,
+            "point_coords": [list(p) for p in self.point_coords or ()],
+            "stability_score": self.stability_score,
+            "crop_box": list(self.crop_box or (0, 0, self.size[1], self.size[0])),
+        }
+
+    def __repr__(self) -> str:
+        name = "" if self.label is None else f"{self.label!r}, "
+        score = "" if self.predicted_iou is None else f", predicted_iou={self.predicted_iou:.3f}"
+        return f"Mask({name}area={self.area}, bbox={list(self.bbox)}{score})"
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError(f"a Mask does not change; make another one: mask.replace({name}=...)")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (self.runs, self.replace_arguments())
+
+    def replace_arguments(self) -> dict[str, Any]:
+        """What the constructor takes besides the pixels."""
+        names = ("predicted_iou", "stability_score", "point_coords", "crop_box", "label")
+        return {name: getattr(self, name) for name in names} | {"bbox": self._bbox}
+
+    def _set(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, value)
+
+
+class MaskSet(Sequence[Mask]):
+    """The masks of one photo, in the order in which their maker gave them. Immutable."""
+
+    __slots__ = ("_masks", "photo_hw")
+
+    photo_hw: tuple[int, int]
+    """(H, W) of the photo in pixels."""
+
+    def __init__(self, masks: Iterable[Mask] = (), photo_hw: tuple[int, int] | None = None) -> None:
+        """``photo_hw`` may be left out where there is a mask to tell it.
+
+        Raises :class:`InputError` where masks are of another size than the photo.
+        """
+        self._masks = tuple(masks)
+        if photo_hw is None:
+            if not self._masks:
+                raise InputError("a MaskSet without masks needs photo_hw=(height, width)")
+            photo_hw = self._masks[0].size
+        self.photo_hw = (int(photo_hw[0]), int(photo_hw[1]))
+        for index, mask in enumerate(self._masks):
+            if mask.size != self.photo_hw:
+                raise InputError(
+                    f"masks of one photo have its size, {self.photo_hw} (height, width); "
+                    f"mask {index} has {mask.size}"
+                )
+
+    @overload
+    def __getitem__(self, index: int) -> Mask: ...
+    @overload
+    def __getitem__(self, index: slice | Sequence[int] | np.ndarray) -> MaskSet: ...
+    def __getitem__(self, index: Any) -> Any:
+        """One mask by number; a :class:`MaskSet` by slice, list of numbers or boolean array."""
+        if isinstance(index, slice):
+            return MaskSet(self._masks[index], self.photo_hw)
+        if isinstance(index, int | np.integer):
+            return self._masks[index]
+        which = np.asarray(index)
+        if which.dtype == bool:
+            if which.shape != (len(self),):
+                raise InputError(
+                    f"a boolean index must have one value a mask, ({len(self)},); got {which.shape}"
+                )
+            which = np.flatnonzero(which)
+        return MaskSet((self._masks[i] for i in which.tolist()), self.photo_hw)
+
+    def __len__(self) -> int:
+        return len(self._masks)
+
+    def __iter__(self) -> Iterator[Mask]:
+        return iter(self._masks)
+
+    def __repr__(self) -> str:
+        count = len(self)
+        height, width = self.photo_hw
+        return f"MaskSet({count} mask{'' if count == 1 else 's'} of a {width} x {height} photo)"
+
+    @property
+    def areas(self) -> np.ndarray:
+        """Pixels of each mask, int64 [K]."""
+        return np.array([m.area for m in self._masks], np.int64)
+
+    def segmentations(self) -> np.ndarray:
+        """All pixels at once, bool [K, H, W]. K * H * W bytes: iterate for many masks of a large photo."""
+        if not self._masks:
+            return np.zeros((0, *self.photo_hw), dtype=bool)
+        return np.stack([m.segmentation for m in self._masks])
+
+    def to_dicts(self, output_mode: str = "binary_mask") -> list[dict[str, Any]]:
+        """The official list of dicts; ``output_mode`` one of binary_mask, uncompressed_rle, coco_rle."""
+        return [m.to_dict(output_mode) for m in self._masks]
+
+    def sorted_by(self, key: str | Callable[[Mask], Any] = "area", *, descending: bool = True) -> MaskSet:
+        """The masks in another order: by ``area``, ``predicted_iou``, ``stability_score``, or a function.
+
+        Equals keep their order. A mask without the score raises :class:`OptionError`.
+        """
+        order = key if callable(key) else _score_of(key)
+        return MaskSet(sorted(self._masks, key=order, reverse=descending), self.photo_hw)
+
+    def filter(
+        self,
+        condition: Callable[[Mask], bool] | None = None,
+        *,
+        min_area: float | None = None,
+        max_area: float | None = None,
+        min_predicted_iou: float | None = None,
+        min_stability_score: float | None = None,
+        inside_box: Sequence[float] | None = None,
+        label: str | None = None,
+    ) -> MaskSet:
+        """The masks that meet every condition given; bounds are inclusive.
+
+        ``inside_box`` (x0, y0, x1, y1) keeps masks whose own box lies within it.
+        """
+        tests: list[Callable[[Mask], bool]] = [condition] if condition else []
+        if min_area is not None:
+            tests.append(lambda m: m.area >= min_area)
+        if max_area is not None:
+            tests.append(lambda m: m.area <= max_area)
+        if min_predicted_iou is not None:
+            iou = _score_of("predicted_iou")
+            tests.append(lambda m: iou(m) >= min_predicted_iou)
+        if min_stability_score is not None:
+            stability = _score_of("stability_score")
+            tests.append(lambda m: stability(m) >= min_stability_score)
+        if inside_box is not None:
+            tests.append(lambda m: _lies_inside(m.bbox, inside_box))
+        if label is not None:
+            tests.append(lambda m: m.label == label)
+        return MaskSet((m for m in self._masks if all(test(m) for test in tests)), self.photo_hw)
+
+    def save(self, path: str | Path, format: str | None = None, **options: Any) -> Any:
+        """Write the masks to a file; ``format`` a name of :mod:`everymask.formats`, or by the file's ending."""
+        from everymask import formats  # reaches up on purpose, see tests/test_layers.py
+
+        return formats.save(self, path, format=format, **options)
+
+    def draw(self, photo: np.ndarray, **options: Any) -> np.ndarray:
+        """The photo with the masks drawn over it, RGB uint8 [H, W, 3]."""
+        from everymask.media import draw  # reaches up on purpose, see tests/test_layers.py
+
+        return draw.draw_overlay(photo, self, **options)
+
+
+def _rebuild(runs: Rle, known: dict[str, Any]) -> Mask:
+    return Mask(runs, **known)
+
+
+def _segmentation_as(runs: Rle, output_mode: str) -> Any:
+    if output_mode == "binary_mask":
+        return runs_of.decode(runs)
+    if output_mode == "coco_rle":
+        return runs_of.to_coco(runs)
+    if output_mode == "uncompressed_rle":
+        return runs_of.to_uncompressed(runs)
+    raise OptionError(f"output_mode must be one of {', '.join(OUTPUT_MODES)}, got {output_mode!r}")
+
+
+def _score_of(key: str) -> Callable[[Mask], float]:
+    if key not in SORT_KEYS:
+        raise OptionError(f"a sort key must be one of {', '.join(SORT_KEYS)} or a function, got {key!r}")
+
+    def score(mask: Mask) -> float:
+        value = getattr(mask, key)
+        if value is None:
+            raise OptionError(f"these masks have no {key}: they do not come from a generator")
+        return value
+
+    return score
+
+
+def _lies_inside(bbox_xywh: Sequence[float], box_xyxy: Sequence[float]) -> bool:
+    x, y, width, height = bbox_xywh
+    return x >= box_xyxy[0] and y >= box_xyxy[1] and x + width <= box_xyxy[2] and y + height <= box_xyxy[3]
