@@ -40,6 +40,8 @@ class Mask:
         "stability_score",
     )
 
+    _area: int
+    _bbox: tuple[float, float, float, float] | None
     runs: Rle
     """The pixels as run lengths."""
     predicted_iou: float | None
@@ -284,7 +286,7 @@ class MaskSet(Sequence[Mask]):
         return MaskSet((m for m in self._masks if all(test(m) for test in tests)), self.photo_hw)
 
     def save(self, path: str | Path, format: str | None = None, **options: Any) -> Any:
-        """Write the masks to a file; ``format`` a name of :mod:`everymask.formats`, or by the file's ending."""
+        """Write the masks to a file; ``format`` a name of :mod:`everymask.formats`, or told by the ending."""
         from everymask import formats  # reaches up on purpose, see tests/test_layers.py
 
         return formats.save(self, path, format=format, **options)

@@ -213,10 +213,8 @@ def canonical(rle: Rle) -> Rle:
     counts = rle.counts
     if len(counts) == 0 or (counts[1:] > 0).all():
         return rle
-    ends = np.cumsum(counts)
-    value = np.arange(len(counts)) % 2
     kept = counts > 0
-    ends, value = ends[kept], value[kept]
+    ends, value = np.cumsum(counts)[kept], (np.arange(len(counts)) % 2)[kept]
     if len(ends) == 0:
         return Rle(rle.size, np.zeros(0, np.int64))
     closes = np.concatenate([value[1:] != value[:-1], [True]])
