@@ -1,0 +1,115 @@
+"""nano's own trunk: a small convolutional encoder of the RepViT kind with attention at its coarse end.
+
+Four maps at strides 4, 8, 16 and 32, as SAM 2's FPN neck takes them. Depthwise 3 x 3 (5 x 5 at stride
+16 and coarser) mix pixels, 1 x 1 convolutions mix channels. At stride 32, where a map has 64 to 256
+cells, self-attention lets every part of the photo see every other: SAM 2's mask decoder never does
+that for image tokens, so grouping over long distances has to come from here.
+
+Letters used in shapes: B images, C channels, H x W pixels, h x w cells, N = h * w.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+@dataclass(frozen=True)
+class ConvSpec:
+    """Widths and depths of the four stages."""
+
+    dims: tuple[int, int, int, int] = (40, 80, 160, 256)
+    depths: tuple[int, int, int, int] = (2, 2, 6, 2)
+    expansion: int = 2
+    kernels: tuple[int, int, int, int] = (3, 3, 5, 5)
+    attention_heads: int = 8  # of the last stage
+
+    @property
+    def channel_list(self) -> list[int]:
+        """Widths from coarse to fine, the order in which the neck lists them."""
+        return list(self.dims[::-1])
+
+
+class ConvNet(nn.Module):
+    """A pyramid of four maps of a photo."""
+
+    def __init__(self, spec: ConvSpec) -> None:
+        super().__init__()
+        self.spec = spec
+        self.channel_list = spec.channel_list
+        first = spec.dims[0]
+        self.stem = nn.Sequential(
+            ConvNorm(3, first // 2, 3, stride=2), nn.GELU(), ConvNorm(first // 2, first, 3, stride=2)
+        )
+        self.downs = nn.ModuleList(
+            ConvNorm(spec.dims[i], spec.dims[i + 1], 3, stride=2) for i in range(3)
+        )
+        self.stages = nn.ModuleList(
+            nn.Sequential(*stage_blocks(spec, index)) for index in range(4)
+        )
+
+    def forward(self, pixels: Tensor) -> list[Tensor]:
+        """[B, 3, H, W] -> maps [B, C, H / 4, W / 4] ... [B, C, H / 32, W / 32]."""
+        x = self.stages[0](self.stem(pixels))
+        maps = [x]
+        for down, stage in zip(self.downs, self.stages[1:], strict=True):
+            x = stage(down(x))
+            maps.append(x)
+        return maps
+
+
+def stage_blocks(spec: ConvSpec, index: int) -> list[nn.Module]:
+    dim, last = spec.dims[index], index == 3
+    blocks: list[nn.Module] = []
+    for _ in range(spec.depths[index]):
+        blocks.append(ConvBlock(dim, spec.expansion, spec.kernels[index]))
+        if last:
+            blocks.append(CellAttention(dim, spec.attention_heads))
+    return blocks
+
+
+class ConvNorm(nn.Sequential):
+    """Convolution and batch norm; in evaluation the norm is a scale and a shift per channel."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, *, stride: int = 1, groups: int = 1) -> None:
+        super().__init__(
+            nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False),
+            nn.BatchNorm2d(outputs),
+        )
+
+
+class ConvBlock(nn.Module):
+    """Mix pixels channel by channel, then mix channels pixel by pixel; both added to the input."""
+
+    def __init__(self, dim: int, expansion: int, kernel: int) -> None:
+        super().__init__()
+        self.pixels = ConvNorm(dim, dim, kernel, groups=dim)
+        self.widen = ConvNorm(dim, expansion * dim, 1)
+        self.narrow = ConvNorm(expansion * dim, dim, 1)
+        nn.init.constant_(self.narrow[1].weight, 0.2)  # near the identity at first: deep stacks start calm
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.pixels(x)
+        return x + self.narrow(F.gelu(self.widen(x)))
+
+
+class CellAttention(nn.Module):
+    """Self-attention of all cells of a map; the convolutions around it tell where a cell lies."""
+
+    def __init__(self, dim: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm = nn.BatchNorm2d(dim)
+        self.qkv = nn.Conv2d(dim, 3 * dim, 1)
+        self.out = nn.Conv2d(dim, dim, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, C, h, w] -> [B, C, h, w]."""
+        batch, dim, height, width = x.shape
+        q, k, v = self.qkv(self.norm(x)).view(batch, 3, self.heads, dim // self.heads, -1).unbind(1)
+        weights = torch.softmax(q.transpose(-2, -1) @ k * (dim // self.heads) ** -0.5, dim=-1)  # [B, heads, N, N]
+        mixed = (v @ weights.transpose(-2, -1)).reshape(batch, dim, height, width)
+        return x + self.out(mixed)
