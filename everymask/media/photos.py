@@ -54,7 +54,7 @@ def read_photo(
 ) -> np.ndarray:
     """The photo as RGB uint8 [H, W, 3], upright.
 
-    An RGB uint8 array is handed back without a copy. ``page`` counts from 0.
+    An RGB uint8 array is handed back without a copy, unless it is read-only. ``page`` counts from 0.
     Raises PictureError, and OptionError for a wrong ``range`` or ``background``.
 
     >>> read_photo(np.array([[0, 65535]], np.uint16), range="dtype")[0].tolist()
@@ -186,7 +186,8 @@ def _as_rgb(pixels: np.ndarray, background: tuple[int, int, int] | None) -> np.n
         alpha = pixels[..., 3:].astype(np.float32) / 255
         behind = np.array(background, np.float32)
         return (pixels[..., :3] * alpha + behind * (1 - alpha) + 0.5).astype(np.uint8)
-    return np.ascontiguousarray(pixels[..., :3])
+    rgb = np.ascontiguousarray(pixels[..., :3])
+    return rgb if rgb.flags.writeable else rgb.copy()  # torch warns of read-only memory
 
 
 # --- files ----------------------------------------------------------------------------------------

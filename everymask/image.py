@@ -1,0 +1,293 @@
+"""One object of a photo from points, a box or a mask: :class:`ImagePredictor`.
+
+    predictor = ImagePredictor(everymask.load("nano"))
+    predictor.set_image("photo.jpg")                              # encoded once
+    answer = predictor.predict(points=[(500, 375)], labels=[1])   # milliseconds, as often as you like
+    answer.masks[answer.scores.argmax()]                          # bool [H, W]
+
+Letters: P prompts, N points of a prompt, K masks of a prompt (3, or 1 without ``multimask``), H x W the
+photo, h x w the model's low-resolution masks (256 x 256 for a 1024 px model).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import torch
+from PIL.Image import Image
+from torch import Tensor
+from torch.nn import functional as F
+
+from everymask.errors import OptionError, SessionError
+from everymask.geometry import Frame
+from everymask.media.photos import PhotoLike, Range, read_photo
+from everymask.models.base import PromptableModel
+from everymask.models.features import EncodedPhoto, read_features, write_features
+from everymask.nn.records import Decoded
+from everymask.prompts import Outside, Prompts, read_prompts
+
+MASK_LOGIT = 10.0
+"""What a pixel surely inside a binary mask prompt is worth as a logit; outside is its negative."""
+
+SAM2_LOGIT_LIMIT = 32.0
+"""SAM 2 hands low-resolution logits back clamped to this, after the masks are made of them."""
+
+_PROMPTS_AT_ONCE = 64  # in the decoder
+_PHOTO_LOGITS_AT_ONCE = 2**25  # values while masks are scaled up to the photo: 128 MB in float32
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """The masks of one prompt, or with a leading axis P of many."""
+
+    masks: np.ndarray  # bool [K, H, W] or [P, K, H, W]
+    scores: np.ndarray  # float32 [K] or [P, K]: the model's own estimate of each mask's IoU
+    logits: np.ndarray  # float32 [K, h, w] or [P, K, h, w]; feed one back as mask=
+    photo_logits: np.ndarray | None = None
+    """float32, shaped like ``masks``, if asked for by ``return_logits``; masks are ``photo_logits > 0``."""
+
+    def best(self) -> Answer:
+        """Of each prompt the mask with the highest score, K = 1."""
+        index = self.scores.argmax(axis=-1)[..., None]
+
+        def pick(values: np.ndarray) -> np.ndarray:
+            extra = values.ndim - index.ndim
+            return np.take_along_axis(values, index.reshape(index.shape + (1,) * extra), axis=index.ndim - 1)
+
+        wide = None if self.photo_logits is None else pick(self.photo_logits)
+        return Answer(pick(self.masks), pick(self.scores), pick(self.logits), wide)
+
+    def __repr__(self) -> str:
+        *prompts, count = self.scores.shape
+        height, width = self.masks.shape[-2:]
+        whose = f" for each of {prompts[0]} prompts" if prompts else ""
+        scores = "" if prompts else ", scores " + " ".join(f"{score:.3f}" for score in self.scores)
+        return f"Answer({count} masks{whose} of {height} x {width} pixels{scores})"
+
+
+class ImagePredictor:
+    """Encodes a photo once and answers prompts on it.
+
+    Works with every model of the family. Its own arguments are checked; for the unchecked behaviour of
+    the official predictors see ``everymask.compat``.
+    """
+
+    def __init__(self, model: PromptableModel) -> None:
+        if not isinstance(model, PromptableModel):
+            hint = f"; pass everymask.load({model!r})" if isinstance(model, str) else ""
+            raise OptionError(f"ImagePredictor needs a model, got {type(model).__name__}{hint}")
+        self.model = model
+        self._photos: tuple[EncodedPhoto, ...] = ()
+
+    def __repr__(self) -> str:
+        sizes = ", ".join(f"{height} x {width}" for height, width in self.photo_sizes)
+        return f"ImagePredictor({self.model.spec.name}, {'photos ' + sizes if sizes else 'no photo set'})"
+
+    @property
+    def photo_sizes(self) -> list[tuple[int, int]]:
+        """Height and width of each photo that is set."""
+        return [photo.photo_hw for photo in self._photos]
+
+    @property
+    def photos(self) -> tuple[EncodedPhoto, ...]:
+        """The features of each photo that is set."""
+        return self._photos
+
+    # --- photos -----------------------------------------------------------------------------------
+
+    def set_image(self, photo: PhotoLike, *, range: Range = "percentile") -> None:
+        """Encode a photo: a path, an RGB array [H, W, 3] or a PIL picture.
+
+        What else is read, and what ``range`` does with more than 8 bits, is told in
+        ``everymask/media/photos.py``. Raises PictureError; the earlier photo then stays set.
+        """
+        self.set_images([photo], range=range)
+
+    def set_images(
+        self, photos: Iterable[PhotoLike], *, range: Range = "percentile", batch_size: int = 4
+    ) -> None:
+        """Encode several photos, of any sizes, ``batch_size`` at a time; then ``predict(..., image=i)``."""
+        if batch_size < 1:
+            raise OptionError(f"batch_size must be at least 1, got {batch_size}")
+        if isinstance(photos, (str, os.PathLike, np.ndarray, Image)):
+            raise OptionError("set_images takes a list of photos; pass one photo to set_image")
+        encoded: list[EncodedPhoto] = []
+        remaining = iter(photos)
+        while group := list(islice(remaining, batch_size)):
+            encoded += self._encode([read_photo(photo, range=range) for photo in group])
+        if not encoded:
+            raise OptionError("set_images takes at least one photo, got none")
+        self._photos = tuple(encoded)
+
+    @torch.no_grad()
+    def _encode(self, photos: list[np.ndarray]) -> list[EncodedPhoto]:
+        features = self.model.encode_image(torch.stack([self.model.preprocess(photo) for photo in photos]))
+        return [EncodedPhoto(photo.shape[:2], features[i]) for i, photo in enumerate(photos)]
+
+    def reset(self) -> None:
+        """Forget the photos."""
+        self._photos = ()
+
+    def save_features(self, path: str | os.PathLike[str]) -> None:
+        """Write the features of the photos that are set to a safetensors file."""
+        self._require_photo()
+        write_features(path, self.model, self._photos)
+
+    def load_features(self, path: str | os.PathLike[str]) -> None:
+        """Set the photos whose features :meth:`save_features` wrote, without encoding them again.
+
+        Raises SessionError if they were made with other weights.
+        """
+        self._photos = read_features(path, self.model)
+
+    # --- prompts ----------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def predict(
+        self,
+        points: Any = None,
+        labels: Any = None,
+        box: Any = None,
+        mask: Any = None,
+        multimask: bool = True,
+        return_logits: bool = False,
+        *,
+        image: int | None = None,
+        outside: Outside = "refuse",
+    ) -> Answer:
+        """Masks for one prompt, or for many at once, on the photo that is set.
+
+        points: (N, 2) pixels (x, y); many prompts: (P, N, 2) or a list of P arrays.
+        labels: (N,), 1 for the object (default), 0 for what is not it; (P, N) or a list likewise.
+        box: (4,) XYXY pixels; many: (P, 4).
+        mask: one of an earlier answer's ``logits`` [h, w], or a binary mask [H, W] of the photo, which
+            becomes logits of 10 and -10, softened at its edge by the scaling; many: [P, ...].
+        multimask: three masks for an ambiguous prompt such as one click, or the single best guess.
+        return_logits: also give ``photo_logits``.
+        image: which of the photos of :meth:`set_images`.
+        outside: "refuse" points outside of the picture, or "keep" them.
+
+        Raises PromptError, and SessionError while no photo is set.
+        """
+        photo = self._photo(image)
+        prompts = read_prompts(
+            photo.photo_hw,
+            self.model.logits_size,
+            points=points,
+            labels=labels,
+            box=box,
+            mask=mask,
+            outside=outside,
+        )
+        answers = _Answers(photo.photo_hw, len(prompts), self.model, return_logits)
+        for rows, group in prompts.groups():
+            for start in range(0, len(rows), _PROMPTS_AT_ONCE):
+                some = slice(start, start + _PROMPTS_AT_ONCE)
+                answers.put(rows[some], self._decode(photo, group[some], multimask), self._frame(photo))
+        return answers.answer(prompts.many)
+
+    def _decode(self, photo: EncodedPhoto, prompts: Prompts, multimask: bool) -> Decoded:
+        """Prompts of equal length as the chosen masks of the decoder."""
+        points, labels, boxes = model_prompts(prompts, self._frame(photo), self.model.device)
+        tokens = self.model.arrange(points, labels, boxes)
+        masks = self._mask_prompts(prompts, self._frame(photo))
+        embeddings = self.model.encode_prompts(*tokens, masks)
+        return self.model.choose(self.model.decode(photo.features, embeddings), multimask)
+
+    def _mask_prompts(self, prompts: Prompts, frame: Frame) -> Tensor | None:
+        """Mask prompts as logits [P, 1, h, w]."""
+        if prompts.photo_masks is not None:
+            masks = torch.from_numpy(prompts.photo_masks).to(self.model.device)
+            return logits_of_masks(masks, frame, self.model.logits_size)
+        if prompts.mask_logits is not None:
+            return torch.from_numpy(prompts.mask_logits)[:, None].to(self.model.device)
+        return None
+
+    def _frame(self, photo: EncodedPhoto) -> Frame:
+        return self.model.frame(photo.photo_hw)
+
+    def _photo(self, image: int | None) -> EncodedPhoto:
+        self._require_photo()
+        count = len(self._photos)
+        if image is None and count > 1:
+            raise SessionError(f"{count} photos are set; pass image=0 to image={count - 1}")
+        if image is not None and not 0 <= image < count:
+            raise SessionError(f"image must be from 0 to {count - 1}, got {image}")
+        return self._photos[image or 0]
+
+    def _require_photo(self) -> None:
+        if not self._photos:
+            raise SessionError("no photo is set; call set_image first")
+
+
+def model_prompts(
+    prompts: Prompts, frame: Frame, device: torch.device
+) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    """Points [P, N, 2], labels [P, N] and boxes [P, 4] in model pixels, each None where there is none."""
+
+    def moved(points_xy_px: np.ndarray) -> Tensor:  # in float64 as far as the frame goes, then float32
+        return torch.from_numpy(frame.to_model(points_xy_px).astype(np.float32)).to(device)
+
+    points = labels = boxes = None
+    if prompts.points_xy_px.shape[1]:
+        points, labels = moved(prompts.points_xy_px), torch.from_numpy(prompts.labels).to(device)
+    if prompts.boxes_xyxy_px is not None:
+        boxes = moved(prompts.boxes_xyxy_px.reshape(-1, 2, 2)).reshape(-1, 4)
+    return points, labels, boxes
+
+
+def logits_of_masks(masks: Tensor, frame: Frame, logits_hw: tuple[int, int]) -> Tensor:
+    """Binary masks of the photo [P, H, W] as mask prompts: logits [P, 1, h, w] from -10 to 10.
+
+    A cell's logit is 20 f - 10, where f is the share of it that the mask covers (the scale that SAM 2
+    itself uses for masks given in a video). What pads the photo in SAM's square is outside.
+    """
+    side = frame.model_size
+    width, height = frame.to_model(np.array([frame.photo_hw[::-1]], np.float64))[0].round().astype(int)
+    covered = F.interpolate(
+        masks[:, None].float(), (height, width), mode="bilinear", align_corners=False, antialias=True
+    )
+    square = F.pad(covered, (0, side - width, 0, side - height))
+    share = F.adaptive_avg_pool2d(square, logits_hw)
+    return 2 * MASK_LOGIT * share - MASK_LOGIT
+
+
+class _Answers:
+    """Collects the decoder's batches and scales them up to the photo a few at a time."""
+
+    def __init__(
+        self, photo_hw: tuple[int, int], count: int, model: PromptableModel, keep_logits: bool
+    ) -> None:
+        self.photo_hw, self.count, self.keep_logits = photo_hw, count, keep_logits
+        self.threshold = model.mask_threshold
+        self.logit_limit = SAM2_LOGIT_LIMIT if model.spec.family == "sam2" else np.inf
+        self.arrays: dict[str, np.ndarray] = {}
+
+    def put(self, rows: np.ndarray, chosen: Decoded, frame: Frame) -> None:
+        self._store("scores", rows, chosen.iou.float())
+        self._store("logits", rows, chosen.mask_logits.float().clamp(-self.logit_limit, self.logit_limit))
+        for some in _chunks(len(rows), chosen.iou.shape[1] * self.photo_hw[0] * self.photo_hw[1]):
+            wide = frame.upscale(chosen.mask_logits[some])
+            self._store("masks", rows[some], wide > self.threshold)
+            if self.keep_logits:
+                self._store("photo_logits", rows[some], wide)
+
+    def _store(self, name: str, rows: np.ndarray, values: Tensor) -> None:
+        array = values.cpu().numpy()
+        if name not in self.arrays:
+            self.arrays[name] = np.empty((self.count, *array.shape[1:]), array.dtype)
+        self.arrays[name][rows] = array
+
+    def answer(self, many: bool) -> Answer:
+        arrays = self.arrays if many else {name: array[0] for name, array in self.arrays.items()}
+        return Answer(**arrays)
+
+
+def _chunks(count: int, size_of_one: int) -> Iterator[slice]:
+    step = max(1, _PHOTO_LOGITS_AT_ONCE // size_of_one)
+    return (slice(start, start + step) for start in range(0, count, step))

@@ -1,0 +1,347 @@
+"""The image predictor: what goes in, what comes out, and that prompts do not disturb one another."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+
+from everymask.errors import OptionError, PictureError, PromptError, SessionError
+from everymask.geometry import Letterbox, Squash
+from everymask.image import ImagePredictor, logits_of_masks
+from everymask.models.features import fingerprint
+from everymask.models.sam import Sam
+from everymask.models.sam2 import Sam2
+from everymask.models.specs import MODELS
+from everymask.nn.encoders.hiera import HieraSpec
+from everymask.nn.encoders.vit import ViTSpec
+from tests.fakes import IOUS, FakeModel
+
+FAMILIES = ["sam", "sam2"]
+
+
+def photo(height=48, width=64, value=100):
+    return np.full((height, width, 3), value, np.uint8)
+
+
+@pytest.fixture(params=FAMILIES)
+def predictor(request):
+    predictor = ImagePredictor(FakeModel(request.param))
+    predictor.set_image(photo())
+    return predictor
+
+
+def tiny_model(family):
+    """A real model of either family, small enough for a fast test, with seeded weights."""
+    torch.manual_seed(0)
+    if family == "sam":
+        trunk = ViTSpec(embed_dim=32, depth=2, num_heads=2, global_blocks=(1,))
+        return Sam(replace(MODELS["sam_vit_b"], name="tiny_sam", trunk=trunk, image_size=128)).eval()
+    trunk = HieraSpec(16, 1, (1, 1, 2, 1), (3,), (7, 7))
+    return Sam2(replace(MODELS["sam2.1_hiera_tiny"], name="tiny_sam2", trunk=trunk, image_size=128)).eval()
+
+
+def noise(height, width, seed=0):
+    return np.random.default_rng(seed).integers(0, 255, (height, width, 3), np.uint8)
+
+
+# --- one prompt -----------------------------------------------------------------------------------
+
+
+def test_one_click_gives_three_masks_with_their_scores_and_logits(predictor):
+    answer = predictor.predict(points=[(30, 20)], labels=[1])
+    assert (answer.masks.shape, answer.masks.dtype) == ((3, 48, 64), bool)
+    assert answer.scores.dtype == np.float32
+    assert answer.scores.tolist() == pytest.approx(IOUS[1:])
+    assert (answer.logits.shape, answer.logits.dtype) == ((3, 16, 16), np.float32)
+    assert answer.photo_logits is None
+
+
+def test_without_multimask_there_is_one_mask(predictor):
+    answer = predictor.predict(points=[(30, 20)], multimask=False)
+    assert answer.masks.shape == (1, 48, 64)
+
+
+def test_the_mask_lies_where_the_click_was(predictor):
+    mask = predictor.predict(points=[(30, 20)]).masks[0]
+    y, x = np.nonzero(mask)
+    assert (x.mean(), y.mean()) == (pytest.approx(30, abs=1), pytest.approx(20, abs=1))
+
+
+def test_a_sam_mask_keeps_its_shape_and_a_sam2_mask_follows_the_squeeze():
+    """A disc of 4 model pixels on a photo of 48 x 64 for a 64 px model."""
+    sizes = {}
+    for family in FAMILIES:
+        predictor = ImagePredictor(FakeModel(family))
+        predictor.set_image(photo())
+        y, x = np.nonzero(predictor.predict(points=[(30, 24)]).masks[0])
+        sizes[family] = (int(np.ptp(x)) + 1, int(np.ptp(y)) + 1)
+    assert sizes == {"sam": (7, 7), "sam2": (7, 5)}  # a disc's outermost pixels are not wholly inside
+
+
+def test_photo_logits_are_what_the_masks_are_made_of(predictor):
+    answer = predictor.predict(points=[(30, 20)], return_logits=True)
+    assert (answer.photo_logits.shape, answer.photo_logits.dtype) == ((3, 48, 64), np.float32)
+    assert ((answer.photo_logits > 0) == answer.masks).all()
+
+
+def test_only_sam2_clamps_the_logits_it_hands_back():
+    for family, least in (("sam", -50), ("sam2", -32)):
+        predictor = ImagePredictor(FakeModel(family))
+        predictor.set_image(photo())
+        answer = predictor.predict(
+            box=(1, 1, 20, 20), mask=np.full((16, 16), -50, np.float32), return_logits=True
+        )
+        assert answer.logits.min() >= least
+        low = predictor.predict(mask=np.full((16, 16), -50, np.float32), return_logits=True)
+        assert low.logits.min() == least
+        assert low.photo_logits.min() == pytest.approx(-50)
+
+
+def test_best_keeps_the_mask_of_highest_score(predictor):
+    answer = predictor.predict(points=[(30, 20)], return_logits=True)
+    best = answer.best()
+    assert best.scores.tolist() == pytest.approx([0.9])
+    assert (best.masks == answer.masks[1:2]).all()
+    assert (best.logits == answer.logits[1:2]).all()
+    assert (best.photo_logits == answer.photo_logits[1:2]).all()
+
+
+def test_an_earlier_answer_goes_back_in(predictor):
+    first = predictor.predict(points=[(30, 20)])
+    for mask in (first.logits[0], first.logits[0:1], torch.from_numpy(first.logits[0])):
+        again = predictor.predict(mask=mask, multimask=False)
+        assert (again.masks[0] == first.masks[0]).all()
+
+
+def test_a_binary_mask_comes_back_as_it_was(predictor):
+    mask = np.zeros((48, 64), bool)
+    mask[8:32, 16:48] = True
+    again = predictor.predict(mask=mask).masks[0]
+    assert (again != mask).mean() < 0.03  # half a cell at the edge
+
+
+def test_reprs_tell_the_state(predictor):
+    name = predictor.model.spec.name
+    assert repr(predictor) == f"ImagePredictor({name}, photos 48 x 64)"
+    answer = predictor.predict(points=[(30, 20)])
+    assert repr(answer) == "Answer(3 masks of 48 x 64 pixels, scores 0.600 0.900 0.800)"
+    many = predictor.predict(box=[(0, 0, 9, 9), (1, 1, 8, 8)])
+    assert repr(many) == "Answer(3 masks for each of 2 prompts of 48 x 64 pixels)"
+    predictor.reset()
+    assert repr(predictor) == f"ImagePredictor({name}, no photo set)"
+
+
+# --- many prompts ---------------------------------------------------------------------------------
+
+
+def test_many_boxes_give_a_prompt_axis(predictor):
+    boxes = np.array([(2, 2, 20, 20), (30, 10, 60, 40)])
+    answer = predictor.predict(box=boxes)
+    assert (answer.masks.shape, answer.scores.shape, answer.logits.shape) == (
+        (2, 3, 48, 64),
+        (2, 3),
+        (2, 3, 16, 16),
+    )
+    for row, box in enumerate(boxes):
+        assert (answer.masks[row] == predictor.predict(box=box).masks).all()
+    assert answer.best().masks.shape == (2, 1, 48, 64)
+
+
+def test_prompts_of_unequal_length_get_the_masks_they_get_alone():
+    for family in FAMILIES:
+        predictor = ImagePredictor(tiny_model(family))
+        predictor.set_image(noise(70, 90))
+        points = [[(10, 10)], [(20, 20), (60, 50)], [(80, 60)]]
+        labels = [[1], [1, 0], [1]]
+        together = predictor.predict(points, labels)
+        for row in range(3):
+            alone = predictor.predict(points[row], labels[row])
+            np.testing.assert_allclose(together.logits[row], alone.logits, atol=2e-5)
+            np.testing.assert_allclose(together.scores[row], alone.scores, atol=1e-5)
+
+
+def test_more_prompts_than_fit_at_once_are_decoded_in_batches(predictor):
+    points = np.stack(np.meshgrid(np.arange(14), np.arange(10)), axis=-1).reshape(140, 1, 2)
+    answer = predictor.predict(points)
+    assert answer.masks.shape == (140, 3, 48, 64)
+    assert predictor.model.decoded_batches == [64, 64, 12]
+    assert (answer.masks[139] == predictor.predict(points[139]).masks).all()
+
+
+def test_scaling_up_in_small_steps_changes_nothing(predictor, monkeypatch):
+    points = [[(5, 5)], [(30, 20)], [(50, 40)]]
+    whole = predictor.predict(points, return_logits=True)
+    monkeypatch.setattr("everymask.image._PHOTO_LOGITS_AT_ONCE", 1)
+    steps = predictor.predict(points, return_logits=True)
+    assert (whole.masks == steps.masks).all()
+    np.testing.assert_allclose(whole.photo_logits, steps.photo_logits, atol=1e-4)
+
+
+# --- photos ---------------------------------------------------------------------------------------
+
+
+def test_a_photo_may_be_an_array_a_pil_picture_or_a_path(tmp_path):
+    predictor = ImagePredictor(FakeModel())
+    pixels = noise(20, 30)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    features = []
+    for given in (pixels, Image.fromarray(pixels), tmp_path / "a.png", str(tmp_path / "a.png")):
+        predictor.set_image(given)
+        assert predictor.photo_sizes == [(20, 30)]
+        features.append(predictor.photos[0].features.embedding)
+    assert all((each == features[0]).all() for each in features)
+
+
+def test_a_batch_of_photos_is_encoded_together_and_chosen_by_number():
+    predictor = ImagePredictor(FakeModel())
+    predictor.set_images([photo(10, 20), photo(30, 40), photo(50, 60)], batch_size=2)
+    assert predictor.model.encoded_batches == [2, 1]
+    assert predictor.photo_sizes == [(10, 20), (30, 40), (50, 60)]
+    assert predictor.predict(points=[(5, 5)], image=2).masks.shape == (3, 50, 60)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_photos_in_a_batch_get_the_features_they_get_alone(family):
+    predictor = ImagePredictor(tiny_model(family))
+    photos = [noise(70, 90, 1), noise(120, 60, 2)]
+    predictor.set_images(photos)
+    together = [predictor.predict(points=[(30, 40)], image=i).logits for i in (0, 1)]
+    for each, batched in zip(photos, together, strict=True):
+        predictor.set_image(each)
+        np.testing.assert_allclose(predictor.predict(points=[(30, 40)]).logits, batched, atol=2e-5)
+
+
+def test_a_photo_that_cannot_be_read_leaves_the_earlier_one_set(predictor):
+    with pytest.raises(PictureError):
+        predictor.set_image("nowhere.jpg")
+    assert predictor.photo_sizes == [(48, 64)]
+
+
+def test_reset_forgets_the_photo(predictor):
+    predictor.reset()
+    with pytest.raises(SessionError, match="no photo is set; call set_image first"):
+        predictor.predict(points=[(1, 1)])
+    with pytest.raises(SessionError, match="no photo is set; call set_image first"):
+        predictor.save_features("never.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("action", "error", "message"),
+    [
+        (lambda p: p.set_images([]), OptionError, "set_images takes at least one photo, got none"),
+        (lambda p: p.set_images(photo()), OptionError, "takes a list of photos; pass one photo to set_image"),
+        (lambda p: p.set_images("a.jpg"), OptionError, "takes a list of photos; pass one photo to set_image"),
+        (
+            lambda p: p.set_images([photo()], batch_size=0),
+            OptionError,
+            "batch_size must be at least 1, got 0",
+        ),
+        (lambda p: p.predict([(1, 1)], image=1), SessionError, "image must be from 0 to 0, got 1"),
+        (lambda p: p.predict(), PromptError, "no prompt was given; pass points=, box= or mask="),
+        (
+            lambda p: ImagePredictor("nano"),
+            OptionError,
+            r"needs a model, got str; pass everymask.load\('nano'\)",
+        ),
+    ],
+)
+def test_wrong_calls_say_what_to_do(predictor, action, error, message):
+    with pytest.raises(error, match=message):
+        action(predictor)
+
+
+def test_with_several_photos_the_number_is_needed():
+    predictor = ImagePredictor(FakeModel())
+    predictor.set_images([photo(), photo()])
+    with pytest.raises(SessionError, match="2 photos are set; pass image=0 to image=1"):
+        predictor.predict(points=[(1, 1)])
+
+
+# --- binary masks as prompts ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("frame", [Letterbox((32, 64), 64), Squash((32, 64), 64)])
+def test_a_full_mask_is_ten_inside_the_photo_and_minus_ten_in_the_padding(frame):
+    logits = logits_of_masks(torch.ones(1, 32, 64, dtype=torch.bool), frame, (16, 16))
+    assert logits.shape == (1, 1, 16, 16)
+    photo_rows = 8 if isinstance(frame, Letterbox) else 16
+    assert (logits[..., :photo_rows, :] == 10).all()
+    assert (logits[..., photo_rows:, :] == -10).all()
+
+
+def test_a_cell_half_covered_is_undecided():
+    masks = torch.zeros(1, 64, 64, dtype=torch.bool)
+    masks[:, :, :2] = True
+    logits = logits_of_masks(masks, Squash((64, 64), 64), (16, 16))
+    assert logits[0, 0, 0, :2].tolist() == [0.0, -10.0]
+
+
+# --- features in files ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_restored_features_give_the_same_answer(tmp_path, family):
+    predictor = ImagePredictor(tiny_model(family))
+    predictor.set_images([noise(70, 90, 1), noise(40, 60, 2)])
+    before = predictor.predict(points=[(30, 20)], image=1)
+    predictor.save_features(tmp_path / "deep" / "a.safetensors")
+    restored = ImagePredictor(predictor.model)
+    restored.load_features(tmp_path / "deep" / "a.safetensors")
+    after = restored.predict(points=[(30, 20)], image=1)
+    assert restored.photo_sizes == [(70, 90), (40, 60)]
+    np.testing.assert_allclose(before.logits, after.logits, atol=2e-5)  # memory may lie in another order
+    assert [path.name for path in (tmp_path / "deep").iterdir()] == ["a.safetensors"]
+
+
+def test_features_of_other_weights_are_refused(tmp_path):
+    predictor = ImagePredictor(FakeModel())
+    predictor.set_image(photo())
+    predictor.save_features(tmp_path / "a.safetensors")
+    with torch.no_grad():
+        predictor.model.prompt_encoder.no_mask_embed.weight += 1e-6
+    with pytest.raises(
+        SessionError, match=r"was made by 'fake_sam2' with weights \w{12}, this model is 'fake_sam2'"
+    ):
+        predictor.load_features(tmp_path / "a.safetensors")
+
+
+def test_features_of_another_number_type_are_refused(tmp_path):
+    predictor = ImagePredictor(FakeModel())
+    predictor.set_image(photo())
+    predictor.save_features(tmp_path / "a.safetensors")
+    predictor.model.cast(torch.bfloat16)
+    with pytest.raises(SessionError, match="load that model in the same number type"):
+        predictor.load_features(tmp_path / "a.safetensors")
+
+
+def test_the_fingerprint_is_that_of_the_weights():
+    assert fingerprint(FakeModel("sam")) == fingerprint(FakeModel("sam"))
+    assert fingerprint(FakeModel("sam")) != fingerprint(FakeModel("sam2"))
+    assert fingerprint(FakeModel("sam")) != fingerprint(FakeModel("sam", image_size=128))
+
+
+def test_files_that_hold_no_features_are_refused(tmp_path):
+    predictor = ImagePredictor(FakeModel())
+    with pytest.raises(SessionError, match="there is no features file at"):
+        predictor.load_features(tmp_path / "none.safetensors")
+    (tmp_path / "text.safetensors").write_text("hello, this is no safetensors file")
+    with pytest.raises(SessionError, match="is not a features file"):
+        predictor.load_features(tmp_path / "text.safetensors")
+    save_file({"a": torch.zeros(1)}, tmp_path / "weights.safetensors")
+    with pytest.raises(SessionError, match=r"is not a features file \(its format is None\)"):
+        predictor.load_features(tmp_path / "weights.safetensors")
+
+
+def test_the_features_file_holds_plain_named_tensors(tmp_path):
+    predictor = ImagePredictor(tiny_model("sam2"))
+    predictor.set_image(noise(70, 90))
+    predictor.save_features(tmp_path / "a.safetensors")
+    shapes = {name: tuple(tensor.shape) for name, tensor in load_file(tmp_path / "a.safetensors").items()}
+    assert shapes == {
+        "0.embedding": (1, 256, 8, 8),
+        "0.high_res.0": (1, 32, 32, 32),
+        "0.high_res.1": (1, 64, 16, 16),
+    }
