@@ -1,0 +1,165 @@
+"""``load``: a name, a file or a hub id becomes a model that is ready to use."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from everymask.errors import OptionError, UnknownModelError
+from everymask.models.base import PromptableModel
+from everymask.models.catalog import find
+from everymask.models.hub import pull
+from everymask.models.specs import MODELS, ModelSpec
+from everymask.models.weights import fill_weights, read_weights, recognise
+
+DTYPES = {
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+    "float64": torch.float64,
+}
+WEIGHT_SUFFIXES = (".pt", ".pth", ".safetensors", ".bin", ".ckpt")
+
+
+def load(
+    source: str | os.PathLike[str],
+    device: str | torch.device | None = None,
+    dtype: str | torch.dtype | None = None,
+) -> PromptableModel:
+    """A model with its weights, in eval mode and without gradients.
+
+    ``source`` is a name of ``everymask models list`` ("nano", "sam2.1_hiera_tiny"), the path of a
+    checkpoint (``.pt``, ``.pth``, ``.safetensors``), whose architecture is recognised, or a hub id
+    ("facebook/sam2.1-hiera-tiny"). ``device`` is cuda, then mps, then cpu by default; ``dtype`` is
+    float32, or "bfloat16" for speed (positions, mask logits and scores stay in float32).
+
+    Raises CheckpointError (UnknownModelError, UnsafeCheckpointError, KeyMismatchError), DownloadError
+    or OptionError.
+    """
+    chosen_device, chosen_dtype = read_device(device), read_dtype(dtype)
+    path, spec = locate(source)
+    state = read_weights(path)
+    return build(spec or recognise(state), state, chosen_device, chosen_dtype)
+
+
+def build(
+    spec: ModelSpec,
+    state: Mapping[str, Tensor] | None = None,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float32,
+) -> PromptableModel:
+    """A model of ``spec`` with weights under official key names, or with fresh random ones.
+
+    Also the way to a model that is not in the table: ``build(dataclasses.replace(spec, ...), state)``.
+    """
+    if state is None:
+        model = _empty(spec)
+    else:
+        with _WithoutInitialisation():
+            model = _empty(spec)
+        fill_weights(model, {key: _own_copy(value, device) for key, value in state.items()})
+    return model.to(device).cast(dtype).eval().requires_grad_(False)
+
+
+def locate(source: str | os.PathLike[str]) -> tuple[Path, ModelSpec | None]:
+    """The file that ``source`` means, and its spec if the name says it; downloads what is not there."""
+    text = os.fspath(source)
+    entry = None if isinstance(source, os.PathLike) else find(text)
+    if entry is not None and not Path(text).is_file():
+        spec = _spec_of(entry.name)  # before the download, which may be of gigabytes
+        return pull(entry.name), spec
+    if isinstance(source, os.PathLike) or Path(text).exists() or text.endswith(WEIGHT_SUFFIXES):
+        return Path(text).expanduser(), None
+    if text in MODELS:
+        return pull(text), MODELS[text]
+    if text.count("/") == 1 and not text.startswith((".", "/", "~")):
+        return pull(text), None
+    raise UnknownModelError(
+        f"expected a model name ({', '.join(MODELS)}), a checkpoint path or a hub id, got {text!r}; "
+        "see `everymask models list`"
+    )
+
+
+def _spec_of(name: str) -> ModelSpec:
+    if name not in MODELS:
+        raise UnknownModelError(
+            f"everymask can fetch {name} but does not run it yet; use {', '.join(MODELS)}"
+        )
+    return MODELS[name]
+
+
+def read_device(device: str | torch.device | None) -> torch.device:
+    """The device asked for, if it is there; cuda, then mps, then cpu where none was asked for."""
+    if device is None:
+        return _best_device()
+    try:
+        chosen = torch.device(device)
+    except (RuntimeError, TypeError):
+        raise OptionError(f"device must be 'cpu', 'cuda', 'cuda:0', 'mps' or None, got {device!r}") from None
+    if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
+        raise OptionError(
+            f"device {str(device)!r} was asked for, but torch sees {torch.cuda.device_count()} CUDA devices; "
+            "pass device='cpu', or install a torch build for this GPU"
+        )
+    if chosen.type == "mps" and not torch.backends.mps.is_available():
+        raise OptionError("device 'mps' was asked for, but this machine has none; pass device='cpu'")
+    return chosen
+
+
+def _best_device() -> torch.device:
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def read_dtype(dtype: str | torch.dtype | None) -> torch.dtype:
+    """A type by name or as torch's own; float32 where none was asked for."""
+    chosen = torch.float32 if dtype is None else DTYPES.get(dtype) if isinstance(dtype, str) else dtype
+    if chosen is None or chosen not in DTYPES.values():
+        raise OptionError(
+            f"dtype must be one of {', '.join(DTYPES)}, as a name or torch's own, got {dtype!r}"
+        )
+    return chosen
+
+
+def _empty(spec: ModelSpec) -> PromptableModel:
+    if spec.family == "sam":
+        from everymask.models.sam import Sam
+
+        return Sam(spec)
+    from everymask.models.sam2 import Sam2
+
+    return Sam2(spec)
+
+
+def _own_copy(value: Tensor, device: torch.device | str) -> Tensor:
+    """On the device and in float32, never a view of the file: the file may go, or be written again."""
+    dtype = torch.float32 if value.is_floating_point() and value.dtype != torch.float64 else value.dtype
+    return value.to(device, dtype, copy=True)
+
+
+class _WithoutInitialisation(TorchFunctionMode):
+    """While it is entered, new modules leave their weights as the memory came: they are replaced anyway.
+
+    Unlike building on the meta device it leaves buffers that are computed, not stored, as they are.
+    """
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        skipped = {
+            nn.init.kaiming_uniform_,
+            nn.init.uniform_,
+            nn.init.normal_,
+            nn.init.trunc_normal_,
+            nn.init.xavier_uniform_,
+            Tensor.uniform_,
+            Tensor.normal_,
+        }
+        if func in skipped:
+            return (kwargs or {}).get("tensor", args[0] if args else None)
+        return func(*args, **(kwargs or {}))
