@@ -18,9 +18,13 @@ GRID = 6
 
 
 def official_attention(channels: int, memory_channels: int) -> OfficialAttention:
-    common = dict(
-        rope_theta=10000.0, feat_sizes=(GRID, GRID), embedding_dim=channels, num_heads=1, dropout=0.1
-    )
+    common = {
+        "rope_theta": 10000.0,
+        "feat_sizes": (GRID, GRID),
+        "embedding_dim": channels,
+        "num_heads": 1,
+        "dropout": 0.1,
+    }
     layer = OfficialLayer(
         activation="relu",
         dim_feedforward=48,
