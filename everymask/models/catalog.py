@@ -33,6 +33,8 @@ class WeightsFile:
     purpose: str
     hub_id: str = ""
     """A Hugging Face repository that holds the same bytes."""
+    opens: bool = True
+    """False: the file can be fetched, but its architecture is not in ``specs.MODELS`` yet."""
 
     @property
     def bundled(self) -> bool:
@@ -175,6 +177,7 @@ CATALOG: dict[str, WeightsFile] = {
             None,
             "Apache-2.0",
             "video on small devices",
+            opens=False,
         ),
         WeightsFile(
             "sam_hq_vit_b",
@@ -184,6 +187,7 @@ CATALOG: dict[str, WeightsFile] = {
             None,
             "Apache-2.0",
             "photos: SAM with finer edges",
+            opens=False,
         ),
         WeightsFile(
             "sam_hq_vit_l",
@@ -193,6 +197,7 @@ CATALOG: dict[str, WeightsFile] = {
             None,
             "Apache-2.0",
             "photos: SAM with finer edges; wants a GPU",
+            opens=False,
         ),
         WeightsFile(
             "sam_hq_vit_h",
@@ -202,6 +207,7 @@ CATALOG: dict[str, WeightsFile] = {
             None,
             "Apache-2.0",
             "photos: SAM with finer edges; wants a GPU",
+            opens=False,
         ),
         WeightsFile(
             "sam_hq_vit_tiny",
@@ -211,6 +217,7 @@ CATALOG: dict[str, WeightsFile] = {
             None,
             "Apache-2.0",
             "photos on a laptop, finer edges",
+            opens=False,
         ),
     )
 }

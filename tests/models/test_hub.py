@@ -190,6 +190,12 @@ def test_every_catalog_hash_and_address_is_well_formed():
         assert entry.bundled or entry.url.startswith("https://")
 
 
+def test_catalog_knows_which_files_open():
+    from everymask.models.specs import MODELS
+
+    assert {entry.name for entry in catalog.CATALOG.values() if entry.opens} == set(MODELS)
+
+
 # --- a connection that breaks
 
 
