@@ -1,0 +1,151 @@
+"""The doors of the room: read masks, save masks, and make them fit what a format can hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ..errors import FormatError, OptionError
+from ..maskset import MaskSet
+from . import yolo
+from .georeference import Georeference
+from .landing import landing
+from .losses import Loss, Losses
+from .overlaps import POLICIES, settled
+from .record import UNLABELLED, PhotoMasks, WriteOptions, categories_of
+from .sniff import recognise
+from .table import Format, find_format, format_of_suffix
+
+RINGS = ("bridge", "largest")
+
+
+def read_photos(
+    path: str | Path, format: str | None = None, *, photo_hw: tuple[int, int] | None = None
+) -> list[PhotoMasks]:
+    """Every photo's masks in a file (or folder, for the format ``amg``).
+
+    ``format`` is told by the ending and the content when not given. ``photo_hw`` (height, width) is needed
+    where the file does not say how large the photo is: YOLO, and lists without masks. Raises
+    :class:`FormatError` for a file that is malformed or of no known format.
+    """
+    file = Path(path)
+    if not file.exists():
+        raise FormatError(f"there is no file {file}")
+    found = find_format(format) if format else recognise(file)
+    try:
+        return found.load().read(file, photo_hw)
+    except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
+        if isinstance(error, FormatError):
+            raise
+        raise FormatError(f"{file} is not in the format {found.name}: {error!r}") from error
+
+
+def read_masks(
+    path: str | Path,
+    format: str | None = None,
+    *,
+    photo: str | None = None,
+    photo_hw: tuple[int, int] | None = None,
+) -> MaskSet:
+    """The masks of one photo from a file of any format of :data:`everymask.formats.FORMATS`.
+
+    Frames and order are those of the file. ``photo`` names the photo in a file that holds several; the
+    other arguments and errors are those of :func:`read_photos`.
+    """
+    photos = read_photos(path, format, photo_hw=photo_hw)
+    if photo is not None:
+        chosen = [each for each in photos if photo in (each.photo, Path(each.photo).name)]
+    else:
+        chosen = photos
+    if len(chosen) == 1:
+        return chosen[0].masks
+    names = ", ".join(each.photo for each in photos[:5]) + (", ..." if len(photos) > 5 else "")
+    if photo is not None:
+        raise FormatError(
+            f"{path} has {len(chosen) or 'no'} photos named {photo!r}; it holds: {names or 'none'}"
+        )
+    raise FormatError(
+        f"{path} holds {len(photos)} photos ({names}); choose one with photo=, or use read_photos"
+    )
+
+
+def save(
+    masks: MaskSet,
+    path: str | Path,
+    format: str | None = None,
+    *,
+    photo: str | None = None,
+    overlap: str = "keep",
+    rings: str = "bridge",
+    georeference: Georeference | None = None,
+) -> Losses:
+    """Write the masks of one photo to a file, whole or not at all; returns what the format could not hold.
+
+    ``format`` is told by the ending of ``path`` when not given (``.json`` is COCO). ``photo`` is the file
+    name of the photo to write into the file, by default that of ``path`` with ``.jpg``. ``overlap`` is
+    "keep" (masks may share pixels where the format allows it), "disjoint" or "nested" (see
+    :mod:`everymask.formats.overlaps`). ``rings`` is for formats of one outline a mask: "bridge" or "largest".
+
+    Raises :class:`FormatError` for an unknown format, :class:`OptionError` for an option,
+    :class:`MissingExtraError` where the format needs a package that is not installed.
+    """
+    target = Path(path)
+    chosen = find_format(format) if format else format_of_suffix(target.suffix)
+    record = PhotoMasks(photo or f"{target.stem}.jpg", masks, georeference)
+    fitting, losses = fit(record, chosen, overlap)
+    options = _options([fitting], rings)
+    if chosen.name == "yolo" and options.categories != (UNLABELLED,):
+        yolo.write_names(target.parent / yolo.NAMES_FILE, options.categories)
+    return losses + write_file(chosen, target, [fitting], options)
+
+
+def _options(photos: list[PhotoMasks], rings: str) -> WriteOptions:
+    if rings not in RINGS:
+        raise OptionError(f"rings must be one of {', '.join(RINGS)}, got {rings!r}")
+    return WriteOptions(categories_of(photos), rings)
+
+
+def write_file(
+    format_: Format,
+    path: Path,
+    photos: Iterable[PhotoMasks],
+    options: WriteOptions,
+    scratch: Path | None = None,
+) -> Losses:
+    """Write photos that fit the format (see :func:`fit`) to a file; a per-photo format takes exactly one."""
+    with landing(path, scratch) as temporary:
+        writer: Any = format_.load().write
+        if format_.per == "run":
+            return writer(temporary, photos, options)
+        (photo,) = photos
+        return writer(temporary, photo, options)
+
+
+def fit(photo: PhotoMasks, format_: Format, overlap: str = "keep") -> tuple[PhotoMasks, Losses]:
+    """The photo's masks as the format can hold them, and what that cost.
+
+    Settles overlaps, and counts the values and the georeference that the format has no place for. Losses
+    of shape (holes, parts) are found by the writer.
+    """
+    if overlap not in POLICIES:
+        raise OptionError(f"overlap must be one of {', '.join(POLICIES)}, got {overlap!r}")
+    losses = _lost_fields(photo.masks, format_) + _lost_place(photo, format_)
+    policy = "disjoint" if not format_.holds_overlaps else overlap
+    masks, lost = settled(photo.masks, policy)
+    return replace(photo, masks=masks), losses + lost
+
+
+def _lost_fields(masks: MaskSet, format_: Format) -> Losses:
+    names = ("predicted_iou", "stability_score", "point_coords", "crop_box", "label")
+    absent = [name for name in names if name not in format_.fields]
+    concerned = [mask for mask in masks if any(getattr(mask, name) is not None for name in absent)]
+    gone = [name for name in absent if any(getattr(mask, name) is not None for mask in concerned)]
+    return Losses((Loss("fields", len(concerned), detail=", ".join(gone)),)) if concerned else Losses()
+
+
+def _lost_place(photo: PhotoMasks, format_: Format) -> Losses:
+    if photo.georeference is None or format_.on_map or not len(photo.masks):
+        return Losses()
+    return Losses((Loss("georeference", len(photo.masks)),))

@@ -1,0 +1,89 @@
+"""Where a photo lies on the earth: its affine map and coordinate system, from a GeoTIFF (extra ``geo``)."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import FormatError, require
+
+MODEL_TAGS = {33550, 34264}
+"""TIFF tags that place a picture: ModelPixelScale, ModelTransformation."""
+
+
+@dataclass(frozen=True)
+class Georeference:
+    """The map from pixel corners (x right, y down) to coordinates of ``crs_wkt``."""
+
+    affine: tuple[float, float, float, float, float, float]
+    """a, b, c, d, e, f: X = a x + b y + c and Y = d x + e y + f."""
+    crs_wkt: str
+
+    @property
+    def mirrors(self) -> bool:
+        """Whether the map is a mirror image of the pixels; with north up it is: y counts upwards there."""
+        a, b, _, d, e, _ = self.affine
+        return a * e - b * d < 0
+
+    def to_crs(self, points_xy: np.ndarray) -> np.ndarray:
+        """Pixel corners [N, 2] to coordinates of the CRS [N, 2], float64."""
+        a, b, c, d, e, f = self.affine
+        return np.asarray(points_xy, dtype=np.float64) @ np.array([[a, d], [b, e]]) + (c, f)
+
+    def to_pixels(self, points_crs: np.ndarray) -> np.ndarray:
+        """The inverse of :meth:`to_crs`."""
+        a, b, c, d, e, f = self.affine
+        return (np.asarray(points_crs, dtype=np.float64) - (c, f)) @ np.linalg.inv([[a, d], [b, e]])
+
+    def to_wgs84(self, points_xy: np.ndarray) -> np.ndarray:
+        """Pixel corners [N, 2] to (longitude, latitude) in degrees [N, 2]."""
+        return _warp(self.to_crs(points_xy), self.crs_wkt, "OGC:CRS84")
+
+    def from_wgs84(self, points_lon_lat: np.ndarray) -> np.ndarray:
+        """The inverse of :meth:`to_wgs84`."""
+        return self.to_pixels(_warp(points_lon_lat, "OGC:CRS84", self.crs_wkt))
+
+
+def _warp(points: np.ndarray, source: str, target: str) -> np.ndarray:
+    warp = require("rasterio.warp", "geo", "turning coordinates of one map into another's")
+    crs = require("rasterio.crs", "geo", "reading coordinate systems").CRS
+    points = np.asarray(points, dtype=np.float64)
+    x, y = warp.transform(
+        crs.from_user_input(source), crs.from_user_input(target), points[:, 0], points[:, 1]
+    )
+    return np.column_stack([x, y])
+
+
+def has_georeference(path: Path) -> bool:
+    """Whether a file is a TIFF that says where it lies; needs no extra."""
+    from PIL import Image
+
+    if path.suffix.lower() not in {".tif", ".tiff"}:
+        return False
+    try:
+        with Image.open(path) as picture:
+            return bool(MODEL_TAGS & set(getattr(picture, "tag_v2", {})))
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return False  # what is wrong with the picture is said where it is read
+
+
+def read_georeference(path: Path) -> Georeference | None:
+    """The georeference of a GeoTIFF, or None for a picture without one.
+
+    Raises :class:`MissingExtraError` for a GeoTIFF when rasterio is not installed.
+    """
+    if not has_georeference(path):
+        return None
+    rasterio = require("rasterio", "geo", f"keeping the place of {path.name} on the map")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # rasterio warns of tags that we look at ourselves
+        try:
+            with rasterio.open(path) as picture:
+                if picture.crs is None:
+                    return None
+                return Georeference(tuple(picture.transform)[:6], picture.crs.to_wkt())
+        except rasterio.errors.RasterioError as error:
+            raise FormatError(f"the georeference of {path} cannot be read: {error}") from error

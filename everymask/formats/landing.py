@@ -1,0 +1,50 @@
+"""Writing that either happens whole or not at all: a temporary name first, then one rename."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def landing(path: Path, scratch: Path | None = None) -> Iterator[Path]:
+    """A temporary path to write a file or folder to; it takes the place of ``path`` when the block ends well.
+
+    When the block raises, nothing is left behind and what stood at ``path`` before is untouched.
+    ``scratch`` is a folder on the same disk for the temporary name (default: beside ``path``); a killed
+    process can only leave something there.
+    """
+    folder = scratch if scratch is not None else path.parent
+    folder.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # The suffix stays last: image writers choose their codec by it.
+    temporary = folder / f".{path.stem}.{os.getpid()}.partial{path.suffix}"
+    remove(temporary)
+    try:
+        yield temporary
+        replace(temporary, path)
+    finally:
+        remove(temporary)
+
+
+def replace(source: Path, target: Path) -> None:
+    """Rename ``source`` to ``target``, over a file or folder of that name."""
+    if target.is_dir() and not target.is_symlink():
+        aside = source.with_name(source.name + ".old")
+        remove(aside)
+        os.replace(target, aside)
+        os.replace(source, target)
+        remove(aside)
+    else:
+        os.replace(source, target)
+
+
+def remove(path: Path) -> None:
+    """Delete a file or a folder with all in it; nothing happens if there is none."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

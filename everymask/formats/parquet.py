@@ -1,0 +1,120 @@
+"""Parquet: one file for the run, one row a mask, for work at scale (extra ``parquet``).
+
+The schema's metadata lists every photo, so that photos without masks are not lost.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from ..errors import FormatError, require
+from ..maskset import Mask, MaskSet
+from .losses import Losses
+from .record import (
+    PhotoMasks,
+    WriteOptions,
+    build_mask,
+    category_of,
+    label_of,
+    pixel_box_xywh,
+    rle_of,
+    scores_of,
+)
+
+PHOTOS = b"everymask_photos"
+ROWS_AT_ONCE = 10_000
+"""Rows held before they are written as one row group."""
+
+
+def schema(pyarrow: Any) -> Any:
+    """The columns and their types."""
+    return pyarrow.schema(
+        {
+            "image_id": pyarrow.int64(),
+            "path": pyarrow.string(),
+            "width": pyarrow.int32(),
+            "height": pyarrow.int32(),
+            "bbox": pyarrow.list_(pyarrow.float64(), 4),
+            "area": pyarrow.int64(),
+            "predicted_iou": pyarrow.float64(),
+            "stability_score": pyarrow.float64(),
+            "point_coords": pyarrow.list_(pyarrow.list_(pyarrow.float64(), 2)),
+            "crop_box": pyarrow.list_(pyarrow.float64(), 4),
+            "rle_counts": pyarrow.string(),
+            "category": pyarrow.string(),
+            "model_hash": pyarrow.string(),
+            "params_hash": pyarrow.string(),
+        }
+    )
+
+
+def write(path: Path, photos: Iterable[PhotoMasks], options: WriteOptions) -> Losses:
+    """All photos in one file, in row groups of 10,000: a run of any length fits in memory."""
+    pyarrow = require("pyarrow", "parquet", "writing Parquet")
+    parquet = require("pyarrow.parquet", "parquet", "writing Parquet")
+    listed: list[dict[str, Any]] = []
+    rows: list[dict[str, Any]] = []
+    with parquet.ParquetWriter(path, schema(pyarrow), compression="zstd") as file:
+        for image_id, photo in enumerate(photos, 1):
+            height, width = photo.photo_hw
+            listed.append({"image_id": image_id, "path": photo.photo, "width": width, "height": height})
+            rows += [_row(mask, photo, listed[-1]) for mask in photo.masks]
+            if len(rows) >= ROWS_AT_ONCE:
+                file.write_table(pyarrow.Table.from_pylist(rows, schema(pyarrow)))
+                rows = []
+        file.write_table(pyarrow.Table.from_pylist(rows, schema(pyarrow)))
+        file.add_key_value_metadata({PHOTOS: json.dumps(listed).encode()})
+    return Losses()
+
+
+def _row(mask: Mask, photo: PhotoMasks, image: dict[str, Any]) -> dict[str, Any]:
+    return {
+        **image,
+        "bbox": pixel_box_xywh(mask),
+        "area": mask.area,
+        **scores_of(mask),
+        "rle_counts": mask.rle["counts"],
+        "category": category_of(mask),
+        "model_hash": photo.model_hash,
+        "params_hash": photo.params_hash,
+    }
+
+
+def read(path: Path, photo_hw: tuple[int, int] | None = None) -> list[PhotoMasks]:
+    """The masks of every photo in the file."""
+    pyarrow = require("pyarrow", "parquet", "reading Parquet")
+    parquet = require("pyarrow.parquet", "parquet", "reading Parquet")
+    try:
+        with parquet.ParquetFile(path) as file:
+            table, metadata = file.read(), file.metadata.metadata or {}
+    except (OSError, pyarrow.ArrowException) as error:
+        raise FormatError(f"{path} is not a Parquet file: {error}") from error
+    if missing := {"image_id", "path", "width", "height", "rle_counts"} - set(table.column_names):
+        raise FormatError(
+            f"{path} has no column {sorted(missing)[0]!r}; it holds {', '.join(table.column_names)}"
+        )
+    rows_of_image = defaultdict(list)
+    for row in table.to_pylist():
+        rows_of_image[row["image_id"]].append(row)
+    images = (
+        json.loads(metadata[PHOTOS]) if PHOTOS in metadata else [rows[0] for rows in rows_of_image.values()]
+    )
+    return [_photo(image, rows_of_image[image["image_id"]], path) for image in images]
+
+
+def _photo(image: dict[str, Any], rows: list[dict[str, Any]], path: Path) -> PhotoMasks:
+    size = (image["height"], image["width"])
+    masks = [_mask(row, size, f"a mask of {image['path']} in {path}") for row in rows]
+    first = rows[0] if rows else {}
+    hashes = (first.get("model_hash") or "", first.get("params_hash") or "")
+    return PhotoMasks(image["path"], MaskSet(masks, photo_hw=size), None, *hashes)
+
+
+def _mask(row: dict[str, Any], photo_hw: tuple[int, int], where: str) -> Mask:
+    runs = rle_of({"size": photo_hw, "counts": row["rle_counts"]}, where, photo_hw)
+    values = {name: value for name, value in row.items() if name != "bbox"}
+    return build_mask(runs, values, label_of(row.get("category")), where)

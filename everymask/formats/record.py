@@ -1,0 +1,161 @@
+"""What passes between the format files and the rest: the masks of one photo, with the photo's name.
+
+Frames: pixels, origin at the outer corner of the top left pixel, x right, y down; boxes are XYWH.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..errors import FormatError, InputError
+from ..masks import rle as runs_of
+from ..masks.rle import Rle
+from ..maskset import Mask, MaskSet
+from .georeference import Georeference
+
+UNLABELLED = "object"
+"""The category written for a mask without a label; read back as no label."""
+
+SCORES = ("predicted_iou", "stability_score", "point_coords", "crop_box")
+"""What a mask may know besides its pixels and label, by the official names."""
+
+
+@dataclass(frozen=True)
+class PhotoMasks:
+    """The masks of one photo as a file holds them."""
+
+    photo: str
+    """The photo's file name as written into the file; a relative path with forward slashes."""
+    masks: MaskSet
+    georeference: Georeference | None = None
+    model_hash: str = ""
+    """SHA-256 of the weights that made the masks, where known."""
+    params_hash: str = ""
+    """A short hash of the options that made the masks, where known."""
+
+    @property
+    def photo_hw(self) -> tuple[int, int]:
+        """Height and width of the photo in pixels."""
+        return self.masks.photo_hw
+
+
+@dataclass(frozen=True)
+class WriteOptions:
+    """Choices of a writer that more than one photo must share."""
+
+    categories: tuple[str, ...] = (UNLABELLED,)
+    """Every label of the run: a category's number is its place here."""
+    rings: str = "bridge"
+    """Formats that hold one outline a mask: "bridge" joins all parts and holes by a seam of width zero,
+    "largest" keeps the largest part and fills its holes."""
+
+
+def category_of(mask: Mask) -> str:
+    """The label of a mask, or the name given to those without one."""
+    return UNLABELLED if mask.label is None else mask.label
+
+
+def categories_of(photos: Iterable[PhotoMasks]) -> tuple[str, ...]:
+    """All labels of the photos, sorted; ``object`` alone where there is none."""
+    labels = {category_of(mask) for photo in photos for mask in photo.masks}
+    return tuple(sorted(labels)) or (UNLABELLED,)
+
+
+def label_of(category: str | None) -> str | None:
+    """The inverse of :func:`category_of`."""
+    return None if category == UNLABELLED else category
+
+
+def pixel_box_xywh(mask: Mask) -> list[int]:
+    """The box whose width and height count pixels, as COCO means it (``Mask.bbox`` counts one less).
+
+    >>> pixel_box_xywh(Mask.from_segmentation(np.array([[0, 1, 1]])))
+    [1, 0, 2, 1]
+    """
+    rows, columns = mask.extent
+    return [columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start]
+
+
+def pasted(crop: np.ndarray, left: int, top: int, photo_hw: tuple[int, int], where: str) -> np.ndarray:
+    """A photo-sized mask, bool [H, W], that is ``crop`` with its first pixel at (left, top)."""
+    pixels = np.zeros(photo_hw, dtype=bool)
+    height, width = crop.shape
+    if left < 0 or top < 0 or left + width > photo_hw[1] or top + height > photo_hw[0]:
+        raise FormatError(
+            f"{where} reaches beyond the photo of {photo_hw[0]} x {photo_hw[1]} (height x width)"
+        )
+    pixels[top : top + height, left : left + width] = crop
+    return pixels
+
+
+def rle_of(segmentation: Any, where: str, photo_hw: tuple[int, int] | None = None) -> Rle:
+    """What COCO-like files call a segmentation, as runs: an RLE, compressed or not, or a list of polygons.
+
+    Polygons (which need ``photo_hw``) become pixels as pycocotools makes them. Raises
+    :class:`FormatError` when it is none of them; ``where`` names the place for the message.
+    """
+    if isinstance(segmentation, Mapping):
+        runs = _checked_rle(segmentation, where)
+    elif photo_hw and _are_polygons(segmentation):
+        runs = _rle_of_polygons(segmentation, photo_hw)
+    else:
+        raise FormatError(
+            f"{where} must have an RLE (size and counts) or a list of polygons [x, y, x, y, x, y, ...], "
+            f"got {str(segmentation)[:60]!r}"
+        )
+    if photo_hw is not None and runs.size != tuple(photo_hw):
+        raise FormatError(
+            f"{where} is of {runs.size[0]} x {runs.size[1]} pixels (height x width) in a photo of "
+            f"{photo_hw[0]} x {photo_hw[1]}; the file contradicts itself"
+        )
+    return runs
+
+
+def _checked_rle(segmentation: Mapping[str, Any], where: str) -> Rle:
+    try:
+        return runs_of.from_coco(segmentation)
+    except InputError as error:
+        raise FormatError(f"{where}: {error}") from error
+
+
+def _are_polygons(value: Any) -> bool:
+    return isinstance(value, Sequence) and all(
+        isinstance(ring, Sequence) and len(ring) >= 6 and len(ring) % 2 == 0 for ring in value
+    )
+
+
+def _rle_of_polygons(polygons: Sequence[Sequence[float]], photo_hw: tuple[int, int]) -> Rle:
+    from pycocotools import mask as coco
+
+    height, width = photo_hw
+    if not polygons:
+        return runs_of.encode(np.zeros(photo_hw, dtype=bool))
+    rings = [[float(number) for number in ring] for ring in polygons]
+    return runs_of.from_coco(coco.merge(coco.frPyObjects(rings, height, width)))
+
+
+def scores_of(mask: Mask) -> dict[str, Any]:
+    """The values a mask has besides its pixels and label, as JSON values; absent ones left out."""
+    values: dict[str, Any] = {
+        "predicted_iou": mask.predicted_iou,
+        "stability_score": mask.stability_score,
+        "point_coords": None if mask.point_coords is None else [list(point) for point in mask.point_coords],
+        "crop_box": None if mask.crop_box is None else [float(side) for side in mask.crop_box],
+    }
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def build_mask(
+    pixels: np.ndarray | Rle, values: Mapping[str, Any], label: str | None = None, where: str = "a mask"
+) -> Mask:
+    """A mask from its pixels and whatever ``values`` holds under the official names (``bbox`` too)."""
+    runs = pixels if isinstance(pixels, Rle) else runs_of.encode(pixels != 0)
+    known = {name: values[name] for name in (*SCORES, "bbox") if values.get(name) is not None}
+    try:
+        return Mask(runs, label=label, **known)
+    except (TypeError, ValueError) as error:
+        raise FormatError(f"{where} has a value of the wrong kind: {error}") from error

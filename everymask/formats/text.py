@@ -1,0 +1,48 @@
+"""Reading and writing the text files under the formats, with errors that name the file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from ..errors import FormatError
+
+
+def read_text(path: Path) -> str:
+    """The text of a file. Raises :class:`FormatError` when it is not there or is not text."""
+    try:
+        return path.read_text("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise FormatError(f"{path} is not a text file (byte {error.start} is not UTF-8)") from error
+    except OSError as error:
+        raise FormatError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def read_json(path: Path) -> Any:
+    """The value in a JSON file. Raises :class:`FormatError` with the line when it is malformed."""
+    try:
+        return json.loads(read_text(path))
+    except json.JSONDecodeError as error:
+        raise FormatError(f"{path} is not JSON: {error.msg} at line {error.lineno}") from error
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a value as JSON: compact, UTF-8, one line, and never NaN (which is not JSON)."""
+    path.write_text(json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False), "utf-8")
+
+
+def want(value: Any, kind: type | tuple[type, ...], where: str) -> Any:
+    """``value`` if it is of ``kind``, or a :class:`FormatError` that names the place in the file."""
+    if isinstance(value, kind):
+        return value
+    kinds = kind if isinstance(kind, tuple) else (kind,)
+    expected = " or ".join(each.__name__ for each in kinds)
+    raise FormatError(f"{where} must be {expected}, got {type(value).__name__}")
+
+
+def entry(record: Any, key: str, kind: type | tuple[type, ...], where: str) -> Any:
+    """``record[key]``, checked; ``where`` names the record for the message."""
+    if key not in want(record, dict, where):
+        raise FormatError(f"{where} has no {key!r}")
+    return want(record[key], kind, f"{key!r} of {where}")
