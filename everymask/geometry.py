@@ -55,9 +55,9 @@ class Letterbox:
 
     @property
     def resized_hw(self) -> tuple[int, int]:
-        """Height and width of the photo within the square; halves are rounded up."""
+        """Height and width of the photo within the square; halves are rounded up, nothing vanishes."""
         scale = self.model_size * 1.0 / max(self.photo_hw)
-        height, width = (int(side * scale + 0.5) for side in self.photo_hw)
+        height, width = (max(1, int(side * scale + 0.5)) for side in self.photo_hw)
         return height, width
 
     def to_model(self, points_xy: Points) -> Points:
