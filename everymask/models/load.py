@@ -53,16 +53,18 @@ def build(
     state: Mapping[str, Tensor] | None = None,
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
+    kind: type[PromptableModel] | None = None,
 ) -> PromptableModel:
     """A model of ``spec`` with weights under official key names, or with fresh random ones.
 
     Also the way to a model that is not in the table: ``build(dataclasses.replace(spec, ...), state)``.
+    ``kind`` is a subclass of the family's class, to be used in its place.
     """
     if state is None:
-        model = _empty(spec)
+        model = _empty(spec, kind)
     else:
         with _WithoutInitialisation():
-            model = _empty(spec)
+            model = _empty(spec, kind)
         fill_weights(model, {key: _own_copy(value, device) for key, value in state.items()})
     return model.to(device).cast(dtype).eval().requires_grad_(False)
 
@@ -128,7 +130,9 @@ def read_dtype(dtype: str | torch.dtype | None) -> torch.dtype:
     return chosen
 
 
-def _empty(spec: ModelSpec) -> PromptableModel:
+def _empty(spec: ModelSpec, kind: type[PromptableModel] | None) -> PromptableModel:
+    if kind is not None:
+        return kind(spec)
     if spec.family == "sam":
         from everymask.models.sam import Sam
 

@@ -1,0 +1,84 @@
+"""``sam2.build_sam``: models by the official config names, from official checkpoints."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from everymask.errors import OptionError
+from everymask.models.hub import pull
+from everymask.models.load import build, read_device
+from everymask.models.sam2 import Sam2
+from everymask.models.weights import read_weights
+
+from .configs import HF_MODEL_ID_TO_FILENAMES, spec_of_config
+
+if TYPE_CHECKING:
+    from everymask.compat.sam2_video import build_sam2_video_predictor, build_sam2_video_predictor_hf
+
+__all__ = [
+    "HF_MODEL_ID_TO_FILENAMES",
+    "build_sam2",
+    "build_sam2_hf",
+    "build_sam2_video_predictor",
+    "build_sam2_video_predictor_hf",
+]
+
+
+def build_sam2(
+    config_file: str,
+    ckpt_path: str | os.PathLike[str] | None = None,
+    device: str | torch.device = "cuda",
+    mode: str = "eval",
+    hydra_overrides_extra: list[str] = [],  # noqa: B006 - the official default
+    apply_postprocessing: bool = True,
+    **kwargs: Any,
+) -> Sam2:
+    """A SAM 2 model by its config name; with fresh random weights without a checkpoint.
+
+    On a machine without CUDA the default device gives way, with a warning. Further keyword arguments
+    are taken and not used, as officially. Raises CheckpointError (UnknownModelError, ...) or OptionError.
+    """
+    spec = spec_of_config(config_file, apply_postprocessing, hydra_overrides_extra)
+    state = None if ckpt_path is None else read_weights(os.fspath(ckpt_path))
+    model = build(spec, state, available(device))
+    assert isinstance(model, Sam2)
+    return model.requires_grad_(True).train(mode != "eval")
+
+
+def build_sam2_hf(model_id: str, **kwargs: Any) -> Sam2:
+    """A SAM 2 model by its hub id, "facebook/sam2.1-hiera-large"; downloads its checkpoint."""
+    return build_sam2(config_of_hub_id(model_id), pull(model_id), **kwargs)
+
+
+def config_of_hub_id(model_id: str) -> str:
+    """The config file that belongs to a hub id."""
+    if model_id not in HF_MODEL_ID_TO_FILENAMES:
+        raise OptionError(
+            f"model_id must be one of {', '.join(HF_MODEL_ID_TO_FILENAMES)}, got {model_id!r}; "
+            "everymask.load takes other hub ids"
+        )
+    return HF_MODEL_ID_TO_FILENAMES[model_id][0]
+
+
+def available(device: str | torch.device) -> torch.device:
+    """``device``; where it is the official default and not there, the best one that is, with a warning."""
+    if device == "cuda" and not torch.cuda.is_available():
+        best = read_device(None)
+        warnings.warn(
+            f"sam2's default device 'cuda' is not available; using {best}", UserWarning, stacklevel=3
+        )
+        return best
+    return read_device(device)
+
+
+def __getattr__(name: str) -> Any:
+    """The video builders, imported at their first use (PEP 562)."""
+    if name in ("build_sam2_video_predictor", "build_sam2_video_predictor_hf"):
+        from everymask.compat import sam2_video
+
+        return getattr(sam2_video, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,54 @@
+"""``segment_anything.build_sam``: models by the official names, from official checkpoints."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+from everymask.models.load import build
+from everymask.models.specs import MODELS
+from everymask.models.weights import read_weights
+
+from .modeling import Sam
+
+Checkpoint = str | os.PathLike[str] | None
+
+
+def build_sam_vit_h(checkpoint: Checkpoint = None) -> Sam:
+    """SAM ViT-H on the CPU, in eval mode; with fresh random weights without a checkpoint."""
+    return _build("sam_vit_h", checkpoint)
+
+
+build_sam = build_sam_vit_h
+
+
+def build_sam_vit_l(checkpoint: Checkpoint = None) -> Sam:
+    """SAM ViT-L, as :func:`build_sam_vit_h`."""
+    return _build("sam_vit_l", checkpoint)
+
+
+def build_sam_vit_b(checkpoint: Checkpoint = None) -> Sam:
+    """SAM ViT-B, as :func:`build_sam_vit_h`."""
+    return _build("sam_vit_b", checkpoint)
+
+
+def build_sam_vit_t(checkpoint: Checkpoint = None) -> Sam:
+    """MobileSAM, as :func:`build_sam_vit_h`."""
+    return _build("mobile_sam", checkpoint)
+
+
+sam_model_registry: dict[str, Callable[..., Sam]] = {
+    "default": build_sam,
+    "vit_h": build_sam,
+    "vit_l": build_sam_vit_l,
+    "vit_b": build_sam_vit_b,
+    "vit_t": build_sam_vit_t,
+}
+
+
+def _build(name: str, checkpoint: Checkpoint) -> Sam:
+    """Raises CheckpointError where the official builder raises what torch and pickle raise."""
+    state = None if checkpoint is None else read_weights(os.fspath(checkpoint))
+    model = build(MODELS[name], state, kind=Sam)
+    assert isinstance(model, Sam)
+    return model.requires_grad_(True)  # as official models, which people fine-tune
