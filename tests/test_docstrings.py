@@ -25,17 +25,17 @@ def test_examples_say_what_they_print(name):
     assert outcome.failed == 0
 
 
-@pytest.mark.parametrize(
-    "name", [name for name in em.__all__ if name not in ("__version__", "MODELS", "errors")]
-)
+NAMES = sorted(set(em.__all__) - {"__version__", "MODELS", "errors"})
+CLASSES = ("ImagePredictor", "AutomaticMaskGenerator", "VideoTracker", "MaskSet", "Mask")
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_public_names_have_a_docstring_that_opens_with_a_sentence(name):
     text = inspect.getdoc(getattr(em, name)) or ""
     assert text.split("\n\n")[0].rstrip().endswith((".", ":", "``", "]")), f"em.{name}: {text[:80]!r}"
 
 
-@pytest.mark.parametrize(
-    "name", ["ImagePredictor", "AutomaticMaskGenerator", "VideoTracker", "MaskSet", "Mask"]
-)
+@pytest.mark.parametrize("name", CLASSES)
 def test_public_methods_have_docstrings(name):
     methods = [value for key, value in vars(getattr(em, name)).items() if not key.startswith("_")]
     undocumented = [each.__name__ for each in methods if inspect.isfunction(each) and not each.__doc__]
