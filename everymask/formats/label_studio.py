@@ -70,7 +70,7 @@ def encode(pixels: np.ndarray) -> list[int]:
     """The bytes of Label Studio's bit stream for a mask, bool [H, W].
 
     >>> encode(np.array([[True, False]]))
-    [0, 0, 0, 8, 57, 27, 254, 127, 198, 0]
+    [0, 0, 0, 8, 57, 27, 252, 127, 241, 128, 0]
     """
     flat = (np.asarray(pixels).ravel() != 0).astype(np.int8)
     ends = np.append(np.flatnonzero(np.diff(flat)) + 1, flat.size)
