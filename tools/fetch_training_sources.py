@@ -63,7 +63,9 @@ SOURCES = (
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("folder", nargs="?", default="runs/sources", type=Path)
     folder = parser.parse_args().folder
     rows = []
@@ -72,7 +74,9 @@ def main() -> None:
         count = 0
         for name, licence, picture in pictures(source, tree):
             for kind, part in sort_out(source.kind, picture):
-                rows.append((keep(part, kind, f"{source.package}_{count:05d}", folder), source.package, licence, name))
+                rows.append(
+                    (keep(part, kind, f"{source.package}_{count:05d}", folder), source.package, licence, name)
+                )
                 count += 1
         print(f"{source.package}: {count} pictures")
     with open(folder / "bank" / "manifest.csv", "w", newline="") as file:
@@ -97,7 +101,9 @@ def pictures(source: Source, tree: Path) -> Iterator[tuple[str, str, Image.Image
     if source.kind == "emoji":
         yield from emoji(next(tree.rglob("NotoColorEmoji.ttf")), source.licence or "")
         return
-    licence_of = licences(tree / "usr/share/doc" / source.package / "copyright") if source.licence is None else None
+    licence_of = (
+        licences(tree / "usr/share/doc" / source.package / "copyright") if source.licence is None else None
+    )
     for name, data in files(source, tree):
         licence = source.licence or (licence_of(name) if licence_of else "")
         if not PERMITTED.search(licence) or "gpl" in licence.lower():
@@ -120,7 +126,12 @@ def files(source: Source, tree: Path) -> Iterator[tuple[str, bytes]]:
         return
     for path in sorted(tree.rglob("*")):
         name = str(path.relative_to(tree))
-        if path.is_file() and not path.is_symlink() and name.lower().endswith(suffixes) and wanted.search(name):
+        if (
+            path.is_file()
+            and not path.is_symlink()
+            and name.lower().endswith(suffixes)
+            and wanted.search(name)
+        ):
             yield name, path.read_bytes()
 
 
@@ -139,7 +150,11 @@ def licences(copyright_file: Path):
     def of(name: str) -> str:
         answer = ""
         for patterns, licence in stanzas:
-            if any(fnmatch.fnmatch(name, "*" + p) or fnmatch.fnmatch(Path(name).name, Path(p).name) and Path(p).name != "*" for p in patterns):
+            if any(
+                fnmatch.fnmatch(name, "*" + p)
+                or (fnmatch.fnmatch(Path(name).name, Path(p).name) and Path(p).name != "*")
+                for p in patterns
+            ):
                 answer = licence
         return answer
 
@@ -173,7 +188,9 @@ def sort_out(kind: str, picture: Image.Image) -> Iterator[tuple[str, Image.Image
 
 
 def looks_like_normal_map(rgb: np.ndarray) -> bool:
-    return bool(rgb[..., 2].mean() > 180 and abs(rgb[..., 0].mean() - 127) < 25 and abs(rgb[..., 1].mean() - 127) < 25)
+    return bool(
+        rgb[..., 2].mean() > 180 and abs(rgb[..., 0].mean() - 127) < 25 and abs(rgb[..., 1].mean() - 127) < 25
+    )
 
 
 def keep(picture: Image.Image, kind: str, name: str, folder: Path) -> str:

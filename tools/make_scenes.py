@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Fill a folder with training scenes until killed or done: the other half of a training run.
 
-    python tools/make_scenes.py [--bank runs/sources/bank] [--out runs/scenes] [--seed 0] [--count 100000]
+python tools/make_scenes.py [--bank runs/sources/bank] [--out runs/scenes] [--seed 0] [--count 100000]
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from everymask.train.sources import read_bank
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--bank", default="runs/sources/bank")
     parser.add_argument("--out", default="runs/scenes")
     parser.add_argument("--seed", type=int, default=0)

@@ -102,7 +102,7 @@ _NANO = ModelSpec(
     ConvSpec(),
     image_size=512,
     embed_dim=128,
-    decoder=replace(_SAM2_DECODER, mlp_dim=512, iou_hidden_dim=128),
+    decoder=replace(_SAM2_DECODER, heads=4, mlp_dim=512, iou_hidden_dim=128),
     memory=replace(_SAM21, dim=32, layers=2, mlp_dim=512),
     fallback=StabilityFallback(offset=0.05, threshold=0.98),
     generator={"pred_iou_thresh": 0.8},

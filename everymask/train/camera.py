@@ -16,7 +16,11 @@ def shade(rng: np.random.Generator, alpha: np.ndarray) -> np.ndarray:
     side = max(alpha.shape)
     angle, strength = rng.uniform(0, 2 * np.pi), rng.uniform(0, 0.35)
     along = np.linspace(-strength, strength, side, dtype=np.float32)
-    light = 1 + np.float32(np.cos(angle)) * along[None, : alpha.shape[1]] + np.float32(np.sin(angle)) * along[: alpha.shape[0], None]
+    light = (
+        1
+        + np.float32(np.cos(angle)) * along[None, : alpha.shape[1]]
+        + np.float32(np.sin(angle)) * along[: alpha.shape[0], None]
+    )
     if rng.random() < 0.5:
         reach = 0.5 + rng.uniform(0.01, 0.06) * side
         light = light * (1 - rng.uniform(0.2, 0.9) * (1 - cv2.GaussianBlur(alpha, (0, 0), reach)))

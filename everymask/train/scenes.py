@@ -78,7 +78,9 @@ class Canvas:
         self.count = min(self.count + 1, MAX_LABEL)
         return self.count
 
-    def lay(self, window: Window, alpha: np.ndarray, colours: np.ndarray, labels: tuple[int, int, int]) -> None:
+    def lay(
+        self, window: Window, alpha: np.ndarray, colours: np.ndarray, labels: tuple[int, int, int]
+    ) -> None:
         """Put colours where ``alpha`` is; pixels more than half covered take the labels (part, whole, group)."""
         seen, alpha = self.picture[window], np.ascontiguousarray(alpha)
         seen += alpha[..., None] * (colours - seen)
@@ -124,7 +126,12 @@ def paint_background(rng: np.random.Generator, canvas: Canvas, bank: Bank) -> No
 
 
 def paint_patches(
-    rng: np.random.Generator, canvas: Canvas, window: Window, inside: np.ndarray, colours: np.ndarray, label: int
+    rng: np.random.Generator,
+    canvas: Canvas,
+    window: Window,
+    inside: np.ndarray,
+    colours: np.ndarray,
+    label: int,
 ) -> None:
     """A region's own darker or lighter patches: parts of it, not regions beside it."""
     patches = split_object(rng, inside.astype(np.float32)) == 1

@@ -104,7 +104,9 @@ def renumber(labels: np.ndarray) -> np.ndarray:
     return number_of.astype(np.int32)[labels]
 
 
-def silhouette(rng: np.random.Generator, side: int, cutouts: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray | None]:
+def silhouette(
+    rng: np.random.Generator, side: int, cutouts: list[np.ndarray]
+) -> tuple[np.ndarray, np.ndarray | None]:
     """An object about ``side`` pixels large: its alpha [s, s], s somewhat larger than ``side``, and,
     when it comes from a cutout, that cutout's colours [s, s, 3]."""
     room_for_it = int(1.3 * side) + 4

@@ -48,7 +48,9 @@ def read_rgb(path: Path) -> np.ndarray:
     """RGB or, where the file has alpha, RGBA; uint8."""
     raw = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
     if raw is None:
-        raise InputError(f"expected a picture, got {str(path)!r}, which cannot be decoded; delete or replace it")
+        raise InputError(
+            f"expected a picture, got {str(path)!r}, which cannot be decoded; delete or replace it"
+        )
     if raw.ndim == 3 and raw.shape[2] == 4:
         return cv2.cvtColor(raw, cv2.COLOR_BGRA2RGBA)
     return cv2.cvtColor(raw, cv2.COLOR_GRAY2RGB if raw.ndim == 2 else cv2.COLOR_BGR2RGB)

@@ -26,7 +26,9 @@ def texture(rng: np.random.Generator, side: int, bank: Bank) -> np.ndarray:
     return tone(rng, filled, bank)
 
 
-def crop(rng: np.random.Generator, side: int, picture: np.ndarray, zoom_range: tuple[float, float]) -> np.ndarray:
+def crop(
+    rng: np.random.Generator, side: int, picture: np.ndarray, zoom_range: tuple[float, float]
+) -> np.ndarray:
     """A random part of a picture at a random zoom and angle, mirrored where it ends."""
     zoom = np.exp(rng.uniform(*np.log(zoom_range)))
     angle = rng.normal(0, 0.3) if rng.random() < 0.7 else rng.uniform(0, 6.3)
@@ -39,7 +41,9 @@ def crop(rng: np.random.Generator, side: int, picture: np.ndarray, zoom_range: t
     middle = rng.uniform(0.2, 0.8, 2) * [width, height]
     matrix = np.column_stack([turn, middle - turn @ [side / 2, side / 2]]).astype(np.float32)
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    filled = cv2.warpAffine(picture[..., :3], matrix, (side, side), flags=flags, borderMode=cv2.BORDER_REFLECT)
+    filled = cv2.warpAffine(
+        picture[..., :3], matrix, (side, side), flags=flags, borderMode=cv2.BORDER_REFLECT
+    )
     return filled.astype(np.float32)
 
 

@@ -1,7 +1,7 @@
 """nano's own trunk: a small convolutional encoder of the RepViT kind with attention at its coarse end.
 
 Four maps at strides 4, 8, 16 and 32, as SAM 2's FPN neck takes them. Depthwise 3 x 3 (5 x 5 at stride
-16 and coarser) mix pixels, 1 x 1 convolutions mix channels. At stride 32, where a map has 64 to 256
+32) mix pixels, 1 x 1 convolutions mix channels. At stride 32, where a map has 64 to 256
 cells, self-attention lets every part of the photo see every other: SAM 2's mask decoder never does
 that for image tokens, so grouping over long distances has to come from here.
 
@@ -21,10 +21,10 @@ from torch.nn import functional as F
 class ConvSpec:
     """Widths and depths of the four stages."""
 
-    dims: tuple[int, int, int, int] = (40, 80, 160, 256)
-    depths: tuple[int, int, int, int] = (2, 2, 6, 2)
+    dims: tuple[int, int, int, int] = (32, 64, 160, 256)
+    depths: tuple[int, int, int, int] = (2, 2, 8, 2)
     expansion: int = 2
-    kernels: tuple[int, int, int, int] = (3, 3, 5, 5)
+    kernels: tuple[int, int, int, int] = (3, 3, 3, 5)
     attention_heads: int = 8  # of the last stage
 
     @property
@@ -42,14 +42,10 @@ class ConvNet(nn.Module):
         self.channel_list = spec.channel_list
         first = spec.dims[0]
         self.stem = nn.Sequential(
-            ConvNorm(3, first // 2, 3, stride=2), nn.GELU(), ConvNorm(first // 2, first, 3, stride=2)
+            ConvNorm(3, first // 2, 3, stride=2), nn.ReLU(), ConvNorm(first // 2, first, 3, stride=2)
         )
-        self.downs = nn.ModuleList(
-            ConvNorm(spec.dims[i], spec.dims[i + 1], 3, stride=2) for i in range(3)
-        )
-        self.stages = nn.ModuleList(
-            nn.Sequential(*stage_blocks(spec, index)) for index in range(4)
-        )
+        self.downs = nn.ModuleList(ConvNorm(spec.dims[i], spec.dims[i + 1], 3, stride=2) for i in range(3))
+        self.stages = nn.ModuleList(nn.Sequential(*stage_blocks(spec, index)) for index in range(4))
 
     def forward(self, pixels: Tensor) -> list[Tensor]:
         """[B, 3, H, W] -> maps [B, C, H / 4, W / 4] ... [B, C, H / 32, W / 32]."""
@@ -93,7 +89,7 @@ class ConvBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = x + self.pixels(x)
-        return x + self.narrow(F.gelu(self.widen(x)))
+        return x + self.narrow(F.relu(self.widen(x)))
 
 
 class CellAttention(nn.Module):
@@ -110,6 +106,8 @@ class CellAttention(nn.Module):
         """[B, C, h, w] -> [B, C, h, w]."""
         batch, dim, height, width = x.shape
         q, k, v = self.qkv(self.norm(x)).view(batch, 3, self.heads, dim // self.heads, -1).unbind(1)
-        weights = torch.softmax(q.transpose(-2, -1) @ k * (dim // self.heads) ** -0.5, dim=-1)  # [B, heads, N, N]
+        weights = torch.softmax(
+            q.transpose(-2, -1) @ k * (dim // self.heads) ** -0.5, dim=-1
+        )  # [B, heads, N, N]
         mixed = (v @ weights.transpose(-2, -1)).reshape(batch, dim, height, width)
         return x + self.out(mixed)

@@ -1,0 +1,1 @@
+"""Evaluation: click, box, everything and edge metrics on photos with masks (``everymask evaluate``)."""

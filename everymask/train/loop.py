@@ -1,0 +1,396 @@
+"""The training loop: batches, steps, averages, checkpoints that continue.
+
+Letters used in shapes: B images, P = B * prompts per image, M masks, S side, s = S / 4.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from everymask.models.base import PromptableModel
+from everymask.nn.records import Decoded, ImageFeatures
+from everymask.train.dense import DenseHead, label_edges
+from everymask.train.losses import (
+    LossWeights,
+    best_of_three,
+    edge_loss,
+    mask_loss,
+    same_region_loss,
+    true_iou,
+)
+from everymask.train.prompts import Target, corrective_click, draw_targets
+from everymask.train.scenes import Scene
+
+SceneSource = Callable[[np.random.Generator], Scene]  # a scene at the model's side, augmented
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """How long, how fast, in what portions."""
+
+    minutes: float = 60.0  # of training time, earlier stretches of the same run counted in
+    steps: int | None = None  # stop after this many steps, if earlier
+    batch: int = 4
+    prompts: int = 8  # per image
+    corrections: int = 1  # prompts per image that get a corrective click and their own mask back
+    learning_rate: float = 8e-4
+    final_rate: float = 0.02  # share of the learning rate that is left at the end (cosine)
+    warmup_steps: int = 200
+    weight_decay: float = 0.02
+    ema: float = 0.999
+    bfloat16: bool = True
+    seed: int = 0
+    train_parts: tuple[str, ...] = ()  # name prefixes; empty: all
+    save_minutes: float = 3.0
+    report_steps: int = 50
+    weights: LossWeights = field(default_factory=LossWeights)
+
+
+@dataclass
+class TrainState:
+    """Everything a run needs to continue: what is trained, its average, the optimiser, the clock."""
+
+    model: PromptableModel
+    dense: DenseHead | None
+    average: PromptableModel
+    optimiser: torch.optim.Optimizer
+    step: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Report:
+    """What the loop tells while it runs."""
+
+    step: int
+    minutes: float
+    images: int
+    losses: dict[str, float]  # means since the last report
+
+
+def start(model: PromptableModel, options: TrainOptions) -> TrainState:
+    """A state at step 0. A model of the SAM 2 family also gets the dense second task."""
+    dense = DenseHead(model.spec.embed_dim) if model.spec.decoder.high_res else None
+    trained = choose_parts(model, options.train_parts)
+    if dense is not None:
+        trained += list(dense.parameters())
+    optimiser = torch.optim.AdamW(
+        trained, lr=options.learning_rate, weight_decay=options.weight_decay, fused=True
+    )
+    average = copy.deepcopy(model).eval()
+    return TrainState(model, dense, average.requires_grad_(False), optimiser)
+
+
+def choose_parts(model: nn.Module, prefixes: tuple[str, ...]) -> list[nn.Parameter]:
+    """The parameters whose names start with one of ``prefixes`` (all, if empty); the others are frozen."""
+    chosen = []
+    for name, parameter in model.named_parameters():
+        wanted = not prefixes or name.startswith(prefixes)
+        parameter.requires_grad_(wanted)
+        if wanted:
+            chosen.append(parameter)
+    return chosen
+
+
+def tie_queries_and_keys(model: PromptableModel) -> None:
+    """Let every cross-attention of a fresh decoder start by comparing like with like.
+
+    Clicks and image cells carry the same position codes; with equal projections they find each other
+    from the first step, and the model does not get stuck on ignoring the click.
+    """
+    for name, module in model.decoder.transformer.named_modules():
+        if "cross_attn" in name.rpartition(".")[2] or name.endswith("final_attn_token_to_image"):
+            module.k_proj.load_state_dict(module.q_proj.state_dict())
+
+
+def train(state: TrainState, source: SceneSource, options: TrainOptions) -> Iterator[Report]:
+    """Run until the time or the steps are used up; yields a report every ``report_steps``.
+
+    Each step draws from its own random stream (seed, step): a run that is killed and resumed sees
+    the same prompts as one that was not, as far as its scenes are the same.
+    """
+    sums: dict[str, float] = {}
+    since = 0
+    while not finished(state, options):
+        began = time.perf_counter()
+        losses = train_step(state, source, options)
+        state.seconds += time.perf_counter() - began
+        state.step += 1
+        since += 1
+        for name, value in losses.items():
+            sums[name] = sums.get(name, 0.0) + value
+        if since == options.report_steps or finished(state, options):
+            means = {name: total / since for name, total in sums.items()}
+            yield Report(state.step, state.seconds / 60, state.step * options.batch, means)
+            sums, since = {}, 0
+
+
+def finished(state: TrainState, options: TrainOptions) -> bool:
+    return state.seconds >= 60 * options.minutes or (
+        options.steps is not None and state.step >= options.steps
+    )
+
+
+def train_step(state: TrainState, source: SceneSource, options: TrainOptions) -> dict[str, float]:
+    """One batch forward and back; returns the parts of its loss."""
+    rng = np.random.default_rng([options.seed, state.step])
+    batch = make_batch(rng, source, options, state.model)
+    for group in state.optimiser.param_groups:
+        group["lr"] = learning_rate(state, options)
+    state.model.train()
+    losses = batch_losses(state, batch, rng, options)
+    total = torch.stack(list(losses.values())).sum()
+    state.optimiser.zero_grad(set_to_none=True)
+    if torch.isfinite(total):
+        total.backward()
+        trained = [p for group in state.optimiser.param_groups for p in group["params"]]
+        nn.utils.clip_grad_norm_(trained, 1.0)
+        state.optimiser.step()
+        update_average(state, options.ema)
+    return {name: float(value.detach()) for name, value in losses.items()}
+
+
+def learning_rate(state: TrainState, options: TrainOptions) -> float:
+    """Linear warm-up, then a cosine over the time (or steps) there is."""
+    progress = state.seconds / (60 * options.minutes)
+    if options.steps is not None:
+        progress = max(progress, state.step / options.steps)
+    cosine = 0.5 + 0.5 * math.cos(math.pi * min(1.0, progress))
+    warm = min(1.0, (state.step + 1) / options.warmup_steps)
+    return options.learning_rate * warm * (options.final_rate + (1 - options.final_rate) * cosine)
+
+
+@torch.no_grad()
+def update_average(state: TrainState, decay: float) -> None:
+    """Move the averaged weights a little towards the trained ones; faster in the first steps."""
+    keep = min(decay, (1 + state.step) / (10 + state.step))
+    trained = dict(state.model.state_dict())
+    for name, average in state.average.state_dict().items():
+        if average.dtype.is_floating_point:
+            average.lerp_(trained[name].to(average.dtype), 1 - keep)
+        else:
+            average.copy_(trained[name])
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Pictures and targets as tensors."""
+
+    pixels: Tensor  # [B, 3, S, S], normalised
+    labels: Tensor  # [B, 3, S, S]
+    clicks: Tensor  # [P, 2] model pixels; the prompts of the first image first
+    boxes: Tensor  # [P, 4]
+    truths: Tensor  # [P, 3, s, s]
+    valid: Tensor  # [P, 3]
+    primary: Tensor  # [P]
+
+    @property
+    def meant(self) -> Tensor:
+        """The truth each prompt meant, [P, s, s]."""
+        return self.truths[torch.arange(len(self.primary)), self.primary]
+
+
+def make_batch(
+    rng: np.random.Generator, source: SceneSource, options: TrainOptions, model: PromptableModel
+) -> Batch:
+    scenes = [source(rng) for _ in range(options.batch)]
+    targets: list[Target] = []
+    for scene in scenes:
+        targets += draw_targets(rng, scene.labels, options.prompts)
+    device = model.device
+    return Batch(
+        pixels=torch.stack([model.preprocess(scene.photo) for scene in scenes]),
+        labels=torch.from_numpy(np.stack([scene.labels for scene in scenes])).to(device),
+        clicks=torch.from_numpy(np.stack([t.click_xy for t in targets])).to(device),
+        boxes=torch.from_numpy(np.stack([t.box_xyxy for t in targets])).to(device),
+        truths=torch.from_numpy(np.stack([t.masks for t in targets])).to(device),
+        valid=torch.from_numpy(np.stack([t.valid for t in targets])).to(device),
+        primary=torch.tensor([t.primary for t in targets], device=device),
+    )
+
+
+def batch_losses(
+    state: TrainState, batch: Batch, rng: np.random.Generator, options: TrainOptions
+) -> dict[str, Tensor]:
+    """Clicks for six prompts in ten, boxes for the others, a second round with corrections for a few."""
+    model, weights = state.model, options.weights
+    with compute_type(model, options.bfloat16):
+        features = model.encode_image(batch.pixels)
+        order = torch.arange(len(batch.primary), device=batch.primary.device).view(options.batch, -1)
+        share = round(0.65 * options.prompts)
+        by_click, by_box = order[:, :share].flatten(), order[:, share:].flatten()
+        ones = torch.ones(len(by_click), 1, dtype=torch.int32, device=order.device)
+        clicked = ask(model, features, batch, by_click, points=batch.clicks[by_click, None], labels=ones)
+        boxed = ask(model, features, batch, by_box, boxes=batch.boxes[by_box])
+        losses = click_losses(clicked, batch, by_click, weights)
+        losses |= box_losses(boxed, batch, by_box, weights)
+        if options.corrections:
+            losses |= correction_losses(model, features, batch, by_click, clicked, rng, options)
+    if state.dense is not None:
+        losses |= dense_losses(state.dense, features, batch, rng, weights)
+    return losses
+
+
+def compute_type(model: PromptableModel, bfloat16: bool):
+    """bfloat16 where it is asked for; attention written out, whose backward is faster on CPUs."""
+    if not bfloat16:
+        return sdpa_kernel(SDPBackend.MATH) if model.device.type == "cpu" else nullcontext()
+    return _Both(torch.autocast(model.device.type, torch.bfloat16), model.device.type == "cpu")
+
+
+class _Both:
+    def __init__(self, autocast: torch.autocast, plain_attention: bool) -> None:
+        self.managers = [autocast, sdpa_kernel(SDPBackend.MATH)] if plain_attention else [autocast]
+
+    def __enter__(self) -> None:
+        for manager in self.managers:
+            manager.__enter__()
+
+    def __exit__(self, *error) -> None:
+        for manager in reversed(self.managers):
+            manager.__exit__(*error)
+
+
+def ask(
+    model: PromptableModel,
+    features: ImageFeatures,
+    batch: Batch,
+    chosen: Tensor,
+    *,
+    points: Tensor | None = None,
+    labels: Tensor | None = None,
+    boxes: Tensor | None = None,
+    masks: Tensor | None = None,
+) -> Decoded:
+    """Decode the prompts numbered ``chosen``, equally many of each image, in order; float32 results."""
+    each = len(chosen) // len(features)
+    own = ImageFeatures(repeat(features.embedding, each), tuple(repeat(x, each) for x in features.high_res))
+    arranged = model.arrange(points, labels, boxes)
+    decoded = model.decode(own, model.encode_prompts(*arranged, masks))
+    score = None if decoded.object_logit is None else decoded.object_logit.float()
+    return replace(
+        decoded, mask_logits=decoded.mask_logits.float(), iou=decoded.iou.float(), object_logit=score
+    )
+
+
+def repeat(x: Tensor, times: int) -> Tensor:
+    """[B, ...] -> [B * times, ...]; indexing would do, but its backward is many times slower on CPUs."""
+    return x[:, None].expand(-1, times, *x.shape[1:]).flatten(0, 1)
+
+
+def click_losses(decoded: Decoded, batch: Batch, chosen: Tensor, weights: LossWeights) -> dict[str, Tensor]:
+    logits, meant = decoded.mask_logits, batch.meant[chosen]
+    share = batch.valid[chosen].float() * weights.other_truths
+    share[torch.arange(len(chosen)), batch.primary[chosen]] = 1.0
+    with torch.no_grad():
+        quality = true_iou(logits, meant[:, None].expand_as(logits))
+    losses = {
+        "best": best_of_three(logits[:, 1:], batch.truths[chosen], share, weights).mean(),
+        "single": weights.single * mask_loss(logits[:, 0], meant, weights).mean(),
+        "iou": weights.iou * (decoded.iou - quality).square().mean(),
+    }
+    if decoded.object_logit is not None:
+        losses["object"] = weights.object_score * nn.functional.softplus(-decoded.object_logit).mean()
+    return losses
+
+
+def box_losses(decoded: Decoded, batch: Batch, chosen: Tensor, weights: LossWeights) -> dict[str, Tensor]:
+    logits, meant = decoded.mask_logits, batch.meant[chosen]
+    with torch.no_grad():
+        quality = true_iou(logits, meant[:, None].expand_as(logits))
+    several = mask_loss(logits, meant[:, None].expand_as(logits), weights)  # [P, M]
+    loss = several[:, 0] + 0.3 * several[:, 1:].min(dim=1).values
+    return {
+        "box": weights.single * loss.mean(),
+        "box_iou": 0.5 * weights.iou * (decoded.iou - quality).square().mean(),
+    }
+
+
+def correction_losses(
+    model: PromptableModel,
+    features: ImageFeatures,
+    batch: Batch,
+    asked: Tensor,
+    first: Decoded,
+    rng: np.random.Generator,
+    options: TrainOptions,
+) -> dict[str, Tensor]:
+    """A second click where the first answer was wrong, with that answer as the mask prompt."""
+    some = (
+        torch.arange(len(asked), device=asked.device)
+        .view(options.batch, -1)[:, : options.corrections]
+        .flatten()
+    )
+    chosen = asked[some]
+    previous = first.mask_logits[some, 1 + first.iou[some, 1:].argmax(1)].detach().clamp(-20, 20)
+    truth = batch.meant[chosen] > 0.5
+    clicks = [
+        corrective_click(rng, p, t)
+        for p, t in zip((previous > 0).cpu().numpy(), truth.cpu().numpy(), strict=True)
+    ]
+    second = torch.tensor([[4 * x + 1.5, 4 * y + 1.5] for x, y, _ in clicks], device=asked.device)
+    points = torch.stack([batch.clicks[chosen], second], dim=1)
+    labels = torch.tensor([[1, label] for _, _, label in clicks], dtype=torch.int32, device=asked.device)
+    again = ask(model, features, batch, chosen, points=points, labels=labels, masks=previous[:, None])
+    meant = batch.meant[chosen]
+    with torch.no_grad():
+        quality = true_iou(again.mask_logits[:, 0], meant)
+    scale = options.weights.single * len(chosen) / len(asked)
+    return {
+        "corrected": scale * mask_loss(again.mask_logits[:, 0], meant, options.weights).mean(),
+        "corrected_iou": scale * options.weights.iou * (again.iou[:, 0] - quality).square().mean(),
+    }
+
+
+def dense_losses(
+    dense: DenseHead, features: ImageFeatures, batch: Batch, rng: np.random.Generator, weights: LossWeights
+) -> dict[str, Tensor]:
+    whole = ImageFeatures(features.embedding.float(), tuple(x.float() for x in features.high_res))
+    embeddings, edges = dense(whole)
+    drawn = torch.from_numpy(rng.integers(0, embeddings.shape[-1] * embeddings.shape[-2], 192))
+    drawn = drawn.to(embeddings.device)
+    at_stride8 = batch.labels[..., 4::8, 4::8].flatten(2)[..., drawn]  # [B, 3, N]
+    pixels = embeddings.flatten(2)[..., drawn].transpose(1, 2)  # [B, N, D]
+    alike = same_region_loss(pixels, at_stride8, dense.scale, dense.bias)
+    return {
+        "dense": weights.dense * alike,
+        "edges": weights.edges * edge_loss(edges, label_edges(batch.labels)),
+    }
+
+
+def save_state(state: TrainState, path: Path) -> None:
+    """Write a checkpoint; it replaces the old one only when complete."""
+    record = {
+        "model": state.model.state_dict(),
+        "dense": None if state.dense is None else state.dense.state_dict(),
+        "average": state.average.state_dict(),
+        "optimiser": state.optimiser.state_dict(),
+        "step": state.step,
+        "seconds": state.seconds,
+    }
+    partial = path.with_suffix(".partial")
+    torch.save(record, partial)
+    os.replace(partial, path)
+
+
+def resume(state: TrainState, path: Path) -> None:
+    """Put a checkpoint of :func:`save_state` into a state made by :func:`start` with the same options."""
+    record = torch.load(path, map_location=state.model.device, weights_only=True)
+    state.model.load_state_dict(record["model"])
+    if state.dense is not None:
+        state.dense.load_state_dict(record["dense"])
+    state.average.load_state_dict(record["average"])
+    state.optimiser.load_state_dict(record["optimiser"])
+    state.step, state.seconds = record["step"], record["seconds"]

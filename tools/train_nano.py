@@ -1,0 +1,171 @@
+#!/usr/bin/env python3
+"""Train nano on the scenes in a folder, watching the learning curve on annotated photos.
+
+    python tools/train_nano.py --out runs/nano --scenes runs/scenes --side 256 --minutes 60 [--eval FOLDER]
+
+Run it again with the same --out and it continues; --init WEIGHTS.safetensors starts a new stage
+(another --side, another --out) from exported weights. Everything lands in --out: ``state.pt`` (resume),
+``average.safetensors`` (the averaged weights), ``curve.csv``, ``sheet.png`` (what the model sees now).
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+
+from everymask.evaluate.data import Annotated, annotated_photos
+from everymask.evaluate.prompted import answers, score_prompts
+from everymask.models.sam2 import Sam2
+from everymask.models.specs import MODELS
+from everymask.train.augment import augment
+from everymask.train.cache import SceneFolder
+from everymask.train.loop import (
+    TrainOptions,
+    TrainState,
+    resume,
+    save_state,
+    start,
+    tie_queries_and_keys,
+    train,
+)
+
+IMAGE_PARTS = ("image_encoder", "sam_prompt_encoder", "sam_mask_decoder", "no_mem_embed")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--scenes", type=Path, default="runs/scenes")
+    parser.add_argument("--side", type=int, default=256)
+    parser.add_argument("--minutes", type=float, default=60)
+    parser.add_argument("--rate", type=float, default=8e-4)
+    parser.add_argument("--final-rate", type=float, default=0.02)
+    parser.add_argument("--prompts", type=int, default=8)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--init", type=Path)
+    parser.add_argument(
+        "--eval", type=Path, help="folder of photos with label maps; looked at, never trained on"
+    )
+    parser.add_argument("--eval-photos", type=int, default=15)
+    parser.add_argument("--eval-minutes", type=float, default=5)
+    parser.add_argument("--threads", type=int, default=1)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    cv2.setNumThreads(1)
+    torch.manual_seed(arguments.seed)
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    run(arguments)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    options = TrainOptions(
+        minutes=arguments.minutes,
+        learning_rate=arguments.rate,
+        final_rate=arguments.final_rate,
+        prompts=arguments.prompts,
+        seed=arguments.seed,
+        train_parts=IMAGE_PARTS,
+    )
+    state = start(fresh_model(arguments.side, arguments.init), options)
+    checkpoint = arguments.out / "state.pt"
+    if checkpoint.exists():
+        resume(state, checkpoint)
+    folder = SceneFolder(arguments.scenes)
+    photos = list(annotated_photos(arguments.eval, arguments.eval_photos, 1)) if arguments.eval else []
+    last_save, last_look = state.seconds / 60, state.seconds / 60
+    source = lambda rng: augment(rng, folder.draw(rng), arguments.side)  # noqa: E731
+    for report in train(state, source, options):
+        row = {"step": report.step, "minutes": round(report.minutes, 2), "images": report.images}
+        row |= {"time": time.strftime("%H:%M:%S"), "scenes": len(folder)}
+        row |= {name: round(value, 4) for name, value in report.losses.items()}
+        done = report.minutes >= arguments.minutes
+        if photos and (done or report.minutes - last_look >= arguments.eval_minutes or report.step == 50):
+            last_look = report.minutes
+            row |= {
+                name: round(value, 4) for name, value in asdict(score_prompts(state.average, photos)).items()
+            }
+            cv2.imwrite(str(arguments.out / "sheet.png"), contact_sheet(state, photos[:10])[..., ::-1])
+        if done or report.minutes - last_save >= options.save_minutes:
+            last_save = report.minutes
+            save_state(state, checkpoint)
+            save_file(state.average.state_dict(), arguments.out / "average.safetensors")
+        write_row(arguments.out, row)
+
+
+def fresh_model(side: int, init: Path | None) -> Sam2:
+    """nano at another side, from exported weights or from scratch."""
+    model = Sam2(replace(MODELS["nano"], image_size=side))
+    if init is not None:
+        model.load_state_dict(load_file(init))
+        return model
+    tie_queries_and_keys(model)
+    with torch.no_grad():  # the neck has no norm: bring its maps to the scale of the position codes
+        for conv in model.image_encoder.neck.convs[:2]:
+            conv.conv.weight.mul_(0.4)
+            conv.conv.bias.mul_(0.4)
+    return model
+
+
+def write_row(out: Path, row: dict) -> None:
+    print(" ".join(f"{name}={value}" for name, value in row.items()), flush=True)
+    columns = [
+        "step",
+        "minutes",
+        "images",
+        "scenes",
+        "time",
+        "best",
+        "single",
+        "iou",
+        "box",
+        "dense",
+        "edges",
+    ]
+    columns += ["regions", "click_best", "click_top", "click_single", "box_iou", "rank_correlation"]
+    target = out / "curve.csv"
+    new = not target.exists()
+    with open(target, "a", newline="") as file:
+        writer = csv.DictWriter(file, columns, extrasaction="ignore", restval="")
+        if new:
+            writer.writeheader()
+        writer.writerow(row)
+
+
+@torch.no_grad()
+def contact_sheet(state: TrainState, photos: list[Annotated]) -> np.ndarray:
+    """Each photo beside the top mask of nine clicks on a grid, in colours, uint8 [rows, columns, 3]."""
+    colours = np.random.default_rng(3).uniform(40, 255, (9, 3))
+    tiles = []
+    for example in photos:
+        height, width = example.photo.shape[:2]
+        grid = torch.tensor(
+            [[width * (i + 0.5) / 3, height * (j + 0.5) / 3] for j in range(3) for i in range(3)]
+        )
+        answer = answers(
+            state.average, example.photo, grid, torch.tensor([[0.0, 0.0, width - 1.0, height - 1.0]] * 9)
+        )
+        top = 1 + answer.click_iou[:, 1:].argmax(1)
+        chosen = answer.click_masks[np.arange(9), top]
+        painted = example.photo.astype(np.float64)
+        for index in np.argsort(-chosen.sum((1, 2))):
+            painted[chosen[index]] = 0.4 * painted[chosen[index]] + 0.6 * colours[index]
+        for x, y in grid:
+            cv2.circle(painted, (int(x), int(y)), 4, (255, 255, 255), -1)
+        both = np.concatenate([example.photo, painted.astype(np.uint8)], 1 if height > width else 0)
+        tiles.append(cv2.resize(both, (320, 320), interpolation=cv2.INTER_AREA))
+    rows = [np.concatenate(tiles[i : i + 5], 1) for i in range(0, len(tiles) - 4, 5)]
+    return np.concatenate(rows, 0)
+
+
+if __name__ == "__main__":
+    main()
