@@ -113,6 +113,12 @@ def test_trap_6_sam_points_are_scaled_in_float64(photo, letterbox_transform, dty
     assert np.array_equal(ours, expected)
 
 
+def test_trap_6_scaling_in_float32_would_differ():
+    frame, points = Letterbox((683, 1000), 1024), np.random.default_rng(1).random((500, 2)) * 683
+    in_float32 = frame.to_model(points.astype(np.float32))
+    assert not np.array_equal(frame.to_model(points).astype(np.float32), in_float32)
+
+
 def test_sam_torch_points_are_those_of_the_official_torch_path(photo, letterbox_transform):
     height, width = photo.shape[:2]
     points = torch.rand(50, 2) * torch.tensor([width, height])
