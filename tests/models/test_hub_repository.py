@@ -87,3 +87,31 @@ def test_missing_client_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'everymask\[hub\]'"):
         hub.pull("a/b")
+
+
+@pytest.fixture
+def real_cache(monkeypatch, tmp_path):
+    """A cache of the real client that holds one snapshot of ``a/b``; the network is forbidden."""
+    pytest.importorskip("huggingface_hub", reason="the extra `hub` is not installed")
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setenv("EVERYMASK_OFFLINE", "1")
+    snapshot = tmp_path / "models--a--b" / "snapshots" / ("0" * 40)
+    snapshot.mkdir(parents=True)
+    (tmp_path / "models--a--b" / "refs").mkdir()
+    (tmp_path / "models--a--b" / "refs" / "main").write_text("0" * 40)
+    (snapshot / "weights.pt").write_bytes(b"bytes")
+    (snapshot / "README.md").write_text("")
+    return snapshot
+
+
+@pytest.mark.parametrize("name", ["a/b", "a/b:weights.pt"])
+def test_real_client_finds_its_cached_file_offline(name, real_cache):
+    assert hub.pull(name).read_bytes() == b"bytes"
+
+
+@pytest.mark.parametrize("name", ["a/c", "a/b:other.pt"])
+def test_real_client_offline_without_the_file_is_an_offline_error(name, real_cache):
+    with pytest.raises(OfflineError, match=f"{name} is not in the Hugging Face cache and EVERYMASK_OFFLINE"):
+        hub.pull(name)
