@@ -151,13 +151,13 @@ class PictureFrames(FrameSource):
 
     def __init__(
         self,
-        pictures: Sequence[Any],
+        pictures: Sequence[Any] | np.ndarray,
         name: str = "the list of pictures",
         *,
         range: Range = "dtype",
-        **options: Any,
+        cache_bytes: int = CACHE_BYTES,
     ) -> None:
-        super().__init__(name, **options)
+        super().__init__(name, cache_bytes=cache_bytes)
         if len(pictures) == 0:
             raise VideoError(f"{name} has no frames; a clip needs at least one")
         self._pictures = pictures

@@ -14,6 +14,9 @@ from torch import Tensor, nn
 from everymask.nn.memory.rope import Rotation, grid_rotation, rotate
 from everymask.nn.memory.softmax_product import softmax_product
 
+TOKENS_AT_ONCE = 8192
+"""So many tokens go through the wide linear layers together: 64 MB of hidden values for SAM 2."""
+
 
 class RotaryAttention(nn.Module):
     """Attention with rotary positions; keys and values may have fewer channels than queries.
@@ -36,7 +39,7 @@ class RotaryAttention(nn.Module):
 
     def forward(
         self,
-        queries: Tensor,  # [B, L, C]
+        queries: Tensor,  # [B, L, C], or [1, L, C] shared by all objects
         keys: Tensor,  # [B, T, D]
         values: Tensor,  # [B, T, D]
         rotation: Rotation,
@@ -48,13 +51,14 @@ class RotaryAttention(nn.Module):
         if torch.is_grad_enabled():
             k = self._rotated_keys(keys, rotation, unplaced)
             v = self._split(self.v_proj(values))
+            q = q.expand(len(k), -1, -1, -1)
             dropout = self.dropout if self.training else 0.0
             return self.out_proj(_join(F.scaled_dot_product_attention(q, k, v, dropout_p=dropout)))
         # One object at a time: its projected keys are large (29 MB for SAM 2) and used once.
         averaged = torch.cat(
             [
                 softmax_product(
-                    q[b],
+                    q[b % len(q)],
                     self._rotated_keys(keys[b : b + 1], rotation, unplaced)[0],
                     values[b],
                     product_dtype=product_dtype,
@@ -113,11 +117,16 @@ class MemoryAttentionLayer(nn.Module):
         unplaced: int,
         product_dtype: torch.dtype | None,
     ) -> Tensor:
-        normed = self.norm2(x).expand(len(keys), -1, -1)
         answer = self.cross_attn_image(
-            normed, keys, values, rotation, unplaced=unplaced, product_dtype=product_dtype
+            self.norm2(x), keys, values, rotation, unplaced=unplaced, product_dtype=product_dtype
         )
         x = x + self.dropout(answer)
+        if torch.is_grad_enabled():
+            return self._transform(x)
+        at_once = max(1, TOKENS_AT_ONCE // x.shape[1])
+        return torch.cat([self._transform(some) for some in x.split(at_once)])
+
+    def _transform(self, x: Tensor) -> Tensor:
         hidden = self.dropout(F.relu(self.linear1(self.norm3(x))))
         return x + self.dropout(self.linear2(hidden))
 
