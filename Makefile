@@ -3,6 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+# Test processes; each computes with one thread, so that they do not fight for the cores.
+JOBS ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 2)
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS)
 
 .PHONY: help setup demo test test-full lint bench docs clean
 
@@ -12,9 +15,12 @@ help:
 	@echo "make test-full  adds the slow parity and training runs"
 	@echo "make bench      speed and memory against the official code, in the same run"
 	@echo "make docs       the documentation site, in site/"
+	@echo "make clean      remove .venv and everything built"
 
 $(INSTALLED): pyproject.toml constraints.txt tests/parity/requirements.txt
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11))" || \
+		{ echo "everymask needs Python 3.11 or newer: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
+	test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet -c constraints.txt setuptools wheel torch
 	$(BIN)/pip install --quiet -c constraints.txt -e ".[dev]"
 	SAM2_BUILD_CUDA=0 $(BIN)/pip install --quiet --no-deps --no-build-isolation -r tests/parity/requirements.txt
@@ -28,10 +34,10 @@ lint: $(INSTALLED)
 	$(BIN)/mypy
 
 test: lint
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 test-full: lint
-	$(BIN)/python -m pytest -m "full or not full"
+	$(PYTEST) -m "full or not full"
 
 demo: $(INSTALLED)
 	$(BIN)/everymask demo
@@ -41,7 +47,7 @@ bench: $(INSTALLED)
 
 docs: $(INSTALLED)
 	$(BIN)/pip install --quiet -c constraints.txt -e ".[docs]"
-	$(BIN)/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 clean:
 	rm -rf $(VENV) build dist site
