@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from everymask.nn.encoders.tokens import add_branch, band_rows, feed_forward, normed
+from everymask.nn.encoders.tokens import PatchEmbed, add_branch, band_rows, feed_forward, normed
 from everymask.nn.encoders.windows import join_windows, split_windows, window_grid
 
 PATCH_STRIDE = 4
@@ -84,19 +84,6 @@ class Hiera(nn.Module):
         down, across = window_grid((height, width), window.shape[-1])
         tiled = window.tile(1, 1, down, across)[:, :, :height, :width]
         return x.float() + (background + tiled).permute(0, 2, 3, 1)
-
-
-class PatchEmbed(nn.Module):
-    """One strided convolution: pixels [B, 3, H, W] to tokens [B, h, w, C]."""
-
-    def __init__(self, dim: int, kernel: int, stride: int, padding: int) -> None:
-        super().__init__()
-        self.proj = nn.Conv2d(3, dim, kernel, stride, padding)
-
-    def forward(self, pixels: Tensor) -> Tensor:
-        # channels last, so that the permutation below leaves the tokens contiguous
-        pixels = pixels.contiguous(memory_format=torch.channels_last)
-        return self.proj(pixels).permute(0, 2, 3, 1)
 
 
 class Block(nn.Module):

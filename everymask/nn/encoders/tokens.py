@@ -21,6 +21,19 @@ from torch import Tensor, nn
 BAND_BYTES = 2 * 2**20
 
 
+class PatchEmbed(nn.Module):
+    """One strided convolution: pixels [B, 3, H, W] to tokens [B, h, w, C]."""
+
+    def __init__(self, dim: int, kernel: int, stride: int, padding: int = 0) -> None:
+        super().__init__()
+        self.proj = nn.Conv2d(3, dim, kernel, stride, padding)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        # channels last, so that the permutation below leaves the tokens contiguous
+        pixels = pixels.contiguous(memory_format=torch.channels_last)
+        return self.proj(pixels).permute(0, 2, 3, 1)
+
+
 def normed(x: Tensor, norm: nn.LayerNorm) -> Tensor:  # [..., C] -> [..., C]
     """Layer norm taken in the stream's dtype, handed on in the weights' dtype."""
     if x.dtype == norm.weight.dtype or torch.is_autocast_enabled(x.device.type):

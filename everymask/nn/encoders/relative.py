@@ -1,0 +1,77 @@
+"""Attention with SAM's decomposed relative positions, its bias never held for all queries at once.
+
+The bias of query (y, x) on key (y', x') is q·Rh[y - y'] + q·Rw[x - x'] (Li et al. 2022, MViTv2,
+eq. 4). Written out, it is as large as the attention matrix: 805 MB per global block of ViT-B at
+1024 px. The two summands are small; their sum is made for one tile of queries at a time.
+
+Letters: P pairs of a window (or picture) and a head, h x w tokens (T = h · w of them), D channels
+of a head.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+# The largest piece of bias in bytes: on a CPU it should stay in the cache that the cores share.
+TILE_BYTES_CPU = 8 * 2**20
+TILE_BYTES_GPU = 512 * 2**20
+
+
+def relative_table(table: Tensor, side: int) -> Tensor:
+    """The embedding of every offset between a query and a key along an axis of ``side`` tokens.
+
+    Parameters
+    ----------
+    table
+        [2 · s - 1, D], offsets -(s - 1) .. s - 1; stretched linearly where ``s`` is not ``side``.
+
+    Returns
+    -------
+    [side, side, D], entry (i, j) for query i and key j: offset i - j.
+
+    >>> relative_table(torch.tensor([[-1.0], [0.0], [1.0]]), 2)[..., 0].tolist()
+    [[0.0, -1.0], [1.0, 0.0]]
+    """
+    offsets = 2 * side - 1
+    if len(table) != offsets:
+        stretched = F.interpolate(table.float().t()[None], size=offsets, mode="linear")
+        table = stretched[0].t().to(table.dtype)
+    place = torch.arange(side, device=table.device)
+    return table[place[:, None] - place[None, :] + side - 1]
+
+
+def attend_relative(
+    q: Tensor, k: Tensor, v: Tensor, table_h: Tensor, table_w: Tensor, hw: tuple[int, int]
+) -> Tensor:
+    """softmax(q·k / sqrt(D) + q·Rh + q·Rw) v: all of ``q``, ``k``, ``v`` and the answer [P, T, D].
+
+    P counts pairs of a window and a head. ``table_h`` [2 · s - 1, D] and ``table_w`` are read by
+    :func:`relative_table` for ``hw``, with h · w = T.
+    """
+    pairs, tokens = q.shape[:2]
+    grid_q = q.unflatten(1, hw)
+    bias_h = torch.einsum("pyxd,yjd->pyxj", grid_q, relative_table(table_h, hw[0])).flatten(1, 2)
+    bias_w = torch.einsum("pyxd,xjd->pyxj", grid_q, relative_table(table_w, hw[1])).flatten(1, 2)
+    pieces = []
+    for pair, query in _tiles(tokens, pairs, q.element_size(), q.device.type == "cpu"):
+        bias = bias_h[pair, query, :, None] + bias_w[pair, query, None, :]
+        pieces.append(_attend_tile(q[pair, query], k[pair], v[pair], bias.flatten(-2)))
+    return torch.cat([piece.flatten(0, 1) for piece in pieces]).view_as(q)
+
+
+def _attend_tile(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
+
+
+def _tiles(tokens: int, pairs: int, itemsize: int, on_cpu: bool) -> Iterator[tuple[slice, slice]]:
+    """Slices of (window, head) pairs and of queries whose biases are at most a tile large."""
+    budget = TILE_BYTES_CPU if on_cpu else TILE_BYTES_GPU
+    queries = min(max(budget // (tokens * itemsize), 1), tokens)
+    together = max(budget // (tokens * tokens * itemsize), 1)
+    for first in range(0, pairs, together):
+        for start in range(0, tokens, queries):
+            yield slice(first, first + together), slice(start, start + queries)
