@@ -118,6 +118,8 @@ def _state(entry: WeightsFile) -> str:
 
 
 def _said(verdict: hub.Verdict) -> str:
+    if catalog.entry_of(verdict.name).bundled and verdict.state == "recorded":
+        return f"bundled, SHA-256 {verdict.sha256}"
     match verdict.state:
         case "good":
             return "good, the published bytes"
