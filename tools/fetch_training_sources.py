@@ -147,14 +147,16 @@ def licences(copyright_file: Path):
         if found and licence:
             stanzas.append((found.group(1).split(), licence.group(1)))
 
+    def fits(name: str, pattern: str) -> bool:
+        last = Path(pattern).name
+        return fnmatch.fnmatch(name, "*" + pattern) or (
+            last != "*" and fnmatch.fnmatch(Path(name).name, last)
+        )
+
     def of(name: str) -> str:
         answer = ""
         for patterns, licence in stanzas:
-            if any(
-                fnmatch.fnmatch(name, "*" + p)
-                or (fnmatch.fnmatch(Path(name).name, Path(p).name) and Path(p).name != "*")
-                for p in patterns
-            ):
+            if any(fits(name, pattern) for pattern in patterns):
                 answer = licence
         return answer
 

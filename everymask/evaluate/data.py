@@ -34,7 +34,8 @@ def annotated_photos(
     paths = [p for p in sorted(folder.glob("*")) if p.suffix.lower() in PHOTO_SUFFIXES and label_paths(p)]
     if not paths:
         raise InputError(
-            f"expected NAME.jpg beside NAME_0.png (label maps) in {str(folder)!r}, found none; check the folder"
+            f"expected NAME.jpg beside NAME_0.png (label maps) in {str(folder)!r}, found none; "
+            "check the folder"
         )
     if limit:
         paths = paths[:: max(1, len(paths) // limit)][:limit]

@@ -78,7 +78,7 @@ def mean_ranks(values: np.ndarray) -> np.ndarray:
 def edge_counts(
     strength: np.ndarray, humans: list[np.ndarray], thresholds: np.ndarray, reach_px: int
 ) -> np.ndarray:
-    """What precision and recall of edges are made of, int64 [T, 4]: predicted, of them right, human, of them found.
+    """What edge precision and recall are made of, int64 [T, 4]: predicted, right, human, found.
 
     ``strength`` [H, W] is the score of the best mask with a border there, ``humans`` the border maps of
     the annotators. A border counts as matched if the other side has one within ``reach_px``.

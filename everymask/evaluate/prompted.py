@@ -11,6 +11,7 @@ from torch import Tensor
 
 from everymask.evaluate.data import Annotated
 from everymask.evaluate.metrics import bounding_box, innermost, iou, rank_correlation, regions_of
+from everymask.geometry import Frame
 from everymask.models.base import PromptableModel
 
 CHUNK = 64  # prompts decoded together
@@ -47,15 +48,19 @@ def score_prompts(model: PromptableModel, photos: Iterable[Annotated]) -> Prompt
             boxed.append(iou(answer.box_masks[index][None], region)[0])
             predicted_all.append(estimates)
             true_all.append(several)
-    means = [float(np.mean(x)) for x in (best, top, single, boxed)]
     return PromptedScores(
-        len(best), *means, rank_correlation(np.concatenate(predicted_all), np.concatenate(true_all))
+        regions=len(best),
+        click_best=float(np.mean(best)),
+        click_top=float(np.mean(top)),
+        click_single=float(np.mean(single)),
+        box_iou=float(np.mean(boxed)),
+        rank_correlation=rank_correlation(np.concatenate(predicted_all), np.concatenate(true_all)),
     )
 
 
 @dataclass(frozen=True)
 class Answers:
-    """Masks at the photo's size: of clicks bool [P, 4, H, W] with estimates [P, 4], of boxes bool [P, H, W]."""
+    """Masks at the photo's size: clicks' bool [P, 4, H, W], estimates [P, 4], boxes' bool [P, H, W]."""
 
     click_masks: np.ndarray
     click_iou: np.ndarray
@@ -82,3 +87,8 @@ def answers(model: PromptableModel, photo: np.ndarray, clicks_xy: Tensor, boxes_
             (frame.upscale(by_box.mask_logits.float()) > model.mask_threshold)[:, 0].cpu().numpy()
         )
     return Answers(np.concatenate(click_masks), np.concatenate(click_iou), np.concatenate(box_masks))
+
+
+def at_photo_size(model: PromptableModel, frame: Frame, logits: Tensor) -> np.ndarray:
+    """Logits [P, M, s, s] -> masks bool [P, M, H, W]."""
+    return (frame.upscale(logits.float()) > model.mask_threshold).cpu().numpy()

@@ -51,8 +51,8 @@ def save_scene(target: Path, scene: Scene, quality: int = 92) -> None:
 def load_scene(path: Path | str) -> Scene:
     """The scene in one file of :func:`write_scenes`."""
     with np.load(path) as file:
-        photo = cv2.imdecode(file["photo"], cv2.IMREAD_COLOR)[..., ::-1]
-        labels = cv2.imdecode(file["labels"], cv2.IMREAD_UNCHANGED)
+        photo = np.asarray(cv2.imdecode(file["photo"], cv2.IMREAD_COLOR))[..., ::-1]
+        labels = np.asarray(cv2.imdecode(file["labels"], cv2.IMREAD_UNCHANGED))
     return Scene(np.ascontiguousarray(photo), labels.reshape(3, -1, labels.shape[1]))
 
 

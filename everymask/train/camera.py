@@ -31,10 +31,11 @@ def shade(rng: np.random.Generator, alpha: np.ndarray) -> np.ndarray:
 
 
 def cast_shadow(rng: np.random.Generator, picture: np.ndarray, alpha: np.ndarray) -> None:
-    """Darken ``picture`` [h, w, 3] (a view of the canvas) where an object of ``alpha`` is about to cast a shadow."""
+    """Darken ``picture`` [h, w, 3], in place, where an object of ``alpha`` is about to cast a shadow."""
     height, width = alpha.shape
     shift = rng.normal(0, 0.05, 2) * max(alpha.shape)
-    moved = cv2.warpAffine(alpha, np.float32([[1, 0, shift[0]], [0, 1, shift[1]]]), (width, height))
+    displace = np.array([[1, 0, shift[0]], [0, 1, shift[1]]])
+    moved = cv2.warpAffine(alpha, displace, (width, height))
     soft = cv2.GaussianBlur(moved, (0, 0), 0.5 + rng.uniform(0.005, 0.05) * max(alpha.shape))
     picture *= 1 - rng.uniform(0.15, 0.6) * soft[..., None]
 

@@ -36,7 +36,7 @@ class DenseHead(nn.Module):
 
 
 def label_edges(labels: Tensor) -> Tensor:
-    """Label maps [B, 3, S, S] -> the share of pixels at a border of parts or wholes, per 4 x 4 block, [B, S/4, S/4]."""
+    """Label maps [B, 3, S, S] -> 1 where a 4 x 4 block has a border of parts or wholes, [B, S/4, S/4]."""
     maps = labels[:, :2]
     border = torch.zeros_like(maps, dtype=torch.bool)
     border[..., :, 1:] |= maps[..., :, 1:] != maps[..., :, :-1]

@@ -46,7 +46,10 @@ def true_iou(logits: Tensor, truth: Tensor) -> Tensor:
 
 
 def best_of_three(logits: Tensor, truths: Tensor, share: Tensor, weights: LossWeights) -> Tensor:
-    """For each truth the loss of the mask that fits it best, weighted: [P, M, s, s], [P, G, s, s], [P, G] -> [P]."""
+    """For each truth the loss of the mask that fits it best, their weighted mean [P].
+
+    ``logits`` [P, M, s, s], ``truths`` [P, G, s, s], ``share`` [P, G] how much each truth counts.
+    """
     masks, count = logits.shape[1], truths.shape[1]
     each = mask_loss(
         logits[:, :, None].expand(-1, -1, count, -1, -1),

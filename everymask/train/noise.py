@@ -20,7 +20,7 @@ def smooth_field(rng: np.random.Generator, side: int, cells: float) -> np.ndarra
     small = min(side, int(6 * cells) + 2)  # enough pixels for its bumps; the rest is interpolation
     zoom = cells / small
     shift = rng.uniform(0, 1, 2)
-    to_grid = np.float32([[zoom, 0, shift[0] + 0.5], [0, zoom, shift[1] + 0.5]])
+    to_grid = np.array([[zoom, 0, shift[0] + 0.5], [0, zoom, shift[1] + 0.5]])
     flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
     field = cv2.warpAffine(grid, to_grid, (small, small), flags=flags, borderMode=cv2.BORDER_REFLECT)
     return cv2.resize(field, (side, side), interpolation=cv2.INTER_LINEAR)

@@ -61,7 +61,7 @@ def make_target(rng: np.random.Generator, labels: np.ndarray, level: int, label:
     for index, mask in enumerate(chain):
         masks[index] = shrink(mask)
     valid = np.arange(3) < len(chain)
-    return Target(np.float32([x, y]), jittered_box(rng, region), masks, valid, primary)
+    return Target(np.array([x, y], np.float32), jittered_box(rng, region), masks, valid, primary)
 
 
 def shrink(mask: np.ndarray) -> np.ndarray:

@@ -81,7 +81,10 @@ class Canvas:
     def lay(
         self, window: Window, alpha: np.ndarray, colours: np.ndarray, labels: tuple[int, int, int]
     ) -> None:
-        """Put colours where ``alpha`` is; pixels more than half covered take the labels (part, whole, group)."""
+        """Put colours where ``alpha`` is; pixels more than half covered take the labels.
+
+        ``labels`` are those of the part, the whole and the group.
+        """
         seen, alpha = self.picture[window], np.ascontiguousarray(alpha)
         seen += alpha[..., None] * (colours - seen)
         covered = alpha > 0.5

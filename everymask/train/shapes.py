@@ -123,7 +123,7 @@ def outline(rng: np.random.Generator) -> np.ndarray:
     turn = np.linspace(0, 2 * np.pi, 97)[:-1]
     kind = rng.choice(["blob", "blob", "box", "ellipse", "polygon", "star"])
     if kind == "box":
-        corners = np.float64([[-1, -1], [1, -1], [1, 1], [-1, 1]]) + rng.normal(0, 0.12, (4, 2))
+        corners = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]], float) + rng.normal(0, 0.12, (4, 2))
         points = corners
     elif kind == "polygon":
         angles = np.sort(rng.uniform(0, 2 * np.pi, rng.integers(3, 8)))

@@ -82,7 +82,7 @@ def plain(rng: np.random.Generator, side: int, bank: Bank) -> np.ndarray:
 
 def tone(rng: np.random.Generator, filled: np.ndarray, bank: Bank) -> np.ndarray:
     """Vary contrast, saturation, brightness; sometimes shift towards another natural colour."""
-    old = np.array(cv2.mean(filled)[:3])
+    old = np.array(cv2.mean(filled))[:3]
     new = old.mean() + (old - old.mean()) * rng.uniform(0.3, 1.1)
     if rng.random() < 0.35:
         new = 0.3 * new + 0.7 * natural_colour(rng, bank)

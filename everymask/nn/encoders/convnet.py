@@ -85,7 +85,9 @@ class ConvBlock(nn.Module):
         self.pixels = ConvNorm(dim, dim, kernel, groups=dim)
         self.widen = ConvNorm(dim, expansion * dim, 1)
         self.narrow = ConvNorm(expansion * dim, dim, 1)
-        nn.init.constant_(self.narrow[1].weight, 0.2)  # near the identity at first: deep stacks start calm
+        norm = self.narrow[1]
+        assert isinstance(norm, nn.BatchNorm2d)
+        nn.init.constant_(norm.weight, 0.2)  # near the identity at first: deep stacks start calm
 
     def forward(self, x: Tensor) -> Tensor:
         x = x + self.pixels(x)
@@ -106,8 +108,6 @@ class CellAttention(nn.Module):
         """[B, C, h, w] -> [B, C, h, w]."""
         batch, dim, height, width = x.shape
         q, k, v = self.qkv(self.norm(x)).view(batch, 3, self.heads, dim // self.heads, -1).unbind(1)
-        weights = torch.softmax(
-            q.transpose(-2, -1) @ k * (dim // self.heads) ** -0.5, dim=-1
-        )  # [B, heads, N, N]
-        mixed = (v @ weights.transpose(-2, -1)).reshape(batch, dim, height, width)
+        scores = q.transpose(-2, -1) @ k * (dim // self.heads) ** -0.5  # [B, heads, N, N]
+        mixed = (v @ torch.softmax(scores, dim=-1).transpose(-2, -1)).reshape(batch, dim, height, width)
         return x + self.out(mixed)
