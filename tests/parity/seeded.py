@@ -49,15 +49,15 @@ def _scale(key: str, shape: tuple[int, ...]) -> float:
         return 1.0
     if len(shape) == 1:
         return 0.1
-    if any(
-        part in key for part in ("_token.", "_tokens.", "point_embeddings", "not_a_point", "no_mask_embed")
-    ):
+    if any(part in key for part in _EMBEDDINGS):
         return 0.7
-    if any(
-        part in key for part in ("pos_embed", "rel_pos", "attention_biases", "tpos_enc", "no_mem", "no_obj")
-    ):
-        return 0.3
+    if any(part in key for part in _OFFSETS):
+        return 0.2
     return _gain(key) / _fan_in(key, shape) ** 0.5
+
+
+_EMBEDDINGS = ("_token.weight", "_tokens.weight", "point_embeddings", "not_a_point", "no_mask_embed")
+_OFFSETS = ("pos_embed", "rel_pos", "attention_biases", "tpos_enc", "no_mem_", "no_obj_")
 
 
 def _gain(key: str) -> float:
@@ -81,8 +81,9 @@ _GAINS = {
     "narrow": 0.4,
     "neck.convs.": 0.4,
     "conv_s": 0.7,
-    "q_proj": 0.8,
-    "k_proj": 0.8,
+    "mask_decoder.pred_obj_score_head.layers.2": 6.0,
+    "q_proj": 1.7,
+    "k_proj": 1.7,
     # nano's own trunk
     "pixels.0": 0.5,
     "widen.0": 0.7,
