@@ -14,6 +14,7 @@ from torch.overrides import TorchFunctionMode
 from everymask.errors import OptionError, UnknownModelError
 from everymask.models.base import PromptableModel
 from everymask.models.catalog import find
+from everymask.models.download import Progress
 from everymask.models.hub import pull
 from everymask.models.specs import MODELS, ModelSpec
 from everymask.models.weights import fill_weights, read_weights, recognise
@@ -31,6 +32,8 @@ def load(
     source: str | os.PathLike[str],
     device: str | torch.device | None = None,
     dtype: str | torch.dtype | None = None,
+    *,
+    progress: Progress | None = None,
 ) -> PromptableModel:
     """A model with its weights, in eval mode and without gradients.
 
@@ -38,12 +41,13 @@ def load(
     checkpoint (``.pt``, ``.pth``, ``.safetensors``), whose architecture is recognised, or a hub id
     ("facebook/sam2.1-hiera-tiny"). ``device`` is cuda, then mps, then cpu by default; ``dtype`` is
     float32, or "bfloat16" for speed (positions, mask logits and scores stay in float32).
+    ``progress(done_bytes, total_bytes)`` is called while weights that are not in the cache come.
 
     Raises CheckpointError (UnknownModelError, UnsafeCheckpointError, KeyMismatchError), DownloadError
     or OptionError.
     """
     chosen_device, chosen_dtype = read_device(device), read_dtype(dtype)
-    path, spec = locate(source)
+    path, spec = locate(source, progress)
     state = read_weights(path)
     return build(spec or recognise(state), state, chosen_device, chosen_dtype)
 
@@ -69,19 +73,19 @@ def build(
     return model.to(device).cast(dtype).eval().requires_grad_(False)
 
 
-def locate(source: str | os.PathLike[str]) -> tuple[Path, ModelSpec | None]:
+def locate(source: str | os.PathLike[str], progress: Progress | None = None) -> tuple[Path, ModelSpec | None]:
     """The file that ``source`` means, and its spec if the name says it; downloads what is not there."""
     text = os.fspath(source)
     entry = None if isinstance(source, os.PathLike) else find(text)
     if entry is not None and not Path(text).is_file():
         spec = _spec_of(entry.name)  # before the download, which may be of gigabytes
-        return pull(entry.name), spec
+        return pull(entry.name, progress), spec
     if isinstance(source, os.PathLike) or Path(text).exists() or text.endswith(WEIGHT_SUFFIXES):
         return Path(text).expanduser(), None
     if text in MODELS:
-        return pull(text), MODELS[text]
+        return pull(text, progress), MODELS[text]
     if text.count("/") == 1 and not text.startswith((".", "/", "~")):
-        return pull(text), None
+        return pull(text, progress), None
     raise UnknownModelError(
         f"expected a model name ({', '.join(MODELS)}), a checkpoint path or a hub id, got {text!r}; "
         "see `everymask models list`"
