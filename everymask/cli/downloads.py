@@ -7,11 +7,15 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from ..models import hub
 from ..models.download import Progress
+
+if TYPE_CHECKING:
+    from ..models.base import PromptableModel
 
 
 def size_text(size_bytes: int | None) -> str:
@@ -30,22 +34,33 @@ def size_text(size_bytes: int | None) -> str:
 
 def pull_visibly(name: str) -> Path:
     """``hub.pull`` with progress and notes on stderr."""
-    with warnings.catch_warnings(record=True) as notes:
-        warnings.simplefilter("always", hub.UnverifiedWeightsWarning)
-        with _shown(name) as progress:
-            path = hub.pull(name, progress)
-    for note in notes:
-        typer.echo(f"note: {note.message}", err=True)
-    return path
+    with _shown(name) as progress:
+        return hub.pull(name, progress)
+
+
+def load_visibly(source: str | Path, device: str | None = None, dtype: str | None = None) -> PromptableModel:
+    """``everymask.load`` with the progress and notes of a download, if there is one, on stderr."""
+    from ..models.load import load
+
+    with _shown(str(source)) as progress:
+        return load(source, device, dtype, progress=progress)
 
 
 @contextmanager
 def _shown(name: str) -> Iterator[Progress]:
-    if sys.stderr.isatty():
-        with _bar(name) as progress:
-            yield progress
-    else:
-        yield _lines(name)
+    """A progress callback that the shell sees; what the hub warns of becomes a note."""
+    with warnings.catch_warnings(record=True) as notes:
+        warnings.simplefilter("always", hub.UnverifiedWeightsWarning)
+        if sys.stderr.isatty():
+            with _bar(name) as progress:
+                yield progress
+        else:
+            yield _lines(name)
+    for note in notes:
+        if issubclass(note.category, hub.UnverifiedWeightsWarning):
+            typer.echo(f"note: {note.message}", err=True)
+        else:
+            warnings.warn_explicit(note.message, note.category, note.filename, note.lineno)
 
 
 @contextmanager
