@@ -1,0 +1,109 @@
+"""Which photos a command line means, what they are called, and where their outputs go."""
+
+import os
+
+import pytest
+
+from everymask.cli.inputs import find_photos
+from everymask.errors import InputError
+
+
+@pytest.fixture
+def tree(tmp_path, monkeypatch):
+    for name in ("b.jpg", "a.PNG", "notes.txt", ".hidden.jpg", "sub/c.tif", "sub/deep/b.jpg"):
+        path = tmp_path / "in" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def names(*words, **options):
+    return [photo.name for photo in find_photos(words, **options)]
+
+
+def keys(*words, **options):
+    return [photo.key for photo in find_photos(words, **options)]
+
+
+def test_a_folder_gives_its_pictures_sorted_without_hidden_ones(tree):
+    assert names("in") == ["a.PNG", "b.jpg"]
+
+
+def test_recursive_goes_down_and_names_are_relative(tree):
+    assert names("in", recursive=True) == ["a.PNG", "b.jpg", "sub/c.tif", "sub/deep/b.jpg"]
+    assert keys("in", recursive=True) == ["a", "b", "sub/c", "sub/deep/b"]
+
+
+def test_globs_files_and_stdin(tree):
+    assert names("in/*.jpg") == ["b.jpg"]
+    assert names("in/**/*.tif") == ["c.tif"]
+    assert names("in/notes.txt") == ["notes.txt"]
+    assert names("-", listed=["in/b.jpg\n", "\n", "in/sub/c.tif\r\n"]) == ["b.jpg", "c.tif"]
+
+
+def test_a_photo_named_twice_is_one(tree):
+    assert names("in/b.jpg", "in", "in/*.jpg") == ["b.jpg", "a.PNG"]
+
+
+def test_equal_stems_get_different_keys(tree):
+    for name in ("x.jpg", "x.png", "X.webp", "x_png.jpg"):
+        (tree / "in" / name).write_bytes(b"")
+    found = find_photos(["in"])
+    assert len({photo.key.casefold() for photo in found}) == len(found)
+    assert {"x.jpg": "x_jpg", "x.png": "x_png", "X.webp": "X"}.items() <= {
+        p.name: p.key for p in found
+    }.items()
+
+
+def test_equal_names_from_different_folders_are_told_apart(tree):
+    assert names("in/b.jpg", "in/sub/deep/b.jpg") == ["b.jpg", "sub/deep/b.jpg"]
+    assert keys("in/b.jpg", "in/sub/deep/b.jpg") == ["b", "sub/deep/b"]
+
+
+def test_no_output_is_a_folder_of_another(tree):
+    (tree / "in" / "sub.jpg").write_bytes(b"")
+    assert keys("in", recursive=True) == ["a", "b", "sub/c", "sub/deep/b", "sub_jpg"]
+    assert keys("in/sub.jpg", "in", recursive=True) == ["sub", "a", "b", "sub_c", "sub_deep_b"]
+
+
+def test_photos_keep_the_place_they_had(tree):
+    (tree / "in" / "b.png").write_bytes(b"")
+    source = str((tree / "in" / "b.png").absolute())
+    assert dict(zip(names("in"), keys("in"), strict=True)) == {"a.PNG": "a", "b.jpg": "b", "b.png": "b_png"}
+    taken = {source: ("b.png", "b")}
+    assert dict(zip(names("in", taken=taken), keys("in", taken=taken), strict=True)) == {
+        "a.PNG": "a",
+        "b.jpg": "b_jpg",
+        "b.png": "b",
+    }
+
+
+def test_keys_do_not_depend_on_which_photos_are_finished(tree):
+    for name in ("x.jpg", "x.png", "x.webp", "x.tif"):
+        (tree / "in" / name).write_bytes(b"")
+    at_once = find_photos(["in"])
+    for finished in (at_once[:1], at_once[2:4], at_once[3:]):
+        taken = {photo.source: (photo.name, photo.key) for photo in finished}
+        assert find_photos(["in"], taken=taken) == at_once
+
+
+def test_the_output_folder_is_not_searched(tree):
+    assert names("in", recursive=True, skip=frozenset({(tree / "in" / "sub").absolute()})) == [
+        "a.PNG",
+        "b.jpg",
+    ]
+
+
+def test_broken_links_and_folders_called_like_pictures_are_handed_on(tree):
+    os.symlink("nowhere", tree / "in" / "link.jpg")
+    (tree / "in" / "folder.jpg").mkdir()
+    assert names("in") == ["a.PNG", "b.jpg", "folder.jpg", "link.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("word", "message"), [("none.jpg", "is neither a file nor a folder"), ("in/*.gif", "matches nothing")]
+)
+def test_a_word_that_means_nothing(tree, word, message):
+    with pytest.raises(InputError, match=message):
+        find_photos([word])
