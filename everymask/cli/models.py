@@ -11,9 +11,10 @@ from typing import Annotated, Any
 
 import typer
 
-from ..errors import EverymaskError
+from ..errors import CheckpointError, EverymaskError
 from ..models import catalog, hub
 from ..models.catalog import CATALOG, WeightsFile
+from ..models.hub_repository import SUFFIXES
 from .downloads import pull_visibly, size_text
 
 app = typer.Typer(no_args_is_help=True, help="List, fetch, verify and remove model weights.")
@@ -79,6 +80,8 @@ def info(
     """What a weights file is: its architecture, recognised from keys and shapes, and its size."""
     entry = None if Path(what).exists() else catalog.find(what)
     if entry is None and not Path(what).exists():
+        if Path(what).suffix in SUFFIXES or "/" in what:
+            raise CheckpointError(f"there is no file {what}; give a weights file or a model's name")
         catalog.entry_of(what)  # says which names there are
     facts = _facts(entry) if entry else {}
     path = hub.path_of(entry.name) if entry else Path(what)

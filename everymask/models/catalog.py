@@ -7,6 +7,7 @@ check the value ourselves: such a file is accepted on first use, and its hash is
 from __future__ import annotations
 
 from dataclasses import dataclass
+from difflib import get_close_matches
 
 from ..errors import UnknownModelError
 
@@ -241,10 +242,10 @@ def find(name: str) -> WeightsFile | None:
 
 
 def entry_of(name: str) -> WeightsFile:
-    """The entry that ``name`` means, or an ``UnknownModelError`` that lists the names there are."""
+    """The entry that ``name`` means, or an ``UnknownModelError`` that names the nearest ones."""
     entry = find(name)
     if entry is None:
-        raise UnknownModelError(
-            f"expected one of {', '.join(CATALOG)}, got {name!r}; see `everymask models list`"
-        )
+        near = get_close_matches(name.lower().replace("-", "_"), CATALOG, n=3, cutoff=0.5)
+        hint = f"did you mean {' or '.join(near)}? " if near else ""
+        raise UnknownModelError(f"no model is called {name!r}; {hint}`everymask models list` names them all")
     return entry

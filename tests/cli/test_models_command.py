@@ -76,10 +76,10 @@ def test_pull_goes_on_after_a_failure_and_ends_with_one(run):
     assert result.stdout.endswith("tiny_test.pt\n")
 
 
-def test_pull_of_an_unknown_name_lists_the_names(run):
+def test_pull_of_an_unknown_name_says_which_are_near(run):
     result = run("pull", "sam9")
     assert result.exit_code == 1
-    assert "expected one of nano, " in result.stderr
+    assert "no model is called 'sam9'; did you mean" in result.stderr
 
 
 def test_pull_of_a_file_without_published_hash_says_so(run, tmp_path):
@@ -149,10 +149,13 @@ def test_info_recognises_a_checkpoint_from_its_keys(run, tmp_path):
 
 
 def test_info_of_neither_file_nor_name_is_an_error(run):
-    from everymask.errors import UnknownModelError
+    from everymask.errors import CheckpointError, UnknownModelError
 
-    result = run("info", "no/such/file.pt")
-    assert isinstance(result.exception, UnknownModelError)
+    for what in ("no/such/file", "file.pt"):
+        error = run("info", what).exception
+        assert type(error) is CheckpointError
+        assert str(error) == f"there is no file {what}; give a weights file or a model's name"
+    assert isinstance(run("info", "sam9").exception, UnknownModelError)
 
 
 @pytest.mark.parametrize(
