@@ -87,7 +87,7 @@ def start(model: PromptableModel, options: TrainOptions) -> TrainState:
     if dense is not None:
         trained += list(dense.parameters())
     optimiser = torch.optim.AdamW(
-        trained, lr=options.learning_rate, weight_decay=options.weight_decay, fused=True
+        trained, lr=options.learning_rate, weight_decay=options.weight_decay, fused=True, betas=(0.9, 0.98)
     )
     average = copy.deepcopy(model).eval()
     return TrainState(model, dense, average.requires_grad_(False), optimiser)
@@ -112,7 +112,12 @@ def tie_queries_and_keys(model: PromptableModel) -> None:
     """
     for name, module in model.decoder.transformer.named_modules():
         if "cross_attn" in name.rpartition(".")[2] or name.endswith("final_attn_token_to_image"):
+            with torch.no_grad():  # at torch's own scale the match of like with like drowns in 256 cells
+                module.q_proj.weight.mul_(2.0)
             module.k_proj.load_state_dict(module.q_proj.state_dict())
+    with torch.no_grad():  # position codes have a norm of 8: what a point means must not hide where it is
+        for embedding in (*model.prompts.point_embeddings, model.prompts.not_a_point_embed):
+            embedding.weight.mul_(0.3)
 
 
 def train(state: TrainState, source: SceneSource, options: TrainOptions) -> Iterator[Report]:

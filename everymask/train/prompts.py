@@ -37,10 +37,11 @@ def draw_targets(
 
 
 def list_regions(labels: np.ndarray, min_share: float) -> list[tuple[int, int, int]]:
-    """(level, label, area) of each region of at least ``min_share`` of the pixels; never empty."""
+    """(level, label, area) of each region of at least ``min_share`` of the pixels, label 0 left out."""
     found = []
     for level, label_map in enumerate(labels):
         areas = np.bincount(label_map.ravel())
+        areas[:1] = 0  # label 0: not known
         keep = np.flatnonzero(areas >= min_share * label_map.size)
         found += [(level, int(label), int(areas[label])) for label in keep]
     return found

@@ -26,7 +26,7 @@ MAX_LABEL = 255
 class Scene:
     """A photo RGB uint8 [S, S, 3] and its label maps uint8 [3, S, S]: parts, wholes, groups.
 
-    In each map every pixel has the number of its region; a region without parts or group has the
+    In each map every pixel has the number of its region, 0 where it is not known; a region without parts or group has the
     same pixels in several maps.
     """
 
@@ -121,7 +121,7 @@ def paint_background(rng: np.random.Generator, canvas: Canvas, bank: Bank) -> No
         inside = regions[whole] == value
         alpha = cv2.GaussianBlur(inside.astype(np.float32), (0, 0), softness)
         label, colours = canvas.new_label(), fill(rng, bank, inside.shape)
-        canvas.lay(whole, np.ones_like(alpha) if value == 0 else alpha, colours, (0, 0, 0))
+        canvas.lay(whole, np.ones_like(alpha) if value == 0 else alpha, colours, (label, label, label))
         for level in (PART, WHOLE, GROUP):
             canvas.labels[level][whole][inside] = label
         if rng.random() < 0.15:

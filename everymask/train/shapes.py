@@ -114,7 +114,7 @@ def silhouette(
         return place_cutout(rng, room_for_it, cutouts[rng.integers(len(cutouts))], side)
     drawn = draw_polygon(room_for_it, outline(rng) * side / 2 + room_for_it / 2)
     if rng.random() < 0.4:
-        drawn = warp(rng, drawn, rng.uniform(0.5, 0.12 * side), rng.uniform(2, 10))
+        drawn = warp(rng, drawn, side * rng.uniform(0.01, 0.12), rng.uniform(2, 10))
     return drawn, None
 
 

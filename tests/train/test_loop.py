@@ -1,0 +1,98 @@
+"""The loop learns, saves, continues, and touches only what it is told to."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from everymask.models.sam2 import Sam2
+from everymask.models.specs import MODELS
+from everymask.nn.encoders.convnet import ConvSpec
+from everymask.train.loop import (
+    TrainOptions,
+    learning_rate,
+    resume,
+    save_state,
+    start,
+    tie_queries_and_keys,
+    train,
+)
+from everymask.train.scenes import Scene
+
+TINY = replace(
+    MODELS["nano"],
+    image_size=64,
+    embed_dim=32,
+    trunk=ConvSpec(dims=(8, 8, 16, 16), depths=(1, 1, 1, 1), attention_heads=2),
+    memory=None,
+)
+OPTIONS = TrainOptions(minutes=1000, steps=4, batch=2, prompts=4, warmup_steps=2, report_steps=1)
+
+
+def two_halves(rng: np.random.Generator) -> Scene:
+    """A dark and a bright side, the border anywhere."""
+    at = int(rng.integers(16, 48))
+    photo = np.full((64, 64, 3), 40, np.uint8)
+    photo[:, at:] = 200
+    labels = np.ones((3, 64, 64), np.uint8)
+    labels[:, :, at:] = 2
+    return Scene(photo, labels)
+
+
+def tiny_model() -> Sam2:
+    torch.manual_seed(0)
+    model = Sam2(TINY)
+    tie_queries_and_keys(model)
+    return model
+
+
+def test_a_run_that_is_killed_and_resumed_continues_exactly(tmp_path):
+    options = replace(OPTIONS, final_rate=1.0, bfloat16=False)  # a flat rate: the same in both stretches
+    whole = start(tiny_model(), options)
+    list(train(whole, two_halves, options))
+
+    first = start(tiny_model(), options)
+    list(train(first, two_halves, replace(options, steps=2)))
+    save_state(first, tmp_path / "state.pt")
+    second = start(tiny_model(), options)
+    resume(second, tmp_path / "state.pt")
+    assert second.step == 2
+    list(train(second, two_halves, options))
+    for name, value in whole.average.state_dict().items():
+        torch.testing.assert_close(second.average.state_dict()[name], value, msg=name)
+
+
+def test_training_lowers_the_loss():
+    options = replace(OPTIONS, steps=24, learning_rate=3e-3, warmup_steps=5, report_steps=6)
+    curve = [r.losses["best"] for r in train(start(tiny_model(), options), two_halves, options)]
+    assert curve[-1] < 0.9 * curve[0]
+
+
+def test_only_the_parts_named_are_trained():
+    model = tiny_model()
+    before = {name: value.clone() for name, value in model.named_parameters()}
+    options = replace(OPTIONS, train_parts=("sam_mask_decoder",))
+    list(train(start(model, options), two_halves, options))
+    changed = {name.split(".")[0] for name, value in model.named_parameters() if (value != before[name]).any()}
+    assert changed == {"sam_mask_decoder"}
+
+
+def test_queries_and_keys_start_tied():
+    attention = tiny_model().decoder.transformer.final_attn_token_to_image
+    torch.testing.assert_close(attention.k_proj.weight, attention.q_proj.weight)
+
+
+def test_the_rate_warms_up_and_then_falls():
+    options = replace(OPTIONS, steps=100, warmup_steps=10, final_rate=0.1)
+    state = start(tiny_model(), options)
+    rates = []
+    for step in (0, 9, 50, 100):
+        state.step = step
+        rates.append(learning_rate(state, options) / options.learning_rate)
+    assert rates == pytest.approx([0.1, 0.98, 0.55, 0.1], abs=0.01)
+
+
+def test_reports_count_images():
+    reports = list(train(start(tiny_model(), OPTIONS), two_halves, OPTIONS))
+    assert [r.images for r in reports] == [2, 4, 6, 8]
