@@ -77,9 +77,9 @@ def test_pull_goes_on_after_a_failure_and_ends_with_one(run):
 
 
 def test_pull_of_an_unknown_name_says_which_are_near(run):
-    result = run("pull", "sam9")
+    result = run("pull", "sam_vit_x")
     assert result.exit_code == 1
-    assert "no model is called 'sam9'; did you mean" in result.stderr
+    assert "no model is called 'sam_vit_x'; did you mean" in result.stderr
 
 
 def test_pull_of_a_file_without_published_hash_says_so(run, tmp_path):
