@@ -137,7 +137,7 @@ def _usage_text(error: Any, wanted: str | None) -> str:
     known = wanted if wanted in {command.name for command in COMMANDS} else None
     help_command = " ".join(word for word in ("everymask", known, "--help") if word)
     message = error.format_message()
-    if message.lstrip().startswith("Usage:"):  # a bare `everymask`: the help itself
+    if not message or message.lstrip().startswith("Usage:"):  # a bare `everymask models`: the help itself
         return message
     return f"error: {' '.join(message.split())}\nSee: {help_command}"
 
