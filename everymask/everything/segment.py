@@ -7,14 +7,18 @@ from pathlib import Path
 from typing import Any
 
 from ..maskset import MaskSet
-from ..media.photos import read_photo
+from ..media.photos import PhotoLike, read_photo
 from ..models.base import PromptableModel
 from ..models.load import load
 from .generate import AutomaticMaskGenerator
 
 
 def segment(
-    photo: Any, model: str | Path | PromptableModel = "nano", *, device: str | None = None, **options: Any
+    photo: PhotoLike,
+    model: str | Path | PromptableModel = "nano",
+    *,
+    device: str | None = None,
+    **options: Any,
 ) -> MaskSet:
     """Every object of ``photo`` as a :class:`MaskSet`, best masks first as the generator orders them.
 
@@ -26,8 +30,9 @@ def segment(
     Raises ``PictureError`` for a photo that cannot be used, ``CheckpointError`` or ``DownloadError``
     for the model, ``OptionError`` for an option.
     """
+    picture = read_photo(photo)  # before the model, which may have to be fetched
     ready = model if isinstance(model, PromptableModel) else _loaded(str(model), device)
-    return AutomaticMaskGenerator(ready, **options).generate(read_photo(photo))
+    return AutomaticMaskGenerator(ready, **options).generate(picture)
 
 
 @lru_cache(maxsize=1)
