@@ -1,1 +1,1 @@
-"""The command line: ``everymask COMMAND``. One file a command; ``main.py`` mounts them when they are asked for."""
+"""The command line, ``everymask COMMAND``: one file a command, mounted by ``main.py`` when asked for."""

@@ -1,0 +1,93 @@
+"""The flags of everything mode, made from the fields of ``GeneratorOptions``, where names and help live."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import json
+from collections.abc import Callable
+from dataclasses import Field, fields
+from pathlib import Path
+from types import UnionType
+from typing import Annotated, Any, get_args, get_type_hints
+
+import numpy as np
+import typer
+
+from ..errors import OptionError
+from ..everything.options import GeneratorOptions
+
+NOT_FLAGS = {"output_mode"}
+"""The command line writes formats; how a Python dict holds a mask is no question there."""
+
+
+def with_generator_flags(command: Callable[..., Any]) -> Callable[..., Any]:
+    """``command(..., options: dict)`` with one flag a generator option in the place of ``options``.
+
+    ``options`` gets the flags that were given, so that the model's own defaults hold for the rest.
+    """
+    flags = {option.name: option for option in fields(GeneratorOptions) if option.name not in NOT_FLAGS}
+    signature = inspect.signature(command, eval_str=True)
+    own = [parameter for parameter in signature.parameters.values() if parameter.name != "options"]
+    made = [_parameter(option) for option in flags.values()]
+
+    @functools.wraps(command)
+    def with_flags(**values: Any) -> Any:
+        given = {name: values.pop(name) for name in flags}
+        return command(**values, options=_read({n: v for n, v in given.items() if v is not None}))
+
+    with_flags.__signature__ = signature.replace(parameters=[*own, *made])  # type: ignore[attr-defined]
+    with_flags.__annotations__ = {each.name: each.annotation for each in [*own, *made]}
+    del with_flags.__wrapped__  # type: ignore[attr-defined]
+    return with_flags
+
+
+def _parameter(option: Field[Any]) -> inspect.Parameter:
+    """The flag of one option, as typer reads it from a signature; not given is None."""
+    kind = _kind(option.name)
+    names = [f"--{option.name.replace('_', '-')}"]
+    if kind is bool:
+        names = [f"{names[0]}/--no-{names[0][2:]}"]
+    help_text = f"{option.metadata['help']} {_default_text(option)}".strip()
+    info = typer.Option(*names, help=help_text, show_default=False)
+    return inspect.Parameter(
+        option.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, info]
+    )
+
+
+def _kind(name: str) -> type:
+    """The type of an option without its None; grids of points come as a file."""
+    if name == "point_grids":
+        return Path
+    hint = get_type_hints(GeneratorOptions)[name]
+    return (
+        next(kind for kind in get_args(hint) if kind is not type(None))
+        if isinstance(hint, UnionType)
+        else hint
+    )
+
+
+def _default_text(option: Field[Any]) -> str:
+    """SAM's default; a flag that is not given leaves the model its own."""
+    if option.default is None:
+        return ""
+    shown = f"{option.default:.4g}" if isinstance(option.default, float) else option.default
+    return f"(SAM: {shown})"
+
+
+def _read(given: dict[str, Any]) -> dict[str, Any]:
+    if "point_grids" in given:
+        given["point_grids"] = read_grids(given["point_grids"])
+    return given
+
+
+def read_grids(path: Path) -> list[np.ndarray]:
+    """Grids of points, shares of the photo: JSON, one list of [x, y] per crop layer, or .npy, one grid."""
+    try:
+        if path.suffix == ".npy":
+            return [np.load(path, allow_pickle=False)]
+        return [np.asarray(grid, dtype=np.float64) for grid in json.loads(path.read_text("utf-8"))]
+    except (OSError, ValueError, TypeError) as error:
+        raise OptionError(
+            f"--point-grids: {path} is no list of grids [[[x, y], ...], ...]: {error}"
+        ) from error

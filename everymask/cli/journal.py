@@ -1,0 +1,160 @@
+"""What a run has finished, so that the same command goes on where it was stopped.
+
+``OUT/.everymask/finished.jsonl`` gets a line when a photo and all its outputs are written; the later line of
+a photo counts, and a line cut short by a kill counts as none. ``OUT/.everymask/masks/`` keeps each photo's
+masks in full, so that files for the whole run, and further formats, are made without asking the model again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from ..errors import InputError
+from ..formats.amg_rle import mask_of, row_of
+from ..formats.georeference import Georeference
+from ..formats.landing import landing, remove
+from ..formats.losses import Loss, Losses
+from ..formats.record import PhotoMasks
+from ..formats.text import read_json, write_json
+from ..maskset import MaskSet
+from .inputs import Photo
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A photo that is done."""
+
+    source: str
+    name: str
+    key: str
+    stamp: tuple[int, int]
+    """Size in bytes and time of the last change (ns) of the photo's file when it was read."""
+    settings: dict[str, Any]
+    """The model and all options that the masks depend on."""
+    masks: int
+    seconds: float
+    outputs: dict[str, str] = field(default_factory=dict)
+    """The outputs written and the choices they were written with."""
+    losses: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    """By output, what it could not hold."""
+
+    def losses_of(self, output: str) -> Losses:
+        """What an output of this photo could not hold."""
+        return Losses(tuple(Loss(**each) for each in self.losses.get(output, [])))
+
+
+def stamp_of(path: Path) -> tuple[int, int]:
+    """What changes when a file is changed."""
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns
+
+
+def short_hash(settings: Mapping[str, Any]) -> str:
+    """Sixteen hex digits that stand for settings."""
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
+
+
+class Journal:
+    """The record of one output folder."""
+
+    def __init__(self, out: Path) -> None:
+        self.home = out / ".everymask"
+        self.scratch = self.home / "unfinished"
+        self._index = self.home / "finished.jsonl"
+        self._finished = self._read()
+
+    def __len__(self) -> int:
+        return len(self._finished)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the output folder for this run; raises :class:`InputError` when another run has it."""
+        from filelock import FileLock, Timeout
+
+        self.home.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.home / "lock", timeout=0)
+        try:
+            lock.acquire()
+        except Timeout as error:
+            raise InputError(
+                f"another everymask run is writing to {self.home.parent}; wait for it or choose another -o"
+            ) from error
+        try:
+            self._finished = self._read()
+            remove(self.scratch)  # what a killed run left
+            yield
+        finally:
+            lock.release()
+
+    def places(self) -> dict[str, tuple[str, str]]:
+        """Name and key of every photo that was finished, by its source."""
+        return {each.source: (each.name, each.key) for each in self._finished.values()}
+
+    def finished(self, photo: Photo) -> Finished | None:
+        """The record of a photo, if it is done and its file has not changed since."""
+        known = self._finished.get(photo.source)
+        try:
+            return known if known and known.stamp == stamp_of(photo.path) else None
+        except OSError:
+            return None
+
+    def all_finished(self) -> list[Finished]:
+        """Every record, by name: a stable order for files of the whole run."""
+        return sorted(self._finished.values(), key=lambda each: (each.name, each.source))
+
+    def keep_masks(self, photo: Photo, masks: PhotoMasks) -> None:
+        """Keep a photo's masks; they count once :meth:`add` was called."""
+        place = masks.georeference
+        content = {
+            "photo_hw": list(masks.photo_hw),
+            "masks": [{**row_of(mask), "label": mask.label} for mask in masks.masks],
+            "georeference": None if place is None else asdict(place),
+            "model_hash": masks.model_hash,
+            "params_hash": masks.params_hash,
+        }
+        with landing(self._masks_path(photo.key), self.scratch) as temporary:
+            write_json(temporary, content)
+
+    def masks_of(self, finished: Finished) -> PhotoMasks:
+        """The masks kept of a photo."""
+        path = self._masks_path(finished.key)
+        content = read_json(path)
+        height, width = content["photo_hw"]
+        rows = content["masks"]
+        masks = [mask_of(row, str(path), (height, width)).replace(label=row["label"]) for row in rows]
+        place = content["georeference"]
+        return PhotoMasks(
+            finished.name,
+            MaskSet(masks, (height, width)),
+            place and Georeference(tuple(place["affine"]), place["crs_wkt"]),
+            content["model_hash"],
+            content["params_hash"],
+        )
+
+    def add(self, finished: Finished) -> None:
+        """Note that a photo and its outputs are done."""
+        line = json.dumps(asdict(finished), ensure_ascii=False)
+        with self._index.open("a", encoding="utf-8") as file:
+            file.write(f"\n{line}")  # the newline first: it ends a line that a kill cut short
+        self._finished[finished.source] = finished
+
+    def _masks_path(self, key: str) -> Path:
+        return self.home / "masks" / f"{key}.json"
+
+    def _read(self) -> dict[str, Finished]:
+        if not self._index.is_file():
+            return {}
+        finished = {}
+        for line in self._index.read_text("utf-8", errors="replace").splitlines():
+            try:
+                record = Finished(**json.loads(line))
+            except (ValueError, TypeError):
+                continue
+            finished[record.source] = replace(record, stamp=(record.stamp[0], record.stamp[1]))
+        return finished

@@ -1,0 +1,96 @@
+"""What a run says on stderr while it works: a bar on a terminal, a line now and then elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import typer
+
+QUIET_S = 5.0
+"""Off a terminal, the least time between two lines of progress."""
+
+
+def duration(seconds: float) -> str:
+    """A time to read.
+
+    >>> duration(0.42), duration(7.31), duration(95), duration(4000)
+    ('0.42 s', '7.3 s', '1 min 35 s', '1 h 06 min')
+    """
+    if seconds < 1:
+        return f"{seconds:.2f} s"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+class Progress:
+    """Counts photos and says how it goes. Use through :func:`showing_progress`."""
+
+    def __init__(self, total: int, kept: int, bar: Any = None) -> None:
+        self.total, self.kept = total, kept
+        self.done = self.failed = 0
+        self._bar, self._task = bar, None
+        self._begun = time.monotonic()
+        self._said = 0.0
+        if bar is not None:
+            self._task = bar.add_task("photos", total=total, completed=kept, speed="")
+
+    def photo_done(self, name: str, masks: int, seconds: float) -> None:
+        """A photo and its outputs are written."""
+        self.done += 1
+        self._tell(f"{name}: {masks} masks in {duration(seconds)}")
+
+    def photo_failed(self, name: str, reason: str) -> None:
+        """A photo failed; said at once."""
+        self.failed += 1
+        self._echo(f"failed: {name}: {reason}")
+        self._tell(None)
+
+    def within_photo(self, done: int, total: int) -> None:
+        """How far the model is in the present photo."""
+        if self._bar is not None:
+            share = done / max(total, 1)
+            self._bar.update(self._task, completed=self.kept + self.done + self.failed + share)
+
+    def _tell(self, line: str | None) -> None:
+        finished = self.kept + self.done + self.failed
+        rate, left = self._rate()
+        if self._bar is not None:
+            self._bar.update(self._task, completed=finished, speed=f"{rate}, {left}")
+        elif line and (time.monotonic() - self._said >= QUIET_S or finished == self.total):
+            self._said = time.monotonic()
+            self._echo(f"[{finished}/{self.total}] {line}" + (f"; {left}" if finished < self.total else ""))
+
+    def _rate(self) -> tuple[str, str]:
+        """Time a photo and time left, from the photos of this run alone."""
+        worked = self.done + self.failed
+        each = (time.monotonic() - self._begun) / max(worked, 1)
+        left = each * (self.total - self.kept - worked)
+        rate = f"{duration(each)} a photo" if each >= 0.5 else f"{1 / max(each, 1e-6):.0f} photos a second"
+        return rate, f"{duration(left)} left"
+
+    def _echo(self, line: str) -> None:
+        if self._bar is not None:
+            self._bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
+        else:
+            typer.echo(line, err=True)
+
+
+@contextmanager
+def showing_progress(total: int, kept: int) -> Iterator[Progress]:
+    """A :class:`Progress` for ``total`` photos of which ``kept`` were done before."""
+    if not sys.stderr.isatty():
+        yield Progress(total, kept)
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+    from rich.progress import Progress as Bar
+
+    columns = (MofNCompleteColumn(), BarColumn(bar_width=None), TextColumn("{task.fields[speed]}"))
+    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
+        yield Progress(total, kept, bar)

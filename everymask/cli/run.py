@@ -1,0 +1,241 @@
+"""The run over photos: read, segment, write, note; a photo that fails does not stop the others."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from ..errors import EverymaskError
+from ..formats import Losses, PhotoMasks
+from ..formats.georeference import read_georeference
+from ..formats.landing import landing
+from ..formats.text import write_json
+from ..maskset import MaskSet
+from .inputs import Photo
+from .journal import Finished, Journal, short_hash, stamp_of
+from .outputs import CUTOUTS, OVERLAY, Outputs, write_output, write_run
+from .progress import Progress
+
+REPORT = "report.json"
+
+
+class Segmenter(Protocol):
+    """Makes masks of a photo."""
+
+    settings: dict[str, Any]
+    """The model and every option that the masks depend on."""
+    model_hash: str
+
+    def __call__(self, photo: np.ndarray, watch: Callable[[int, int], None]) -> MaskSet:
+        """The masks of an RGB photo; ``watch(done, total)`` hears of the progress within it."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A photo that could not be done."""
+
+    name: str
+    source: str
+    reason: str
+    details: str = ""
+    """The traceback of an error that nobody expected; empty for an explained one."""
+
+
+@dataclass
+class Summary:
+    """What a run did."""
+
+    done: list[Finished] = field(default_factory=list)
+    kept: list[Finished] = field(default_factory=list)
+    failed: list[Failure] = field(default_factory=list)
+    run_losses: dict[str, Losses] = field(default_factory=dict)
+    written: list[Path] = field(default_factory=list)
+    seconds: float = 0.0
+
+    @property
+    def masks(self) -> int:
+        """Masks of all photos that are done, now or before."""
+        return sum(each.masks for each in (*self.done, *self.kept))
+
+    def losses(self) -> dict[str, Losses]:
+        """By output, what could not be held, over all photos."""
+        found = dict(self.run_losses)
+        for finished in (*self.done, *self.kept):
+            for output in finished.losses:
+                found[output] = found.get(output, Losses()) + finished.losses_of(output)
+        return {output: losses for output, losses in found.items() if losses}
+
+    def to_dict(self) -> dict[str, Any]:
+        """The summary as plain JSON values."""
+        return {
+            "done": len(self.done),
+            "kept": len(self.kept),
+            "failed": [{"photo": f.name, "source": f.source, "reason": f.reason} for f in self.failed],
+            "masks": self.masks,
+            "seconds": round(self.seconds, 3),
+            "losses": {
+                output: [item.to_dict() for item in lost.items] for output, lost in self.losses().items()
+            },
+            "written": [str(path) for path in self.written],
+        }
+
+
+@dataclass(frozen=True)
+class Run:
+    """Everything that one photo's work needs."""
+
+    segmenter: Segmenter
+    journal: Journal
+    outputs: Outputs
+    read: Callable[[Path], np.ndarray]
+
+    def photos(self, photos: list[Photo], overwrite: bool, progress: Progress) -> Summary:
+        """Do every photo that is not finished, then the files for the whole run and the report."""
+        begun = time.monotonic()
+        summary = Summary()
+        for photo in photos:
+            before = None if overwrite else self.journal.finished(photo)
+            if before is not None and not self._missing(before):
+                summary.kept.append(before)
+                continue
+            self._one(photo, before, summary, progress)
+        self._whole_run(summary)
+        summary.seconds = time.monotonic() - begun
+        self._report(summary)
+        return summary
+
+    def is_finished(self, photo: Photo) -> bool:
+        """Whether a photo and all outputs asked for are done."""
+        before = self.journal.finished(photo)
+        return before is not None and not self._missing(before)
+
+    def _missing(self, finished: Finished) -> list[str]:
+        """The outputs that are not there, or were written with other choices."""
+        return [
+            output
+            for output in self.outputs.per_photo
+            if finished.outputs.get(output) != self.outputs.choices(output)
+            or not any(path.exists() for path in self._paths(output, finished.key))
+        ]
+
+    def _paths(self, output: str, key: str) -> list[Path]:
+        sizes = ((1, 1), (1, 2**31))  # a picture's suffix goes by the photo's size
+        return [self.outputs.path_of(output, key, size) for size in sizes]
+
+    def _one(self, photo: Photo, before: Finished | None, summary: Summary, progress: Progress) -> None:
+        begun = time.monotonic()
+        try:
+            finished = self._again(photo, before) if before is not None else self._anew(photo, progress)
+        except (EverymaskError, OSError, MemoryError) as error:
+            failure = Failure(photo.name, photo.source, _one_line(error))
+        except Exception as error:  # a fault of ours or of a library must not end the run, nor be hidden
+            reason = f"unexpected {type(error).__name__}: {_one_line(error)}"
+            failure = Failure(photo.name, photo.source, reason, traceback.format_exc())
+        else:
+            summary.done.append(finished)
+            progress.photo_done(photo.name, finished.masks, time.monotonic() - begun)
+            return
+        summary.failed.append(failure)
+        progress.photo_failed(photo.name, failure.reason)
+
+    def _anew(self, photo: Photo, progress: Progress) -> Finished:
+        """Read and segment a photo and write its outputs."""
+        begun = time.monotonic()
+        stamp = _stamp(photo.path)
+        pixels = self.read(photo.path)
+        masks = self.segmenter(pixels, progress.within_photo)
+        hashes = self.segmenter.model_hash, short_hash(self.segmenter.settings)
+        record = PhotoMasks(photo.name, masks, read_georeference(photo.path), *hashes)
+        self.journal.keep_masks(photo, record)
+        losses = {name: self._write(name, photo.key, record, pixels) for name in self.outputs.per_photo}
+        finished = Finished(
+            source=photo.source,
+            name=photo.name,
+            key=photo.key,
+            stamp=stamp,
+            settings=self.segmenter.settings,
+            masks=len(masks),
+            seconds=round(time.monotonic() - begun, 3),
+            outputs={name: self.outputs.choices(name) for name in self.outputs.per_photo},
+            losses=_plain(losses),
+        )
+        self.journal.add(finished)
+        return finished
+
+    def _again(self, photo: Photo, before: Finished) -> Finished:
+        """Write what is missing of a finished photo from the masks kept, without the model."""
+        record = self.journal.masks_of(before)
+        missing = self._missing(before)
+        pixels = self.read(photo.path) if {OVERLAY, CUTOUTS} & set(missing) else None
+        losses = {name: self._write(name, photo.key, record, pixels) for name in missing}
+        finished = replace(
+            before,
+            outputs={**before.outputs, **{name: self.outputs.choices(name) for name in missing}},
+            losses={**before.losses, **_plain(losses)},
+        )
+        self.journal.add(finished)
+        return finished
+
+    def _write(self, output: str, key: str, record: PhotoMasks, pixels: np.ndarray | None) -> Losses:
+        return write_output(self.outputs, output, key, record, pixels, self.journal.scratch)
+
+    def _whole_run(self, summary: Summary) -> None:
+        """The files that hold all photos, also those of earlier runs into the same folder."""
+        for format_ in self.outputs.per_run:
+            summary.run_losses[format_.name] = write_run(
+                self.outputs, format_, self._kept_photos(), self.journal.scratch
+            )
+            summary.written.append(self.outputs.run_path(format_))
+        summary.written += [self.outputs.folder / name for name in self.outputs.per_photo]
+
+    def _kept_photos(self) -> Iterator[PhotoMasks]:
+        for finished in self.journal.all_finished():
+            yield self.journal.masks_of(finished)
+
+    def _report(self, summary: Summary) -> None:
+        path = self.outputs.folder / REPORT
+        photos = [
+            {
+                "photo": each.name,
+                "source": each.source,
+                "masks": each.masks,
+                "seconds": each.seconds,
+                "state": state,
+            }
+            for state, group in (("done", summary.done), ("kept", summary.kept))
+            for each in group
+        ]
+        failed = [
+            {"photo": f.name, "source": f.source, "reason": f.reason, "details": f.details}
+            for f in summary.failed
+        ]
+        content = {
+            **summary.to_dict(),
+            "failed": failed,
+            "photos": photos,
+            "settings": self.segmenter.settings,
+        }
+        with landing(path, self.journal.scratch) as temporary:
+            write_json(temporary, content)
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    """The stamp of a photo; what is wrong with its file is said by reading it."""
+    try:
+        return stamp_of(path)
+    except OSError:
+        return 0, 0
+
+
+def _plain(losses: dict[str, Losses]) -> dict[str, list[dict[str, Any]]]:
+    return {name: [item.to_dict() for item in lost.items] for name, lost in losses.items() if lost}
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

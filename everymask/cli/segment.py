@@ -1,0 +1,226 @@
+"""``everymask segment``: every object of photos, folders, globs or a list, as files in any format."""
+
+from __future__ import annotations
+
+import functools
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+from ..errors import InputError
+from ..formats import FORMATS
+from ..media.photos import read_photo
+from .engine import open_segmenter
+from .generator_flags import with_generator_flags
+from .inputs import Photo, find_photos
+from .journal import Journal
+from .outputs import Outputs, choose_outputs
+from .progress import duration, showing_progress
+from .run import REPORT, Run, Summary
+
+
+@with_generator_flags
+def segment(
+    inputs: Annotated[
+        list[str],
+        typer.Argument(metavar="INPUT...", help="Photos, folders, globs; - reads a list from stdin."),
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="OUT", help="Folder for everything written.")
+    ] = Path("out"),
+    formats: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--format",
+            "-f",
+            metavar="NAME",
+            help=f"May be repeated: {', '.join(FORMATS)}. With nothing asked for: coco and --overlay.",
+        ),
+    ] = None,
+    convert_to_rle: Annotated[
+        bool,
+        typer.Option("--convert-to-rle", help="amg.py's name for --format amg-rle."),
+    ] = False,
+    overlay: Annotated[bool, typer.Option("--overlay", help="The photo with its masks in colour.")] = False,
+    ids: Annotated[bool, typer.Option("--ids", help="Number the masks in the overlay.")] = False,
+    cutouts: Annotated[
+        bool,
+        typer.Option("--cutouts", help="Each object alone, as a transparent PNG."),
+    ] = False,
+    overlap: Annotated[
+        str,
+        typer.Option(
+            help="keep: masks may share pixels where the format allows it. disjoint: each pixel to the "
+            "smallest mask. nested: masks lie within or beside each other.",
+        ),
+    ] = "keep",
+    rings: Annotated[
+        str,
+        typer.Option(
+            help="For YOLO, one outline a mask: bridge (join holes and parts by a seam) or largest.",
+        ),
+    ] = "bridge",
+    as_json: Annotated[bool, typer.Option("--json", help="Print a summary as JSON on stdout.")] = False,
+    recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Look into subfolders too.")] = False,
+    range: Annotated[
+        str,
+        typer.Option(
+            help="How 16-bit and float photos become 8-bit: percentile, minmax, dtype, or LOW,HIGH.",
+        ),
+    ] = "percentile",
+    page: Annotated[int | None, typer.Option(help="Which page of files with several, from 0.")] = None,
+    overwrite: Annotated[
+        bool,
+        typer.Option(
+            "--overwrite/--skip-existing",
+            help="Do finished photos again; by default they are skipped.",
+        ),
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would be done.")] = False,
+    model: Annotated[
+        str,
+        typer.Option("--model", "-m", help="A name of `everymask models list`, or a checkpoint."),
+    ] = "nano",
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps; by default the best.")] = None,
+    *,
+    options: dict[str, Any],
+) -> None:
+    """Find every object of photos and write their masks.
+
+    Finished photos are skipped when the same command runs again, so a stopped run goes on where it was.
+
+    Options of the generator have amg.py's names; those not given are the model's own.
+
+    Exit status: 0 all done, 1 some photos failed (named on stderr and in OUT/report.json), 2 wrong use.
+    """
+    names = [*(formats or []), *["amg-rle"] * convert_to_rle]
+    outputs = choose_outputs(output, names, overlay, cutouts, ids, overlap, rings)
+    journal = Journal(output)
+    listed = list(sys.stdin) if "-" in inputs else []
+
+    def find() -> list[Photo]:
+        skip, taken = outputs.folders(), journal.places()
+        return find_photos(inputs, recursive=recursive, listed=listed, skip=skip, taken=taken)
+
+    photos = find()
+    if not photos:
+        raise InputError(
+            f"no pictures in {', '.join(inputs)}" + ("" if recursive else "; --recursive looks deeper")
+        )
+    reading: dict[str, Any] = {"range": read_range(range), "page": page}
+    read_photo(
+        np.zeros((1, 1), np.uint8), range=reading["range"]
+    )  # a wrong rule is said once, not by each photo
+    if dry_run:
+        list_plan(photos, outputs, journal)
+        return
+    _refuse_to_overwrite(outputs, journal, overwrite)
+    segmenter = open_segmenter(model, device, options, reading)
+    with journal.locked():  # what another run has finished meanwhile is known from here on
+        run = Run(segmenter, journal, outputs, functools.partial(read_photo, **reading))
+        summary = do(run, find(), overwrite)
+    report(summary, outputs, as_json)
+    raise typer.Exit(1 if summary.failed else 0)
+
+
+def read_range(text: str) -> str | tuple[float, float]:
+    """The value of --range: a rule's name, or two numbers; what it may be is checked where photos are read.
+
+    >>> read_range("minmax"), read_range("0,4095")
+    ('minmax', (0.0, 4095.0))
+    """
+    low, comma, high = text.partition(",")
+    if not comma:
+        return text
+    try:
+        return float(low), float(high)
+    except ValueError:
+        raise InputError(f"--range must be percentile, minmax, dtype or LOW,HIGH, got {text!r}") from None
+
+
+def do(run: Run, photos: list[Photo], overwrite: bool) -> Summary:
+    """Run with progress on stderr; Ctrl-C says how to go on."""
+    if not overwrite:
+        _refuse_other_settings(run, photos)
+    kept = 0 if overwrite else sum(run.is_finished(photo) for photo in photos)
+    with showing_progress(len(photos), kept) as progress:
+        try:
+            return run.photos(photos, overwrite, progress)
+        except KeyboardInterrupt:
+            done = kept + progress.done
+            typer.echo(
+                f"stopped with {done} of {len(photos)} photos done; the same command goes on", err=True
+            )
+            raise typer.Exit(130) from None
+
+
+def _refuse_other_settings(run: Run, photos: list[Photo]) -> None:
+    """Masks of two kinds in one folder would be a trap; say what differs."""
+    for photo in photos:
+        before = run.journal.finished(photo)
+        if before is None or before.settings == _as_read_back(run.segmenter.settings):
+            continue
+        now = _as_read_back(run.segmenter.settings)
+        names = [name for name in now if before.settings.get(name) != now[name]] or ["options"]
+        told = ", ".join(
+            f"{name}: {_short(before.settings.get(name))} -> {_short(now[name])}" for name in names
+        )
+        raise InputError(
+            f"{run.outputs.folder} holds masks made with other settings ({told}); "
+            "pass --overwrite to make them anew, or choose another -o"
+        )
+
+
+def _as_read_back(settings: dict[str, Any]) -> dict[str, Any]:
+    return json.loads(json.dumps(settings))
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 16 else f"{text[:13]}..."
+
+
+def _refuse_to_overwrite(outputs: Outputs, journal: Journal, overwrite: bool) -> None:
+    """A file that is not ours, where one of ours would go, is not replaced unasked."""
+    if overwrite or len(journal):
+        return
+    for format_ in outputs.per_run:
+        if outputs.run_path(format_).exists():
+            raise InputError(
+                f"{outputs.run_path(format_)} is there and not from an earlier run; "
+                "pass --overwrite to replace it, or choose another -o"
+            )
+
+
+def list_plan(photos: list[Photo], outputs: Outputs, journal: Journal) -> None:
+    """What would be done, on stdout: a line a photo, then the files of the whole run."""
+    for photo in photos:
+        state = "finished" if journal.finished(photo) else "to do"
+        typer.echo(f"{state}: {photo.path}")
+        for output in outputs.per_photo:
+            typer.echo(f"    {outputs.path_of(output, photo.key, (1, 1))}")
+    for format_ in outputs.per_run:
+        typer.echo(f"all photos: {outputs.run_path(format_)}")
+
+
+def report(summary: Summary, outputs: Outputs, as_json: bool) -> None:
+    """The summary: for people on stderr, for programs (``--json``) on stdout."""
+    if as_json:
+        typer.echo(json.dumps(summary.to_dict(), indent=2))
+    for line in summary_lines(summary, outputs):
+        typer.echo(line, err=True)
+
+
+def summary_lines(summary: Summary, outputs: Outputs) -> list[str]:
+    """What a person wants to know at the end, a fact a line."""
+    finished = len(summary.done) + len(summary.kept)
+    kept = f" ({len(summary.kept)} before)" if summary.kept else ""
+    lines = [f"{finished} photos{kept}, {summary.masks} masks, {duration(summary.seconds)}"]
+    lines += [f"{output} cannot hold all: {losses}" for output, losses in summary.losses().items()]
+    if summary.failed:
+        lines.append(f"{len(summary.failed)} photos failed; see {outputs.folder / REPORT}")
+    return lines + [f"wrote {path}" for path in summary.written if path.exists()]
