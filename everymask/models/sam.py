@@ -79,5 +79,5 @@ def _trunk(spec: ModelSpec) -> nn.Module:
         case vit.ViTSpec():
             return vit.ViT(spec.trunk, spec.image_size)
         case tiny_vit.TinyViTSpec():
-            return tiny_vit.TinyViT(spec.trunk, spec.image_size)
+            return tiny_vit.TinyViT(spec.trunk)
     raise TypeError(f"a SAM model needs a ViTSpec or a TinyViTSpec as its trunk, got {spec.trunk!r}")

@@ -1,8 +1,24 @@
-"""TinyViT, the image encoder of MobileSAM."""
+"""TinyViT, the image encoder of MobileSAM (Wu et al. 2022; Zhang et al. 2023): convolutions, then
+windowed transformer blocks. Key names are those of the official checkpoint.
+
+Letters: B images, H x W tokens, C channels, N windows, K heads, D = C / K.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from everymask.nn.encoders.tokens import add_branch, band_rows, feed_forward, normed
+from everymask.nn.encoders.vit import neck
+from everymask.nn.encoders.windows import join_windows, split_windows, window_grid
+
+EXPANSION = 4  # of the inner channels, in convolution blocks and feed-forward branches alike
+CLASSES = 1000
 
 
 @dataclass(frozen=True)
@@ -13,5 +29,198 @@ class TinyViTSpec:
     depths: tuple[int, ...] = (2, 2, 6, 2)
     num_heads: tuple[int, ...] = (2, 4, 5, 10)
     window_sizes: tuple[int, ...] = (7, 7, 14, 7)
+    """Per stage; the first entry of this and of ``num_heads`` is not used (stage 0 convolves)."""
     out_dim: int = 256
     """Channels of the neck, and of the image embedding."""
+
+
+class TinyViT(nn.Module):
+    """Pixels [B, 3, H, W] to the image embedding [B, out_dim, H / 16, W / 16].
+
+    Both sides must be multiples of 16. Nothing in the weights depends on the picture's size.
+    """
+
+    def __init__(self, spec: TinyViTSpec) -> None:
+        super().__init__()
+        self.spec = spec
+        self.patch_embed = PatchEmbed(spec.embed_dims[0])
+        self.layers = nn.ModuleList(Stage(spec, index) for index in range(len(spec.depths)))
+        # The classifier that TinyViT was trained with: in the checkpoint, used by nothing here.
+        self.norm_head = nn.LayerNorm(spec.embed_dims[-1])
+        self.head = nn.Linear(spec.embed_dims[-1], CLASSES)
+        self.neck = neck(spec.embed_dims[-1], spec.out_dim)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        x = self.patch_embed(pixels.contiguous(memory_format=torch.channels_last))
+        for layer in self.layers:
+            x = layer(x)
+        return self.neck(x.to(pixels.dtype))
+
+
+class ConvNorm(nn.Module):
+    """A convolution and its batch norm, run as one convolution outside training.
+
+    Works in the dtype of what comes in; the two are multiplied together in float32.
+    """
+
+    def __init__(self, dim: int, dim_out: int, kernel: int = 1, stride: int = 1, groups: int = 1) -> None:
+        super().__init__()
+        self.c = nn.Conv2d(dim, dim_out, kernel, stride, kernel // 2, groups=groups, bias=False)
+        self.bn = nn.BatchNorm2d(dim_out)
+
+    def forward(self, x: Tensor, padding: tuple[int, int] | None = None) -> Tensor:  # [B, C, H, W]
+        if self.training:
+            return self.bn(self.c(x))
+        weight, bias = self.folded()
+        around = self.c.padding if padding is None else padding
+        return F.conv2d(x, weight.to(x.dtype), bias.to(x.dtype), self.c.stride, around, groups=self.c.groups)
+
+    def folded(self) -> tuple[Tensor, Tensor]:
+        """Weight [C_out, C_in / groups, k, k] and bias [C_out] of the one convolution, float32."""
+        norm = self.bn
+        mean, variance = norm.running_mean, norm.running_var
+        assert mean is not None, "BatchNorm2d tracks its statistics unless told not to"
+        assert variance is not None
+        scale = norm.weight.float() * torch.rsqrt(variance.float() + norm.eps)
+        return self.c.weight.float() * scale[:, None, None, None], norm.bias.float() - mean.float() * scale
+
+
+class PatchEmbed(nn.Module):
+    """Two strided convolutions: pixels [B, 3, H, W] to [B, C, H / 4, W / 4]."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.seq = nn.Sequential(ConvNorm(3, dim // 2, 3, stride=2), nn.GELU(), ConvNorm(dim // 2, dim, 3, 2))
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        return self.seq(pixels)
+
+
+class Stage(nn.Module):
+    """The blocks of one resolution, then the step to the next: [B, C, H, W] to [B, C', H', W']."""
+
+    def __init__(self, spec: TinyViTSpec, index: int) -> None:
+        super().__init__()
+        dim, last = spec.embed_dims[index], len(spec.depths) - 1
+        heads, window = spec.num_heads[index], spec.window_sizes[index]
+        self.blocks = nn.ModuleList(
+            ConvBlock(dim) if index == 0 else Block(dim, heads, window) for _ in range(spec.depths[index])
+        )
+        self.downsample: Merge | None = None
+        if index < last:
+            # MobileSAM keeps the last stage at the resolution of the one before, for 64 x 64 tokens
+            stride = 1 if index == last - 1 else 2
+            self.downsample = Merge(dim, spec.embed_dims[index + 1], stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for block in self.blocks:
+            x = block(x)
+        return x if self.downsample is None else self.downsample(x)
+
+
+class ConvBlock(nn.Module):
+    """An inverted bottleneck: widen, mix neighbours channel by channel, narrow, add."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        inner = EXPANSION * dim
+        self.conv1 = ConvNorm(dim, inner)
+        self.conv2 = ConvNorm(inner, inner, 3, groups=inner)
+        self.conv3 = ConvNorm(inner, dim)
+
+    def forward(self, x: Tensor) -> Tensor:  # [B, C, H, W]
+        rows = band_rows(x.permute(0, 2, 3, 1))
+        height = x.shape[2]
+        if torch.is_grad_enabled() or self.training or rows >= height:
+            return F.gelu(self.conv3(F.gelu(self.conv2(F.gelu(self.conv1(x))))) + x)
+        return torch.cat([self._band(x, top, rows) for top in range(0, height, rows)], dim=2)
+
+    def _band(self, x: Tensor, top: int, rows: int) -> Tensor:
+        """The answer for ``rows`` rows from ``top`` on, which needs one more row on either side."""
+        bottom = min(top + rows, x.shape[2])
+        wide = F.gelu(self.conv1(x[:, :, max(top - 1, 0) : bottom + 1]))
+        # outside the picture there are zeros *behind* conv1, not its answer to zeros
+        wide = F.pad(wide, (0, 0, int(top == 0), int(bottom == x.shape[2])))
+        mixed = F.gelu(self.conv2(wide, padding=(0, 1)))
+        return F.gelu(self.conv3(mixed) + x[:, :, top:bottom])
+
+
+class Merge(nn.Module):
+    """To the channels, and where ``stride`` is 2 the resolution, of the next stage."""
+
+    def __init__(self, dim: int, dim_out: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = ConvNorm(dim, dim_out)
+        self.conv2 = ConvNorm(dim_out, dim_out, 3, stride, groups=dim_out)
+        self.conv3 = ConvNorm(dim_out, dim_out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.to(self.conv1.c.weight.dtype)
+        return self.conv3(F.gelu(self.conv2(F.gelu(self.conv1(x)))))
+
+
+class Block(nn.Module):
+    """Windowed attention, a convolution over neighbours, and the feed-forward branch."""
+
+    def __init__(self, dim: int, num_heads: int, window: int) -> None:
+        super().__init__()
+        self.window = window
+        self.attn = Attention(dim, num_heads, window)
+        self.local_conv = ConvNorm(dim, dim, 3, groups=dim)
+        self.mlp = Mlp(dim)
+
+    def forward(self, x: Tensor) -> Tensor:  # [B, C, H, W]
+        x = x.permute(0, 2, 3, 1).float()
+        x = add_branch(x, self.attn, band_rows(x, self.window))
+        x = self.local_conv(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+        return add_branch(x, self.mlp, band_rows(x)).permute(0, 3, 1, 2)
+
+
+class Attention(nn.Module):
+    """Attention within windows, with one learnt bias per head and distance (|dy|, |dx|)."""
+
+    def __init__(self, dim: int, num_heads: int, window: int) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.window = window
+        self.norm = nn.LayerNorm(dim)
+        self.qkv = nn.Linear(dim, 3 * dim)  # head by head: that head's q, k and v
+        self.proj = nn.Linear(dim, dim)
+        self.attention_biases = nn.Parameter(torch.zeros(num_heads, window * window))
+
+    def forward(self, x: Tensor) -> Tensor:  # [B, H, W, C]
+        hw = x.shape[1], x.shape[2]
+        # The official code pads with zeros before the norm, whose answer to them is its bias.
+        fill = self.qkv(self.norm.bias)
+        windows = split_windows(self.qkv(normed(x, self.norm)), self.window, fill)
+        return self.proj(join_windows(self._attend(windows), window_grid(hw, self.window), hw))
+
+    def _attend(self, qkv: Tensor) -> Tensor:  # [N, h, w, 3 C] -> [N, h, w, C]
+        heads = qkv.flatten(1, 2).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+        q, k, v = heads.chunk(3, dim=-1)  # [N, K, h w, D]
+        distance = _distance_index(self.window).to(q.device)
+        bias = self.attention_biases[:, distance].to(q.dtype)  # [K, h w, h w]
+        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=bias[None])
+        return mixed.transpose(1, 2).reshape(*qkv.shape[:3], -1)
+
+
+class Mlp(nn.Module):
+    """The feed-forward branch with its norm, under the names of the official checkpoint."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(dim)
+        self.fc1 = nn.Linear(dim, EXPANSION * dim)
+        self.fc2 = nn.Linear(EXPANSION * dim, dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return feed_forward(normed(x, self.norm), self.fc1, self.fc2)
+
+
+@cache
+def _distance_index(window: int) -> Tensor:
+    """For every pair of a window's places, the index of their distance: |dy| · window + |dx|."""
+    place = torch.arange(window)
+    apart = (place[:, None] - place[None, :]).abs()
+    index = apart[:, None, :, None] * window + apart[None, :, None, :]  # [y, x, y', x']
+    return index.reshape(window * window, window * window)

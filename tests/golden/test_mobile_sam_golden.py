@@ -1,0 +1,70 @@
+"""MobileSAM against numbers recorded from its official code (see ``record_mobile_sam.py``)."""
+
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from everymask.image import ImagePredictor
+from everymask.models.sam import Sam
+from everymask.models.specs import MODELS
+from everymask.models.weights import fill_weights, to_official, to_official_key
+from tests.golden.record_mobile_sam import BOX, PHOTOS, POINTS, thinned
+from tests.parity.conftest import seeded_photo
+from tests.parity.seeded import seeded_state
+
+TOLERANCE = 1e-4  # of the reference's spread, in float32
+
+
+@cache
+def golden():
+    with np.load(Path(__file__).parent / "mobile_sam.npz") as file:
+        return dict(file)
+
+
+@pytest.fixture(scope="module")
+def model():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    model = Sam(MODELS["mobile_sam"])
+    shapes = {to_official_key(key): value.shape for key, value in model.state_dict().items()}
+    fill_weights(model, seeded_state(shapes))
+    yield model.eval().requires_grad_(False)
+    torch.set_num_threads(before)
+
+
+def differs_by(ours, recorded, spread):
+    assert np.shape(ours) == np.shape(recorded)
+    return np.abs(np.asarray(ours) - recorded).max() / spread
+
+
+@pytest.mark.parametrize(
+    "name", ["landscape", *(pytest.param(n, marks=pytest.mark.full) for n in PHOTOS if n != "landscape")]
+)
+def test_features_logits_and_ious_equal_the_official_ones(model, name):
+    height, width, seed = PHOTOS[name]
+    want = {key.split(".")[1]: value for key, value in golden().items() if key.startswith(name)}
+    predictor = ImagePredictor(model)
+    predictor.set_image(seeded_photo(height, width, seed))
+    features = predictor.photos[0].features.embedding[0]
+    assert differs_by(thinned(features, 7), want["features"], want["features_std"]) < TOLERANCE
+
+    points = np.array([p[:2] for p in POINTS]) * (width, height)
+    by_points = predictor.predict(points, [p[2] for p in POINTS])
+    by_box = predictor.predict(box=np.array(BOX) * (width, height, width, height), multimask=False)
+    for kind, answer in (("point", by_points), ("box", by_box)):
+        logits = answer.logits[:, ::8, ::8]
+        assert differs_by(logits, want[f"{kind}_logits"], want["point_logits_std"]) < TOLERANCE
+        assert np.allclose(answer.scores, want[f"{kind}_iou"], atol=TOLERANCE)
+        areas = answer.masks.sum(axis=(1, 2))
+        assert np.abs(areas - want[f"{kind}_area"]).max() <= 1e-4 * height * width
+
+
+def test_every_official_key_is_ours_and_back(model):
+    """The classifier that no mask depends on stays, so that the official code loads our files strictly."""
+    keys = to_official(model)
+    assert len(keys) == 439
+    assert keys["image_encoder.head.weight"].shape == (1000, 320)
+    assert "image_encoder.layers.1.blocks.0.attn.attention_biases" in keys
