@@ -119,15 +119,14 @@ def pack(counts: np.ndarray) -> bytes:
     b'22'
     """
     values = counts.astype(np.int64)
-    deltas = values.copy()
+    deltas: np.ndarray = values.copy()
     deltas[3:] -= values[1:-2]  # from the fourth count on, as pycocotools does
     # The number of 5-bit groups that hold a signed value: |v| bits and the sign.
     magnitude = np.where(deltas < 0, ~deltas, deltas)
     groups = 1
-    more = np.zeros(0, bool)
     columns = []
     rest = deltas
-    pending = np.ones(len(deltas), dtype=bool)
+    pending: np.ndarray = np.ones(len(deltas), dtype=bool)
     while pending.any():
         chunk = rest & 0x1F
         rest = rest >> 5

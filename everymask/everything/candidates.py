@@ -1,0 +1,231 @@
+"""From points on one crop to candidate masks that pass the filters of a single mask.
+
+Letters used in shapes: P prompts of a tile, M masks of a prompt, h x w mask logits, C channels.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from everymask.everything import filters
+from everymask.everything.grid import Crop
+from everymask.everything.options import GeneratorOptions
+from everymask.masks.regions import clean_logits
+from everymask.masks.rle import Rle, shifted
+from everymask.masks.scores import stability
+from everymask.masks.upscaled import Upscaler, check_finite
+from everymask.models.base import PromptableModel
+from everymask.nn.choice import choose_masks
+from everymask.nn.point_decoder import Attended, PointDecoder
+from everymask.nn.records import Decoded, ImageFeatures
+
+CPU_TILE = 4
+"""Prompts decoded together on a CPU core: they share the weights that are read, and fit its cache."""
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """A mask that passed every filter that looks at one mask alone."""
+
+    crop: Crop
+    point_xy: np.ndarray  # in photo pixels, in the type the family computes points in
+    iou: np.float32
+    stability: np.float32
+    box_xyxy: np.ndarray  # int64 [4] in photo pixels, edges inclusive
+    logits: Tensor | None  # float32 [h, w] of the crop, until runs are made of them
+    runs: Rle | None = None  # in the photo's frame
+
+
+@dataclass(frozen=True)
+class CropDecoder:
+    """Everything that stays the same for all points of one crop."""
+
+    model: PromptableModel
+    crop: Crop
+    photo_hw: tuple[int, int]
+    options: GeneratorOptions
+    upscaler: Upscaler
+    points: PointDecoder
+    refiner: PointDecoder | None  # for masks fed back as prompts (use_m2m)
+
+    @classmethod
+    def prepare(
+        cls,
+        model: PromptableModel,
+        features: ImageFeatures,
+        crop: Crop,
+        photo_hw: tuple[int, int],
+        options: GeneratorOptions,
+        work: torch.dtype,
+    ) -> CropDecoder:
+        """``features`` of the crop (B = 1); ``work`` the type of the large products."""
+        decoder = model.decoder if model.dtype == torch.float32 else copy.deepcopy(model.decoder).float()
+        position = model.prompts.grid_position().float()
+        high_res = tuple(x.float() for x in features.high_res)
+        embedding = features.embedding.float()
+
+        def prepared(added: Tensor, basis: Tensor | None) -> PointDecoder:
+            image = embedding + added.float().reshape(1, -1, 1, 1)
+            return PointDecoder.prepare(decoder, image, position, high_res, mask_basis=basis, work=work)
+
+        refiner = None
+        if options.use_m2m:
+            last = model.prompts.mask_downscaling[-1]
+            refiner = prepared(last.bias, last.weight.flatten(1).T.float().contiguous())  # type: ignore[arg-type,union-attr,operator]
+        return cls(
+            model,
+            crop,
+            photo_hw,
+            options,
+            Upscaler(model.logits_size, model.frame(crop.hw).stretches),
+            prepared(model.prompts.no_mask(), None),
+            refiner,
+        )
+
+    def twin(self) -> CropDecoder:
+        """The same with scratch memory of its own, for another thread."""
+        return replace(self, points=self.points.twin(), refiner=self.refiner and self.refiner.twin())
+
+    def tile_size(self) -> int:
+        """How many points to hand to :func:`candidates` at once."""
+        return CPU_TILE if self.model.device.type == "cpu" else self.options.points_per_batch
+
+    def typed(self, points_xy: np.ndarray) -> np.ndarray:
+        """Points in the type that the family computes them in: SAM's everything mode uses float64."""
+        return points_xy.astype(np.float64 if self.model.spec.family == "sam" else np.float32)
+
+
+def candidates(decoder: CropDecoder, points_xy: np.ndarray) -> list[Candidate]:
+    """The masks of points [P, 2] (crop pixels) that pass the filters on IoU, stability and crop edge."""
+    points_xy = decoder.typed(points_xy)
+    options, crop = decoder.options, decoder.crop
+    found: list[Candidate] = []
+    for prompt, iou, logits in _decoded(decoder, points_xy):
+        measured = decoder.upscaler.measure(
+            logits, options.mask_threshold, options.stability_score_offset, options.stability_score_thresh
+        )
+        scores = stability(measured.area_above, measured.area_below)
+        boxes = measured.boxes + np.array([crop.x0, crop.y0, crop.x0, crop.y0])
+        keep = filters.by_stability(scores, options.stability_score_thresh)
+        keep &= filters.whole(boxes, crop, decoder.photo_hw)
+        offset = np.array([crop.x0, crop.y0], points_xy.dtype)
+        for k in np.flatnonzero(keep):
+            found.append(
+                Candidate(crop, points_xy[prompt] + offset, iou[k], scores[k], boxes[k], logits[k].clone())
+            )
+    return found
+
+
+def encoded(decoder: CropDecoder, candidate: Candidate) -> Candidate:
+    """The candidate with its mask as runs in the photo's frame instead of logits."""
+    if candidate.logits is None:
+        return candidate
+    runs = decoder.upscaler.runs(candidate.logits, decoder.options.mask_threshold)
+    crop = decoder.crop
+    return replace(candidate, logits=None, runs=shifted(runs, (crop.x0, crop.y0), decoder.photo_hw))
+
+
+def _decoded(decoder: CropDecoder, points_xy: np.ndarray) -> Iterator[tuple[int, np.ndarray, Tensor]]:
+    """(prompt, predicted IoU [k], logits [k, h, w]) of each prompt with masks above the IoU threshold."""
+    sparse = _embedded(decoder, points_xy)
+    attended = decoder.points.attend(sparse)
+    check_finite(attended.iou, "predicted IoU")
+    for prompt in range(len(points_xy)):
+        if decoder.refiner is not None:
+            iou, logits = _refined(decoder, attended, prompt, sparse[prompt : prompt + 1])
+        else:
+            iou, logits = _read(decoder, decoder.points, attended, prompt, decoder.options.multimask_output)
+        if len(iou):
+            check_finite(logits, "mask logits")
+            yield prompt, iou, _cleaned(decoder, logits)
+
+
+def _embedded(decoder: CropDecoder, points_xy: np.ndarray) -> Tensor:
+    """One foreground point a prompt, as the family's prompt encoder takes it: [P, n, C]."""
+    model = decoder.model
+    placed = model.frame(decoder.crop.hw).to_model(torch.from_numpy(points_xy).to(model.device))
+    labels = torch.ones(len(placed), 1, dtype=torch.int32, device=model.device)
+    arranged = model.arrange(placed[:, None], labels, None)
+    return model.encode_prompts(*arranged).sparse.float()
+
+
+def _read(
+    decoder: CropDecoder,
+    points: PointDecoder,
+    attended: Attended,
+    prompt: int,
+    multimask: bool,
+    *,
+    everything: bool = False,
+) -> tuple[np.ndarray, Tensor]:
+    """Predicted IoU [k] and logits [k, h, w] of a prompt's masks above the threshold (or ``everything``)."""
+    iou = attended.iou[prompt].float().cpu().numpy()
+    threshold = 0.0 if everything else decoder.options.pred_iou_thresh
+    passes = filters.by_predicted_iou(iou, threshold)
+    if not multimask and decoder.model.spec.fallback is not None:
+        return _single_or_fallback(decoder, points, attended, prompt, passes, threshold)
+    offered = np.arange(1, len(iou)) if multimask else np.arange(1)
+    which = offered[passes[offered]]
+    if len(which) == 0:
+        return _NONE
+    return iou[which], points.masks(attended, prompt, which.tolist())
+
+
+_NONE = np.zeros(0, np.float32), torch.zeros(0, 0, 0)
+
+
+def _single_or_fallback(
+    decoder: CropDecoder,
+    points: PointDecoder,
+    attended: Attended,
+    prompt: int,
+    passes: np.ndarray,
+    threshold: float,
+) -> tuple[np.ndarray, Tensor]:
+    """SAM 2's single mask: which of the four it is depends on the logits, so all four are read out."""
+    if not passes.any():
+        return _NONE
+    one = slice(prompt, prompt + 1)
+    logits = points.masks(attended, prompt, range(len(passes)))[None]
+    chosen = choose_masks(
+        Decoded(logits, attended.iou[one], attended.mask_tokens[one]), False, decoder.model.spec.fallback
+    )
+    iou = chosen.iou[0].float().cpu().numpy()
+    keep = filters.by_predicted_iou(iou, threshold)
+    return iou[keep], chosen.mask_logits[0][torch.from_numpy(keep)]
+
+
+def _refined(
+    decoder: CropDecoder, attended: Attended, prompt: int, sparse: Tensor
+) -> tuple[np.ndarray, Tensor]:
+    """Each mask of a prompt fed back as a mask prompt (``use_m2m``), one mask for each."""
+    assert decoder.refiner is not None
+    _, logits = _read(
+        decoder, decoder.points, attended, prompt, decoder.options.multimask_output, everything=True
+    )
+    fed_back = logits[:, None].clamp(-32.0, 32.0).to(decoder.model.dtype)
+    factors = decoder.model.prompts.mask_downscaling[:-1](fed_back).float().flatten(2)  # [k, K, N]
+    again = decoder.refiner.attend(sparse.expand(len(factors), -1, -1), factors)
+    check_finite(again.iou, "predicted IoU")
+    read = [_read(decoder, decoder.refiner, again, k, False) for k in range(len(factors))]
+    read = [(iou, masks) for iou, masks in read if len(iou)]
+    if not read:
+        return _NONE
+    return np.concatenate([iou for iou, _ in read]), torch.cat([masks for _, masks in read])
+
+
+def _cleaned(decoder: CropDecoder, logits: Tensor) -> Tensor:
+    """SAM 2 takes small holes and islands out of the logits; SAM does so at full size, at the very end."""
+    area, threshold = decoder.options.min_mask_region_area, decoder.options.mask_threshold
+    if decoder.model.spec.family != "sam2" or area <= 0:
+        return logits
+    # The official predictor is given no threshold: it cleans at 0 whatever the generator's threshold is.
+    threshold = decoder.model.mask_threshold
+    cleaned = [clean_logits(one, threshold, area) for one in logits.cpu().numpy()]
+    return torch.from_numpy(np.stack(cleaned)).to(logits.device)

@@ -1,0 +1,192 @@
+"""Every object of a photo: the automatic mask generator of SAM and SAM 2.
+
+:meth:`AutomaticMaskGenerator.generate` reads like the algorithm: crops, points, candidates, suppression
+within a crop and between crops, small regions, masks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from everymask.errors import PictureError
+from everymask.everything import filters
+from everymask.everything.candidates import Candidate, CropDecoder, candidates, encoded
+from everymask.everything.grid import Crop, crops, grids, points_in
+from everymask.everything.options import GeneratorOptions
+from everymask.everything.workers import Workers, cores_kept
+from everymask.masks import rle
+from everymask.masks.boxes import box_of_mask, xyxy_to_xywh
+from everymask.masks.regions import remove_small_regions
+from everymask.maskset import Mask, MaskSet
+from everymask.models.base import PromptableModel
+from everymask.nn.records import ImageFeatures
+
+LOGITS_KEPT = 512
+"""Masks held as logits (0.26 MB each) until suppression; more are encoded early, to keep memory flat."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is."""
+
+    points_done: int
+    points: int
+    crop: int  # the crop being worked on, from 1
+    crops: int
+    candidates: int  # masks that passed the filters so far, before suppression
+
+
+class AutomaticMaskGenerator:
+    """Finds every object of a photo by asking the model about a grid of points.
+
+    ``options`` are the fields of :class:`GeneratorOptions`, the official ones under their official names;
+    defaults are those of the model's family. Raises :class:`OptionError` for a wrong one.
+    """
+
+    def __init__(self, model: PromptableModel, **options: Any) -> None:
+        self.model = model
+        self.options = GeneratorOptions.for_model(model.spec.generator, options)
+
+    @torch.inference_mode()
+    def generate(self, photo: np.ndarray, progress: Callable[[Progress], None] | None = None) -> MaskSet:
+        """The masks of an RGB uint8 photo [H, W, 3], in the order of suppression: best first.
+
+        ``progress`` is called with a :class:`Progress` after every few points. Raises
+        :class:`PictureError` for a picture that is none, :class:`InputError` if the model computes NaN.
+        """
+        photo = _checked(photo)
+        photo_hw = photo.shape[0], photo.shape[1]
+        options = self.options
+        windows = crops(photo_hw, options.crop_n_layers, options.crop_overlap_ratio)
+        layers = grids(options)
+        report = _Reporter(progress, windows, [len(layers[w.layer]) for w in windows])
+
+        found: list[Candidate] = []
+        for window in windows:
+            found += self._in_crop(photo, window, points_in(window, layers[window.layer]), report)
+        if len(windows) > 1:
+            found = _picked(
+                found, filters.between_crops(_boxes(found), [c.crop for c in found], options.crop_nms_thresh)
+            )
+        if options.min_mask_region_area > 0 and self.model.spec.family == "sam":
+            found = self._without_small_regions(found)
+        return MaskSet([_as_mask(c) for c in found], photo_hw)
+
+    def _in_crop(
+        self, photo: np.ndarray, window: Crop, points_xy: np.ndarray, report: _Reporter
+    ) -> list[Candidate]:
+        """The candidates of one crop that suppression leaves, encoded."""
+        features = self._features(np.ascontiguousarray(window.of(photo)))
+        decoder = CropDecoder.prepare(
+            self.model, features, window, (photo.shape[0], photo.shape[1]), self.options, self._work_dtype
+        )
+        with cores_kept() as cores:
+            count = cores if self.model.device.type == "cpu" else 1
+            with Workers([decoder, *(decoder.twin() for _ in range(count - 1))]) as workers:
+                found = self._candidates(decoder, workers, points_xy, report)
+                kept = filters.within_crop(
+                    _boxes(found), np.array([c.iou for c in found], np.float32), self.options.box_nms_thresh
+                )
+                return list(workers.map(encoded, _picked(found, kept)))
+
+    def _candidates(
+        self,
+        decoder: CropDecoder,
+        workers: Workers[CropDecoder],
+        points_xy: np.ndarray,
+        report: _Reporter,
+    ) -> list[Candidate]:
+        size = decoder.tile_size()
+        tiles = [points_xy[i : i + size] for i in range(0, len(points_xy), size)]
+        found: list[Candidate] = []
+        for tile, more in zip(tiles, workers.map(candidates, tiles), strict=True):
+            found += more
+            if sum(c.logits is not None for c in found) > LOGITS_KEPT:
+                found = [encoded(decoder, c) for c in found]
+            report.advance(len(tile), len(more))
+        report.next_crop()
+        return found
+
+    def _features(self, picture: np.ndarray) -> ImageFeatures:
+        pixels = self.model.preprocess(picture)[None]
+        half = self._work_dtype == torch.bfloat16 and self.model.dtype == torch.float32
+        with torch.autocast(self.model.device.type, torch.bfloat16, enabled=half):
+            return self.model.encode_image(pixels)
+
+    @property
+    def _work_dtype(self) -> torch.dtype:
+        return torch.bfloat16 if self.options.effort != "exact" else self.model.dtype
+
+    def _without_small_regions(self, found: Sequence[Candidate]) -> list[Candidate]:
+        """Holes filled and islands dropped at full size, then suppression once more."""
+        cleaned, changed = [], []
+        for candidate in found:
+            assert candidate.runs is not None
+            result = remove_small_regions(rle.decode(candidate.runs), self.options.min_mask_region_area)
+            if result.changed:
+                box = np.array(box_of_mask(result.mask))
+                candidate = replace(candidate, runs=rle.encode(result.mask), box_xyxy=box)
+            cleaned.append(candidate)
+            changed.append(result.changed)
+        threshold = max(self.options.box_nms_thresh, self.options.crop_nms_thresh)
+        return _picked(cleaned, filters.after_cleaning(_boxes(cleaned), np.array(changed, bool), threshold))
+
+
+class _Reporter:
+    """Counts what is done and tells whoever asked."""
+
+    def __init__(
+        self, progress: Callable[[Progress], None] | None, windows: Sequence[Crop], points: Sequence[int]
+    ) -> None:
+        self._progress = progress
+        self._state = Progress(0, sum(points), 1, len(windows), 0)
+
+    def advance(self, points: int, candidates: int) -> None:
+        state = self._state
+        self._state = replace(
+            state, points_done=state.points_done + points, candidates=state.candidates + candidates
+        )
+        if self._progress is not None:
+            self._progress(self._state)
+
+    def next_crop(self) -> None:
+        self._state = replace(self._state, crop=min(self._state.crop + 1, self._state.crops))
+
+
+def _checked(photo: np.ndarray) -> np.ndarray:
+    if not isinstance(photo, np.ndarray) or photo.dtype != np.uint8 or photo.ndim != 3 or photo.shape[2] != 3:
+        got = (
+            f"{photo.dtype} of shape {photo.shape}" if isinstance(photo, np.ndarray) else type(photo).__name__
+        )
+        raise PictureError(
+            f"a photo must be an RGB uint8 array of shape (H, W, 3), got {got}; "
+            "everymask.read_photo makes one from files and other arrays"
+        )
+    if 0 in photo.shape:
+        raise PictureError(f"a photo must have pixels, got shape {photo.shape}")
+    return photo
+
+
+def _boxes(found: Sequence[Candidate]) -> np.ndarray:
+    return np.array([c.box_xyxy for c in found], np.int64).reshape(-1, 4)
+
+
+def _picked(found: Sequence[Candidate], indices: np.ndarray) -> list[Candidate]:
+    return [found[i] for i in indices.tolist()]
+
+
+def _as_mask(candidate: Candidate) -> Mask:
+    assert candidate.runs is not None
+    return Mask(
+        candidate.runs,
+        predicted_iou=float(candidate.iou),
+        stability_score=float(candidate.stability),
+        point_coords=[candidate.point_xy.tolist()],
+        crop_box=candidate.crop.xywh,
+        bbox=xyxy_to_xywh(candidate.box_xyxy).tolist(),
+    )

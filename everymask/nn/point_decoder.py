@@ -1,0 +1,508 @@
+"""The mask decoder for many prompts on one image, with everything they share computed once.
+
+The same mathematics as :class:`everymask.nn.mask_decoder.MaskDecoder` and the same weights, in an order
+that never holds the image once per prompt. Per prompt the image tokens ``X`` [N, C] of the plain decoder
+stay in factors,
+
+    X = rho * (S + F^T B) + constant
+
+with ``S`` [N, C] shared by all prompts, ``F`` [R, N] the attention weights of the image on the tokens (they
+have no more than heads * tokens = 56 or 64 rows a layer), ``B`` [R, C] what those weights pick up, ``rho``
+[N] the scale that a layer norm gave each row, and ``constant`` [C] its bias. Each step of the two-way
+transformer keeps that form:
+
+- image to tokens adds rows to ``F`` and ``B``;
+- a layer norm takes means off ``S`` and ``B`` and changes ``rho``, whose variances follow from the products
+  ``S S``, ``B S`` and ``B B``;
+- tokens to image only needs ``X`` times narrow matrices, and ``S`` times those is shared.
+
+So the projections of the 4096 image tokens, three quarters of the plain decoder's arithmetic and nearly all
+of its memory traffic, are done once per image. Masks are read out only for prompts that ask for it:
+:meth:`PointDecoder.attend` gives the predicted IoU first, :meth:`PointDecoder.masks` the rest.
+
+Answers to ``MaskDecoder.predict_masks`` and ``TwoWayTransformer`` of segment-anything and sam2; other
+rounding, no approximation. docs/lab-notes.md, "Everything mode", has the derivation and what it brings.
+
+Letters used in shapes: P prompts, T tokens of a prompt, N = h * w image tokens, C channels, H heads,
+D inner width of an attention, d = D / H, R rows of the factors, M masks of a prompt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from everymask.nn.attention import Attention, split_heads
+from everymask.nn.layers import LayerNorm2d
+from everymask.nn.mask_decoder import MaskDecoder
+from everymask.nn.two_way import TwoWayBlock
+
+
+class Scratch:
+    """Tensors that are used again under their name: fresh pages cost more than what is written to them."""
+
+    def __init__(self, like: Tensor) -> None:
+        self._like = like
+        self._held: dict[str, Tensor] = {}
+
+    def __call__(self, name: str, *shape: int) -> Tensor:
+        """An uninitialised tensor; the next call under the same name gives the same memory."""
+        size = 1
+        for side in shape:
+            size *= side
+        held = self._held.get(name)
+        if held is None or held.numel() < size:
+            held = self._held[name] = torch.empty(size, dtype=self._like.dtype, device=self._like.device)
+        return held[:size].view(shape)
+
+
+@dataclass(frozen=True)
+class Written:
+    """What one layer, or a mask prompt, wrote to the image tokens of a prompt, as seen from later layers."""
+
+    coefficients: Tensor | None  # [H, T, d] values on the tokens; None: the basis itself (a mask prompt)
+    share: Tensor | None  # [N] 1 / rho at the time of writing, None for 1: sum of the rows of one head
+
+
+@dataclass(frozen=True)
+class Folded:
+    """The image tokens of one prompt in factors; see the head of this file."""
+
+    factors: Tensor  # F [R, N]
+    rows: Tensor  # B [R, C]
+    rho: Tensor | None  # [N]; None: 1
+    written: tuple[Written, ...] = ()
+
+
+@dataclass(frozen=True)
+class Basis:
+    """What a layer writes with, seen from a later layer norm: centred, and multiplied with the image."""
+
+    with_image: Tensor  # [H, d, N] (or [K, N] for a mask prompt): basis times S, both centred
+    constant_with_image: Tensor | None  # [N]: the constant written along, times S
+
+
+@dataclass(frozen=True)
+class SharedLayer:
+    """All that one block of the transformer knows of the image before it sees a prompt."""
+
+    keys: Tensor  # [H, d, N] of S, for tokens to image
+    keys_constant: Tensor  # [H, d, N] of position and constant
+    key_weight: Tensor  # [H, d, C]
+    values: Tensor  # [H, N, d] of S
+    value_weight: Tensor  # [H, C, d]
+    value_constant: Tensor  # [H, 1, d]
+
+
+@dataclass(frozen=True)
+class SharedWrite:
+    """The way back of one block, image to tokens, and its layer norm."""
+
+    queries: Tensor  # [H, d, N] of S
+    queries_constant: Tensor  # [H, d, N] of position and constant, with the bias
+    query_weight: Tensor  # [H, d, C]
+    basis: Tensor  # [H, d, C] rows of the output projection
+    constant: Tensor  # [C] what is added besides: the projection's bias and the constant so far
+    gamma: Tensor  # [C] of the layer norm
+    eps: float
+    image_square: Tensor  # [N]: |S|^2, centred
+    bases: tuple[Basis, ...]  # of everything written so far, this layer last
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One block of the transformer with what it knows of the image."""
+
+    block: TwoWayBlock
+    look: SharedLayer
+    write: SharedWrite
+
+
+@dataclass(frozen=True)
+class SharedUpscale:
+    """The two transposed convolutions as matrices, and the image's part of the first one."""
+
+    image: Tensor  # [N, 4 C/4]
+    first: Tensor  # [C, 4 C/4]
+    first_constant: Tensor  # [4 C/4], or [N, 4 C/4] with SAM 2's stride-8 map
+    second: Tensor  # [C/4, 4 C/8]
+    second_constant: Tensor  # [4 C/8], or [N, 4, 4 C/8] with SAM 2's stride-4 map
+
+
+@dataclass(frozen=True)
+class Attended:
+    """P prompts after attention: all that a mask is read from."""
+
+    iou: Tensor  # [P, M] predicted
+    mask_tokens: Tensor  # [P, M, C]
+    images: tuple[Folded, ...]  # P
+
+
+@dataclass
+class PointDecoder:
+    """Evaluates a :class:`MaskDecoder` for many prompts on one image.
+
+    ``image`` [1, C, h, w] with what all prompts add to it (the no-mask embedding, or the bias of mask
+    prompts), ``position`` [1, C, h, w], ``high_res`` SAM 2's maps, ``mask_basis`` [K, C] the last layer of
+    the mask-prompt encoder where prompts will have masks. ``work`` is the type of the large products;
+    attention weights, norms and what depends on tokens only stay in the type of the weights.
+    """
+
+    decoder: MaskDecoder
+    hw: tuple[int, int]
+    layers: tuple[Layer, ...]
+    final: SharedLayer
+    up: SharedUpscale
+    mask_basis: Tensor | None
+    work: torch.dtype
+    scratch: Scratch = field(repr=False)
+
+    @classmethod
+    def prepare(
+        cls,
+        decoder: MaskDecoder,
+        image: Tensor,
+        position: Tensor,
+        high_res: Sequence[Tensor] = (),
+        *,
+        mask_basis: Tensor | None = None,
+        work: torch.dtype | None = None,
+    ) -> PointDecoder:
+        """Do what depends on the image only."""
+        signal, where = image[0].flatten(1), position[0].flatten(1)  # S^T [C, N]
+        constant = torch.zeros_like(signal[:, 0])
+        work = work or signal.dtype
+        written: list[tuple[Tensor, Tensor | None]] = [] if mask_basis is None else [(mask_basis, None)]
+        layers = []
+        for block in decoder.transformer.layers:
+            assert isinstance(block, TwoWayBlock)
+            look = _shared_look(block.cross_attn_token_to_image, signal, where, constant, work)
+            write = _shared_write(block, signal, where, constant, written, work)
+            layers.append(Layer(block, look, write))
+            signal = _centred(signal, 0) * write.gamma[:, None]
+            written = [
+                (_centred(basis, -1) * write.gamma, None if c is None else _centred(c, -1) * write.gamma)
+                for basis, c in [*written, (write.basis, write.constant)]
+            ]
+            constant = block.norm4.bias
+        final = _shared_look(decoder.transformer.final_attn_token_to_image, signal, where, constant, work)
+        up = _shared_upscale(decoder, signal, constant, [x[0] for x in high_res], work)
+        return cls(
+            decoder,
+            (image.shape[-2], image.shape[-1]),
+            tuple(layers),
+            final,
+            up,
+            mask_basis,
+            work,
+            Scratch(signal.to(work)),
+        )
+
+    def twin(self) -> PointDecoder:
+        """The same decoder with scratch memory of its own, for another thread."""
+        return PointDecoder(
+            self.decoder, self.hw, self.layers, self.final, self.up, self.mask_basis, self.work,
+            Scratch(self.scratch("like", 1)),
+        )  # fmt: skip
+
+    def attend(self, sparse: Tensor, mask_factors: Tensor | None = None) -> Attended:
+        """The transformer for P prompts: ``sparse`` [P, n, C]; ``mask_factors`` [P, K, N] of mask prompts."""
+        transformer = self.decoder.transformer
+        tokens = position = self.decoder.tokens(sparse)
+        images = self._fresh(len(tokens), mask_factors)
+        for layer in self.layers:
+            block, back = layer.block, layer.block.cross_attn_image_to_token
+            tokens = _self_attention(block, tokens, position)
+            looked = self._look(layer.look, block.cross_attn_token_to_image, tokens + position, images)
+            tokens = block.norm2(tokens + looked)
+            tokens = block.norm3(tokens + block.mlp(tokens))
+            keys = split_heads(back.k_proj(tokens + position), back.heads)
+            values = split_heads(back.v_proj(tokens), back.heads)
+            pairs = zip(images, keys, values, strict=True)
+            images = [self._write(layer.write, image, key, value) for image, key, value in pairs]
+        # Only the IoU token and the mask tokens are read: the others need no last look.
+        first = int(self.decoder.spec.object_score)
+        own = slice(first, first + 1 + self.decoder.spec.masks)
+        tokens, position = tokens[:, own], position[:, own]
+        last = transformer.final_attn_token_to_image
+        tokens = transformer.norm_final_attn(tokens + self._look(self.final, last, tokens + position, images))
+        return Attended(self.decoder.iou_prediction_head(tokens[:, 0]), tokens[:, 1:], tuple(images))
+
+    def masks(self, attended: Attended, prompt: int, which: Sequence[int]) -> Tensor:
+        """Mask logits [len(which), 4h, 4w] of one prompt."""
+        mlps = self.decoder.output_hypernetworks_mlps
+        token = attended.mask_tokens[prompt]
+        hyper = torch.stack([mlps[m](token[m]) for m in which])  # [m, C/8]
+        return self._read_out(attended.images[prompt], hyper)
+
+    # -- tokens to image ---------------------------------------------------------------------------
+
+    def _fresh(self, prompts: int, mask_factors: Tensor | None) -> list[Folded]:
+        like, channels = self.scratch("like", 1), self.decoder.mask_tokens.weight.shape[1]
+        if mask_factors is None or self.mask_basis is None:
+            empty = Folded(
+                like.new_zeros(0, self.hw[0] * self.hw[1]), self.up.first.new_zeros(0, channels), None
+            )
+            return [empty] * prompts
+        start = Written(None, None)
+        return [Folded(f.to(self.work), self.mask_basis, None, (start,)) for f in mask_factors]
+
+    def _look(
+        self, shared: SharedLayer, attention: Attention, placed: Tensor, images: Sequence[Folded]
+    ) -> Tensor:
+        """Tokens [P, t, C] look at the image: [P, t, C]."""
+        scale = shared.keys.shape[1] ** -0.5
+        queries = split_heads(attention.q_proj(placed), attention.heads) * scale  # [P, H, t, d]
+        looked = [self._look_once(shared, q, f) for q, f in zip(queries, images, strict=True)]
+        joined = torch.stack(looked).transpose(1, 2).flatten(2)  # [P, t, D]
+        return attention.out_proj(joined)
+
+    def _look_once(self, shared: SharedLayer, query: Tensor, image: Folded) -> Tensor:
+        """One prompt: [H, t, d] -> [H, t, d]."""
+        heads, tokens, _ = query.shape
+        scores = self._scores("look", query, shared.keys, shared.keys_constant, shared.key_weight, image)
+        n = scores.shape[-1]
+        weights = self._softmax("look", scores, -1).view(heads * tokens, n)  # [H t, N]
+        if image.rho is not None:
+            weights = weights.mul_(image.rho)
+        weights = weights.to(self.work)
+        out = torch.bmm(weights.view(heads, tokens, n), shared.values).to(query.dtype)  # [H, t, d]
+        if len(image.factors):
+            on_rows = torch.mm(weights, image.factors.T).to(query.dtype).view(heads, tokens, -1)
+            out += on_rows @ (image.rows @ shared.value_weight)
+        return out + shared.value_constant
+
+    def _scores(
+        self,
+        name: str,
+        narrow: Tensor,  # [H, t, d]
+        signal: Tensor,  # [H, d, N]
+        constant: Tensor,  # [H, d, N]
+        weight: Tensor,  # [H, d, C]
+        image: Folded,
+    ) -> Tensor:
+        """``narrow`` times the projected image tokens, [H, t, N]."""
+        heads, tokens, _ = narrow.shape
+        n = signal.shape[-1]
+        small = narrow.to(self.work)
+        out = self.scratch(f"{name} scores", heads, tokens, n)
+        torch.bmm(small, signal, out=out)
+        if len(image.factors):
+            mix = (narrow @ weight).flatten(0, 1) @ image.rows.T  # [H t, R]
+            flat = out.view(heads * tokens, n)
+            torch.addmm(flat, mix.to(self.work), image.factors, out=flat)
+        if image.rho is None:
+            return torch.baddbmm(out, small, constant, out=out)
+        out.mul_(image.rho.to(self.work))
+        return torch.baddbmm(out, small, constant, out=out)
+
+    def _softmax(self, name: str, scores: Tensor, dim: int) -> Tensor:
+        wide = scores if scores.dtype == self._wide else scores.to(self._wide)
+        return torch.softmax(wide, dim)
+
+    @property
+    def _wide(self) -> torch.dtype:
+        return self.up.first_constant.dtype
+
+    # -- image to tokens ---------------------------------------------------------------------------
+
+    def _write(self, shared: SharedWrite, image: Folded, key: Tensor, value: Tensor) -> Folded:
+        """One prompt: the image looks at tokens, ``key`` and ``value`` [H, T, d]; then the layer norm."""
+        tokens, width = key.shape[1:]
+        scores = self._scores(
+            "write", key * width**-0.5, shared.queries, shared.queries_constant, shared.query_weight, image
+        )
+        weights = self._softmax("write", scores, 1).flatten(0, 1)  # [H T, N]
+        share = None if image.rho is None else image.rho.reciprocal()
+        if share is not None:
+            weights = weights.mul_(share)
+        rows = (value @ shared.basis).flatten(0, 1)  # [H T, C]
+        # The weights of one head add up to 1 in every row: what is constant goes with those of the first.
+        rows = torch.cat([rows[:tokens] + shared.constant, rows[tokens:]])
+        factors = torch.cat([image.factors, weights.to(self.work)])
+        rows = _centred(torch.cat([image.rows, rows]), -1)
+        written = (*image.written, Written(value, share))
+        rho = self._norm_scale(shared, factors, rows, image.rho, written)
+        return Folded(factors, rows * shared.gamma, rho, written)
+
+    def _norm_scale(
+        self,
+        shared: SharedWrite,
+        factors: Tensor,
+        rows: Tensor,
+        rho: Tensor | None,
+        written: Sequence[Written],
+    ) -> Tensor:
+        """What the layer norm makes of ``rho``: [N]."""
+        rank, n = factors.shape
+        products = self.scratch("norm", rank, n)
+        square = shared.image_square
+        start = 0
+        for basis, mark in zip(shared.bases, written, strict=True):
+            start += self._linear_term(products[start:], basis, mark)
+            if basis.constant_with_image is not None:
+                extra = 2 * basis.constant_with_image
+                square = square + (extra if mark.share is None else extra * mark.share)
+        torch.addmm(products, (rows @ rows.T).to(self.work), factors, beta=2, out=products)
+        products.mul_(factors)
+        variance = (products.sum(0, dtype=self._wide) + square).clamp_min_(0) / rows.shape[1]
+        if rho is None:
+            return (variance + shared.eps).rsqrt_()
+        return rho * (variance.mul_(rho).mul_(rho) + shared.eps).rsqrt_()
+
+    def _linear_term(self, out: Tensor, basis: Basis, mark: Written) -> int:
+        """Rows times image into the head of ``out`` [.., N]; how many rows that were."""
+        if mark.coefficients is None:
+            count = len(basis.with_image)
+            out[:count] = basis.with_image
+            return count
+        heads, tokens, _ = mark.coefficients.shape
+        view = out[: heads * tokens].view(heads, tokens, -1)
+        torch.bmm(mark.coefficients.to(self.work), basis.with_image, out=view)
+        return heads * tokens
+
+    # -- reading out masks -------------------------------------------------------------------------
+
+    def _read_out(self, image: Folded, hyper: Tensor) -> Tensor:
+        """Upscaling and the product with ``hyper`` [m, C/8], a band of image tokens at a time."""
+        (h, w), masks = self.hw, len(hyper)
+        mixed = (image.rows @ self.up.first).to(self.work)  # [R, 4 C/4]
+        logits = hyper.new_empty(h * w * 16, masks)
+        for start in range(0, h * w, BAND):
+            band = slice(start, min(start + BAND, h * w))
+            fine = self._fine(self._coarse(image, mixed, band), band)
+            torch.mm(fine.to(hyper.dtype), hyper.T, out=logits[band.start * 16 : band.stop * 16])
+        # A token's 16 logits are in the order of the two convolutions: 2 x 2 places of 2 x 2 places.
+        places = logits.view(h, w, 2, 2, 2, 2, masks).permute(6, 0, 2, 4, 1, 3, 5)
+        return places.reshape(masks, 4 * h, 4 * w)
+
+    def _coarse(self, image: Folded, mixed: Tensor, band: slice) -> Tensor:
+        """After the first convolution, its norm and activation: [4 N', C/4] for N' tokens."""
+        assert image.rho is not None
+        up, norm = self.up, self.decoder.output_upscaling[1]
+        assert isinstance(norm, LayerNorm2d)
+        count, width = band.stop - band.start, mixed.shape[1]
+        mapped = self.scratch("coarse", count, width)
+        torch.addmm(up.image[band], image.factors[:, band].T, mixed, out=mapped)
+        constant = up.first_constant if up.first_constant.dim() == 1 else up.first_constant[band]
+        wide = mapped.to(constant.dtype)
+        torch.addcmul(constant, wide, image.rho[band, None], out=wide)
+        normed = F.layer_norm(wide.view(count * 4, -1), norm.weight.shape, norm.weight, norm.bias, norm.eps)
+        return torch.ops.aten.gelu_(normed).to(self.work)
+
+    def _fine(self, coarse: Tensor, band: slice) -> Tensor:
+        """After the second convolution and its activation: [4 * 4 N', C/8]."""
+        constant = self.up.second_constant
+        if constant.dim() > 1:
+            constant = constant[band].flatten(0, 1)
+        mapped = self.scratch("fine", len(coarse), self.up.second.shape[1])
+        torch.addmm(constant, coarse, self.up.second, out=mapped)
+        return torch.ops.aten.gelu_(mapped).view(4 * len(coarse), -1)
+
+
+BAND = 512
+"""Image tokens upscaled together: what they become on the way fits a core's cache."""
+
+
+def _heads(x: Tensor, heads: int) -> Tensor:
+    """[D, ...] -> [H, d, ...]."""
+    return x.unflatten(0, (heads, -1))
+
+
+def _centred(x: Tensor, dim: int) -> Tensor:
+    return x - x.mean(dim, keepdim=True)
+
+
+def _self_attention(block: TwoWayBlock, tokens: Tensor, position: Tensor) -> Tensor:
+    if block.first:
+        return block.norm1(block.self_attn(tokens, tokens, tokens))
+    placed = tokens + position
+    return block.norm1(tokens + block.self_attn(placed, placed, tokens))
+
+
+def _shared_look(
+    attention: Attention, signal: Tensor, where: Tensor, constant: Tensor, work: torch.dtype
+) -> SharedLayer:
+    heads = attention.heads
+    key, value = attention.k_proj, attention.v_proj
+    # The keys' bias adds the same to all scores of a token: softmax does not see it.
+    return SharedLayer(
+        keys=_heads(key.weight @ signal, heads).to(work),
+        keys_constant=_heads(key.weight @ (where + constant[:, None]), heads).to(work),
+        key_weight=_heads(key.weight, heads),
+        values=_heads(value.weight @ signal, heads).transpose(1, 2).contiguous().to(work),
+        value_weight=_heads(value.weight, heads).transpose(1, 2).contiguous(),
+        value_constant=_heads(value(constant), heads)[:, None],
+    )
+
+
+def _shared_write(
+    block: TwoWayBlock,
+    signal: Tensor,
+    where: Tensor,
+    constant: Tensor,
+    written: Sequence[tuple[Tensor, Tensor | None]],
+    work: torch.dtype,
+) -> SharedWrite:
+    attention, norm = block.cross_attn_image_to_token, block.norm4
+    heads, query = attention.heads, attention.q_proj
+    basis = _heads(attention.out_proj.weight.T, heads)
+    constant_now = attention.out_proj.bias + constant
+    centred = _centred(signal, 0)
+    bases = [
+        Basis(
+            (_centred(rows, -1) @ centred).to(work),
+            None if c is None else _centred(c, -1) @ centred,
+        )
+        for rows, c in [*written, (basis, constant_now)]
+    ]
+    placed = query.weight @ (where + constant[:, None]) + query.bias[:, None]
+    return SharedWrite(
+        queries=_heads(query.weight @ signal, heads).to(work),
+        queries_constant=_heads(placed, heads).to(work),
+        query_weight=_heads(query.weight, heads),
+        basis=basis.contiguous(),
+        constant=constant_now,
+        gamma=norm.weight,
+        eps=norm.eps,
+        image_square=centred.square().sum(0),
+        bases=tuple(bases),
+    )
+
+
+def _shared_upscale(
+    decoder: MaskDecoder, signal: Tensor, constant: Tensor, high_res: Sequence[Tensor], work: torch.dtype
+) -> SharedUpscale:
+    conv1, _, _, conv2, _ = decoder.output_upscaling
+    assert isinstance(conv1, nn.ConvTranspose2d)
+    assert isinstance(conv2, nn.ConvTranspose2d)
+    first, second = _as_matrix(conv1), _as_matrix(conv2)
+    first_constant = constant @ first + conv1.bias.repeat(4)
+    second_constant = conv2.bias.repeat(4)
+    if high_res:
+        stride4, stride8 = high_res
+        first_constant = first_constant + _blocks(stride8).flatten(1)  # [N, 4 C/4]
+        # A cell of the stride-8 map is 2 x 2 cells of the stride-4 map: [2h 2w, 4 C/8] in the cells' order.
+        c8, c4 = stride8.shape[1], stride4.shape[2]
+        quarter = stride4.view(-1, c8, 2, c4 // 2, 2).permute(1, 3, 2, 4, 0)  # [2h, 2w, 2, 2, C/8]
+        quarter = quarter.reshape(c8 // 2, 2, c4 // 4, 2, -1).permute(0, 2, 1, 3, 4)
+        second_constant = second_constant + quarter.reshape(first_constant.shape[0], 4, -1)
+    return SharedUpscale(
+        (signal.T @ first).to(work), first, first_constant, second.to(work), second_constant.to(work)
+    )
+
+
+def _as_matrix(conv: nn.ConvTranspose2d) -> Tensor:
+    """A transposed convolution of stride 2 as a matrix [in, 4 * out], the 2 x 2 places before channels."""
+    return conv.weight.permute(0, 2, 3, 1).flatten(1)
+
+
+def _blocks(picture: Tensor) -> Tensor:
+    """[c, 2h, 2w] -> [h * w, 4, c]: the 2 x 2 places of each cell side by side."""
+    c, height, width = picture.shape
+    blocks = picture.view(c, height // 2, 2, width // 2, 2).permute(1, 3, 2, 4, 0)
+    return blocks.reshape(height * width // 4, 4, c)
