@@ -65,10 +65,10 @@ def build(
     ``kind`` is a subclass of the family's class, to be used in its place.
     """
     if state is None:
-        model = _empty(spec, kind)
+        model = empty(spec, kind)
     else:
-        with _WithoutInitialisation():
-            model = _empty(spec, kind)
+        with WithoutInitialisation():
+            model = empty(spec, kind)
         fill_weights(model, {key: _own_copy(value, device) for key, value in state.items()})
     return model.to(device).cast(dtype).eval().requires_grad_(False)
 
@@ -134,7 +134,8 @@ def read_dtype(dtype: str | torch.dtype | None) -> torch.dtype:
     return chosen
 
 
-def _empty(spec: ModelSpec, kind: type[PromptableModel] | None) -> PromptableModel:
+def empty(spec: ModelSpec, kind: type[PromptableModel] | None = None) -> PromptableModel:
+    """A model of ``spec`` as its class makes it: fresh weights, training mode."""
     if kind is not None:
         return kind(spec)
     if spec.family == "sam":
@@ -152,22 +153,17 @@ def _own_copy(value: Tensor, device: torch.device | str) -> Tensor:
     return value.to(device, dtype, copy=True)
 
 
-class _WithoutInitialisation(TorchFunctionMode):
+class WithoutInitialisation(TorchFunctionMode):
     """While it is entered, new modules leave their weights as the memory came: they are replaced anyway.
 
     Unlike building on the meta device it leaves buffers that are computed, not stored, as they are.
     """
 
+    SKIPPED = (nn.init.kaiming_uniform_, nn.init.uniform_, nn.init.normal_)
+    """What torch's own layers call. Not trunc_normal_: it draws until all values are within bounds, and
+    the values that were in memory before may never be."""
+
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        skipped = {
-            nn.init.kaiming_uniform_,
-            nn.init.uniform_,
-            nn.init.normal_,
-            nn.init.trunc_normal_,
-            nn.init.xavier_uniform_,
-            Tensor.uniform_,
-            Tensor.normal_,
-        }
-        if func in skipped:
+        if func in self.SKIPPED:
             return (kwargs or {}).get("tensor", args[0] if args else None)
         return func(*args, **(kwargs or {}))

@@ -13,6 +13,8 @@ from torch.nn import functional as F
 from everymask.geometry import Letterbox
 from everymask.models.base import PromptableModel, corner_points, with_padding
 from everymask.models.specs import ModelSpec
+from everymask.nn.encoders.tiny_vit import TinyViT, TinyViTSpec
+from everymask.nn.encoders.vit import ViT, ViTSpec
 from everymask.nn.mask_decoder import MaskDecoder
 from everymask.nn.prompt_encoder import PromptEncoder
 from everymask.nn.records import ImageFeatures
@@ -73,11 +75,9 @@ class Sam(PromptableModel):
 
 
 def _trunk(spec: ModelSpec) -> nn.Module:
-    from everymask.nn.encoders import tiny_vit, vit
-
     match spec.trunk:
-        case vit.ViTSpec():
-            return vit.ViT(spec.trunk, spec.image_size)
-        case tiny_vit.TinyViTSpec():
-            return tiny_vit.TinyViT(spec.trunk)
+        case ViTSpec():
+            return ViT(spec.trunk, spec.image_size)
+        case TinyViTSpec():
+            return TinyViT(spec.trunk)
     raise TypeError(f"a SAM model needs a ViTSpec or a TinyViTSpec as its trunk, got {spec.trunk!r}")

@@ -166,24 +166,24 @@ def _refuse_relatives(state: Mapping[str, Tensor]) -> None:
             raise UnknownModelError(f"these are {what}")
 
 
+# Kind of trunk, a key that only this kind has (the first that fits counts), and a key of its first width.
+_TRUNKS = (
+    ("hiera", "pos_embed_window", "patch_embed.proj.weight"),
+    ("vit", "patch_embed.proj.weight", "patch_embed.proj.weight"),
+    ("tiny_vit", "patch_embed.seq.0.c.weight", "patch_embed.seq.0.c.weight"),
+    ("conv", "stem.0.0.weight", "stem.0.0.weight"),
+)
+
+
 def _signature_of_state(state: Mapping[str, Tensor]) -> tuple[object, ...]:
     """Family, kind and sizes of the trunk, and whether the keys that SAM 2.1 added are there."""
-    if any(key.startswith("sam_mask_decoder.") for key in state):
-        family, trunk = "sam2", "image_encoder.trunk."
-    else:
-        family, trunk = "sam", "image_encoder."
-    sizes: tuple[object, ...] = ("unknown",)
-    for kind, key in (
-        ("hiera", "patch_embed.proj.weight"),
-        ("vit", "patch_embed.proj.weight"),
-        ("tiny_vit", "patch_embed.seq.0.c.weight"),
-        ("conv", "stem.0.0.weight"),
-    ):
-        if trunk + key in state and (kind == "hiera") == (family == "sam2" and kind != "conv"):
-            width = state[trunk + key].shape[0]
-            sizes = (kind, width, _count(state, trunk + "blocks"))
-            break
-    return family, *sizes, "obj_ptr_tpos_proj.weight" in state
+    family = "sam2" if any(key.startswith("sam_mask_decoder.") for key in state) else "sam"
+    prefix = "image_encoder.trunk." if family == "sam2" else "image_encoder."
+    is_new = "obj_ptr_tpos_proj.weight" in state
+    for kind, mark, first in _TRUNKS:
+        if prefix + mark in state and prefix + first in state:
+            return family, kind, state[prefix + first].shape[0], _count(state, prefix + "blocks"), is_new
+    return family, "unknown", 0, 0, is_new
 
 
 def _count(state: Mapping[str, Tensor], prefix: str) -> int:
