@@ -98,7 +98,7 @@ def _named(found: list[_Found], taken: Mapping[str, tuple[str, str]]) -> list[Ph
     """Names and keys, those of ``taken`` first, so that a photo keeps its place from run to run."""
     sources = [str(each.path.absolute()) for each in found]
     names = _distinct_names(found, {name for name, _ in taken.values()} if taken else set(), sources, taken)
-    keys = _Keys(key for _, key in taken.values())
+    keys = Keys(key for _, key in taken.values())
     return [
         Photo(each.path, *taken[source]) if source in taken else Photo(each.path, name, keys.new(name))
         for each, source, name in zip(found, sources, names, strict=True)
@@ -120,7 +120,7 @@ def _distinct_names(
     ]
 
 
-class _Keys:
+class Keys:
     """Hands out output paths that differ by more than case, none of them a folder of another."""
 
     def __init__(self, taken: Iterable[str]) -> None:
@@ -131,7 +131,7 @@ class _Keys:
 
     def new(self, name: str) -> str:
         """A key for a photo of this name: its stem, or the nearest free thing."""
-        path = PurePosixPath(name)
+        path = PurePosixPath(_without_tricks(name))
         stem, kind = path.with_suffix("").as_posix(), path.suffix[1:].lower()
         flat = stem.replace("/", "_")
         plain = (stem, f"{stem}_{kind}", flat, f"{flat}_{kind}")
@@ -147,6 +147,16 @@ class _Keys:
     def _take(self, key: str) -> None:
         self._files.add(key.casefold())
         self._folders.update(_parents(key.casefold()))
+
+
+def _without_tricks(name: str) -> str:
+    """A relative path that stays where it is put, of characters that every system has in file names.
+
+    >>> _without_tricks("../a/b:c.jpg"), _without_tricks("/data/?d=x.jpg")
+    ('a/b_c.jpg', 'data/_d=x.jpg')
+    """
+    plain = "".join("_" if char in ':*?"<>|' or ord(char) < 32 else char for char in name.replace("\\", "/"))
+    return "/".join(part for part in plain.split("/") if part not in ("", ".", "..")) or "photo"
 
 
 def _parents(key: str) -> list[str]:

@@ -9,7 +9,7 @@ OUT/report.json               what was done, what failed, what was lost
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from ..errors import OptionError
+from ..errors import InputError, OptionError
 from ..formats import (
     FORMATS,
     Format,
@@ -106,7 +106,12 @@ def choose_outputs(
 
 
 def write_output(
-    outputs: Outputs, output: str, key: str, photo: PhotoMasks, pixels: np.ndarray | None, scratch: Path
+    outputs: Outputs,
+    output: str,
+    key: str,
+    photo: PhotoMasks,
+    pixels: np.ndarray | None,
+    scratch: Path | None = None,
 ) -> Losses:
     """Write one per-photo output, whole or not at all; ``pixels`` (RGB) are needed for pictures only."""
     path = outputs.path_of(output, key, photo.photo_hw)
@@ -143,7 +148,9 @@ def save_picture(path: Path, picture: np.ndarray) -> None:
     Image.fromarray(picture).save(path, **options)
 
 
-def write_run(outputs: Outputs, format_: Format, photos: Iterable[PhotoMasks], scratch: Path) -> Losses:
+def write_run(
+    outputs: Outputs, format_: Format, photos: Iterable[PhotoMasks], scratch: Path | None = None
+) -> Losses:
     """Write one file for all photos, taken one at a time: a run of any length fits in memory."""
     losses: list[Losses] = []
 
@@ -156,3 +163,37 @@ def write_run(outputs: Outputs, format_: Format, photos: Iterable[PhotoMasks], s
     options = WriteOptions(outputs.categories, outputs.rings)
     written = write_file(format_, outputs.run_path(format_), fitting(), options, scratch)
     return Losses.total([*losses, written])
+
+
+@dataclass(frozen=True)
+class Item:
+    """The masks of one photo on their way out."""
+
+    key: str
+    photo: PhotoMasks
+    pixels: np.ndarray | None = None
+    """The photo itself, RGB [H, W, 3]; needed where something is drawn."""
+
+
+def write_at_once(
+    outputs: Outputs, items: Sequence[Item], overwrite: bool
+) -> tuple[dict[str, Losses], list[Path]]:
+    """Write all outputs of photos that are at hand: what each output could not hold, and the paths written.
+
+    Raises :class:`InputError` when a file is there already and ``overwrite`` is off; nothing is written then.
+    """
+    per_photo = {
+        (output, item.key): outputs.path_of(output, item.key, item.photo.photo_hw)
+        for output in outputs.per_photo
+        for item in items
+    }
+    paths = [*per_photo.values(), *(outputs.run_path(format_) for format_ in outputs.per_run)]
+    if not overwrite and (there := [path for path in paths if path.exists()]):
+        raise InputError(f"{there[0]} is there already; pass --overwrite to replace it, or choose another -o")
+    losses: dict[str, Losses] = {}
+    for output in outputs.per_photo:
+        lost = [write_output(outputs, output, item.key, item.photo, item.pixels) for item in items]
+        losses[output] = Losses.total(lost)
+    for format_ in outputs.per_run:
+        losses[format_.name] = write_run(outputs, format_, [item.photo for item in items])
+    return {output: lost for output, lost in losses.items() if lost}, paths

@@ -1,0 +1,197 @@
+"""``everymask convert``: mask files from one format to another, filtered and drawn on the way."""
+
+from __future__ import annotations
+
+import glob
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+from ..errors import EverymaskError, InputError
+from ..formats import FORMATS, PhotoMasks, categories_of, find_format, read_photos
+from ..formats.georeference import read_georeference
+from ..formats.sniff import recognise
+from ..formats.yolo import NAMES_FILE
+from ..media.photos import photo_size, read_photo
+from .inputs import PICTURE_SUFFIXES, Keys
+from .outputs import Item, choose_outputs, write_at_once
+
+NOT_MASKS = {NAMES_FILE, "classes.txt", "report.json"}
+MASK_SUFFIXES = {format_.suffix for format_ in FORMATS.values()} | {".tiff"}
+
+
+def convert(
+    inputs: Annotated[
+        list[str], typer.Argument(metavar="INPUT...", help="Mask files, folders of them, globs, amg folders.")
+    ],
+    formats: Annotated[
+        list[str],
+        typer.Option(
+            "--format", "-f", metavar="NAME", help=f"What to write; may be repeated: {', '.join(FORMATS)}."
+        ),
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="Folder to write to.")] = Path(
+        "out"
+    ),
+    source: Annotated[
+        str | None,
+        typer.Option("--from", metavar="NAME", help="The inputs' format, where it cannot be told."),
+    ] = None,
+    photos: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the photos: for overlays and cutouts, sizes (YOLO), places on the map."),
+    ] = None,
+    min_area: Annotated[float | None, typer.Option(help="Keep masks of at least so many pixels.")] = None,
+    max_area: Annotated[float | None, typer.Option(help="Keep masks of at most so many pixels.")] = None,
+    min_predicted_iou: Annotated[
+        float | None, typer.Option(help="Keep masks the model was so sure of.")
+    ] = None,
+    min_stability_score: Annotated[float | None, typer.Option(help="Keep masks at least so stable.")] = None,
+    label: Annotated[str | None, typer.Option(help="Keep masks with this label.")] = None,
+    overlay: Annotated[bool, typer.Option("--overlay", help="The photo with its masks in colour.")] = False,
+    ids: Annotated[bool, typer.Option("--ids", help="Number the masks in the overlay.")] = False,
+    cutouts: Annotated[bool, typer.Option("--cutouts", help="Each object as a transparent PNG.")] = False,
+    overlap: Annotated[str, typer.Option(help="keep, disjoint or nested; see everymask segment.")] = "keep",
+    rings: Annotated[str, typer.Option(help="For YOLO: bridge or largest.")] = "bridge",
+    as_json: Annotated[bool, typer.Option("--json", help="Print a summary as JSON on stdout.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")] = False,
+) -> None:
+    """Convert mask files between formats, and say what gets lost on the way.
+
+    Exit status: 0 all done, 1 some files could not be read (named on stderr), 2 wrong use.
+    """
+    outputs = choose_outputs(output, formats, overlay, cutouts, ids, overlap, rings)
+    if source is not None:
+        find_format(source)
+    finder = PhotoFinder(photos)
+    records: list[PhotoMasks] = []
+    failed: dict[str, str] = {}
+    for path, stem in find_mask_files(inputs, any_suffix=source is not None):
+        try:
+            records += read_file(path, stem, source, finder)
+        except EverymaskError as error:
+            failed[str(path)] = " ".join(str(error).split())
+            typer.echo(f"failed: {path}: {failed[str(path)]}", err=True)
+    bounds: dict[str, Any] = {
+        "min_area": min_area,
+        "max_area": max_area,
+        "min_predicted_iou": min_predicted_iou,
+        "min_stability_score": min_stability_score,
+        "label": label,
+    }
+    records = [replace(record, masks=record.masks.filter(**bounds)) for record in records]
+    keys = Keys([])
+    draws = overlay or cutouts
+    items = [
+        Item(keys.new(record.photo or "photo"), record, finder.pixels(record) if draws else None)
+        for record in records
+    ]
+    outputs = replace(outputs, categories=categories_of(records))
+    losses, written = write_at_once(outputs, items, overwrite) if items else ({}, [])
+    masks = sum(len(record.masks) for record in records)
+    if as_json:
+        told = {name: [item.to_dict() for item in lost.items] for name, lost in losses.items()}
+        facts = {"photos": len(records), "masks": masks, "failed": failed, "losses": told}
+        typer.echo(json.dumps({**facts, "written": [str(path) for path in written]}, indent=2))
+    typer.echo(f"{len(records)} photos, {masks} masks", err=True)
+    for name, lost in losses.items():
+        typer.echo(f"{name} cannot hold all: {lost}", err=True)
+    for path in written[:5]:
+        typer.echo(f"wrote {path}", err=True)
+    if len(written) > 5:
+        typer.echo(f"wrote {len(written) - 5} more in {output}", err=True)
+    raise typer.Exit(1 if failed else 0)
+
+
+def find_mask_files(words: Sequence[str], any_suffix: bool = False) -> Iterator[tuple[Path, str]]:
+    """The mask files and amg folders meant by ``words``, each with its relative path without suffix.
+
+    ``any_suffix`` takes every file of a folder, for formats that are named and not told by the ending.
+    """
+    for word in words:
+        path = Path(word)
+        if path.is_dir():
+            yield from _in_folder(path, path, any_suffix)
+        elif path.exists():
+            yield path, path.stem
+        elif matches := sorted(glob.glob(word, recursive=True)):
+            yield from ((Path(match), Path(match).stem) for match in matches)
+        else:
+            raise InputError(f"{word!r} is neither a file nor a folder of masks")
+
+
+def _in_folder(folder: Path, root: Path, any_suffix: bool) -> Iterator[tuple[Path, str]]:
+    if (folder / "metadata.csv").is_file():
+        yield folder, folder.relative_to(root).as_posix() if folder != root else folder.name
+        return
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith(".") or path.name in NOT_MASKS:
+            continue
+        if path.is_dir():
+            yield from _in_folder(path, root, any_suffix)
+        elif any_suffix or path.suffix.lower() in MASK_SUFFIXES:
+            yield path, path.relative_to(root).with_suffix("").as_posix()
+
+
+def read_file(path: Path, stem: str, source: str | None, finder: PhotoFinder) -> list[PhotoMasks]:
+    """The photos of one mask file, named after their photos where those can be found."""
+    format_ = find_format(source) if source else recognise(path)
+    records = read_photos(path, format_.name, photo_hw=finder.size(stem))
+    if format_.per == "photo" and Path(records[0].photo).suffix.lower() not in PICTURE_SUFFIXES:
+        records = [replace(records[0], photo=stem)]  # the format does not say the photo's name
+    return [finder.named(record) for record in records]
+
+
+class PhotoFinder:
+    """Finds the photos that mask files speak of, by name or by stem, in one folder."""
+
+    def __init__(self, folder: Path | None) -> None:
+        if folder is not None and not folder.is_dir():
+            raise InputError(f"--photos must be a folder, {str(folder)!r} is none")
+        self._folder = folder
+        self._by_stem: dict[str, Path] = {}
+        for path in sorted(folder.rglob("*")) if folder else []:
+            if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file():
+                relative = path.relative_to(folder)  # type: ignore[arg-type]
+                self._by_stem.setdefault(relative.with_suffix("").as_posix(), path)
+                self._by_stem.setdefault(path.stem, path)
+
+    def find(self, name: str) -> Path | None:
+        """The photo of this name, with or without its suffix."""
+        if self._folder is not None and (self._folder / name).is_file():
+            return self._folder / name
+        plain = name[: -len(Path(name).suffix)] if Path(name).suffix.lower() in PICTURE_SUFFIXES else name
+        return self._by_stem.get(plain) or self._by_stem.get(Path(plain).name)
+
+    def size(self, name: str) -> tuple[int, int] | None:
+        """Height and width of the photo of this name, where there is one."""
+        path = self.find(name)
+        return None if path is None else photo_size(path)
+
+    def named(self, record: PhotoMasks) -> PhotoMasks:
+        """The record with its photo's full name and georeference, where the photo is found."""
+        path = self.find(record.photo)
+        if path is None or self._folder is None:
+            return record
+        name = path.relative_to(self._folder).as_posix()
+        return replace(record, photo=name, georeference=record.georeference or read_georeference(path))
+
+    def pixels(self, record: PhotoMasks) -> np.ndarray:
+        """The photo of a record. Raises :class:`InputError` when it is not there or has another size."""
+        path = self.find(record.photo)
+        if path is None:
+            raise InputError(
+                f"drawing needs the photo {record.photo!r}; say where the photos are: --photos FOLDER"
+            )
+        pixels = read_photo(path)
+        if pixels.shape[:2] != record.photo_hw:
+            raise InputError(
+                f"{path} is {pixels.shape[1]} x {pixels.shape[0]}, its masks are "
+                f"{record.photo_hw[1]} x {record.photo_hw[0]}; was the photo resized?"
+            )
+        return pixels

@@ -1,0 +1,51 @@
+"""``everymask demo``: from nothing to masks of the bundled photo, and what to do next."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..formats import PhotoMasks
+from ..media.photos import read_photo
+from .engine import open_segmenter
+from .outputs import Item, choose_outputs, write_at_once
+from .progress import duration
+
+PHOTO = Path(__file__).resolve().parents[1] / "assets" / "photo.jpg"
+
+
+def demo(
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="Folder to write to.")] = Path(
+        "out"
+    ),
+    model: Annotated[str, typer.Option("--model", "-m", help="A name or a checkpoint.")] = "nano",
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, mps; by default the best.")] = None,
+) -> None:
+    """Find every object of a bundled photo with the bundled model; nothing is downloaded."""
+    pixels = read_photo(PHOTO)
+    begun = time.monotonic()
+    segmenter = open_segmenter(model, device, {}, {})
+    loaded = time.monotonic()
+    masks = segmenter(pixels, lambda done, total: None)
+    seconds = time.monotonic() - loaded
+    outputs = choose_outputs(
+        output, ["coco"], overlay=True, cutouts=False, ids=False, overlap="keep", rings="bridge"
+    )
+    record = PhotoMasks(PHOTO.name, masks, None, segmenter.model_hash)
+    write_at_once(outputs, [Item(PHOTO.stem, record, pixels)], overwrite=True)
+    height, width = masks.photo_hw
+    share = int(masks.segmentations().any(axis=0).sum()) / (height * width)
+    typer.echo(f"photo     {PHOTO.name}, {width} x {height} pixels, CC0")
+    typer.echo(f"model     {model}, loaded in {duration(loaded - begun)}")
+    typer.echo(f"masks     {len(masks)} in {duration(seconds)}; they cover {share:.0%} of the photo")
+    if len(masks):
+        areas = masks.areas
+        typer.echo(f"sizes     {areas.min():,} to {areas.max():,} pixels")
+    typer.echo(f"picture   {outputs.path_of('overlay', PHOTO.stem, masks.photo_hw)}   <- look at this first")
+    typer.echo(f"file      {outputs.run_path(outputs.formats[0])}")
+    typer.echo("next      everymask segment YOUR_PHOTO.jpg --overlay --cutouts")
+    typer.echo("          everymask models list     (the official checkpoints: better masks)")
+    typer.echo("          everymask doctor          (is this machine set up well?)")
