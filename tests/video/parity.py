@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import torch
@@ -14,6 +15,8 @@ from PIL import Image
 
 from everymask.models.specs import MODELS, ModelSpec
 from everymask.nn.encoders.hiera import HieraSpec
+from everymask.video.result import TrackedFrame
+from everymask.video.tracker import VideoTracker
 from tests.parity.official import seeded_pair
 
 TINY_TRUNK = HieraSpec(24, 1, (1, 1, 2, 1), (3,), (7, 7), window_sizes=(8, 4, 4, 2))
@@ -33,13 +36,77 @@ def tiny(name: str = "sam2.1_hiera_tiny", *, image_size: int = 128) -> ModelSpec
     )
 
 
-def video_pair(spec: ModelSpec, seed: int = 0, **flags: Any) -> tuple[Any, Any]:
-    """Our model and the official predictor; ``flags`` are attributes of the latter."""
+def video_pair(spec: ModelSpec, seed: int = 0, *, double: bool = False, **flags: Any) -> tuple[Any, Any]:
+    """Our model and the official predictor; ``flags`` are attributes of the latter.
+
+    The official predictor is meant to run under autocast. In float32 it fails where no object pointer is
+    looked at (bfloat16 memories meet float32 weights), so what enters its memory parts is cast here.
+    """
     ours, official = seeded_pair(spec, seed, video=True)
+    dtype = torch.float64 if double else torch.float32
+    if double:
+        ours, official = ours.double(), official.double()
+        official.image_encoder.register_forward_pre_hook(_cast_inputs(dtype), with_kwargs=True)
+    for part in (
+        official.memory_attention,
+        official.memory_encoder,
+        official.mask_downsample,
+        official.sam_prompt_encoder.mask_downscaling,
+        official.obj_ptr_tpos_proj,
+    ):
+        part.register_forward_pre_hook(_cast_inputs(dtype), with_kwargs=True)
     for name, value in flags.items():
         assert hasattr(official, name)
         setattr(official, name, value)
     return ours, official
+
+
+def _cast_inputs(dtype: torch.dtype) -> Any:
+    def cast(value: Any) -> Any:
+        if isinstance(value, list):
+            return [cast(one) for one in value]
+        is_float = isinstance(value, torch.Tensor) and value.is_floating_point()
+        return value.to(dtype) if is_float else value
+
+    def hook(module: Any, args: Any, kwargs: Any) -> tuple[Any, Any]:
+        return tuple(cast(arg) for arg in args), {name: cast(value) for name, value in kwargs.items()}
+
+    return hook
+
+
+@contextmanager
+def positions_in_double() -> Iterator[None]:
+    """The official position codes round to float32 whatever the model's type; here they do not."""
+    from sam2.modeling import position_encoding
+    from sam2.modeling.sam import transformer
+
+    def rotate(xq: Any, xk: Any, freqs_cis: Any, repeat_freqs_k: bool = False) -> tuple[Any, Any]:
+        turn = freqs_cis.to(torch.complex128)
+        repeated = turn.repeat(xk.shape[-2] // len(turn), 1) if repeat_freqs_k else turn
+        q, k = (
+            torch.view_as_real(torch.view_as_complex(x.unflatten(-1, (-1, 2)).contiguous()) * by).flatten(-2)
+            for x, by in ((xq, turn), (xk, repeated))
+        )
+        return q, k
+
+    def grid(self: Any, size: tuple[int, int]) -> Any:
+        h, w = size
+        y, x = (torch.arange(n, dtype=torch.float64) + 0.5 for n in size)
+        xy = torch.stack(torch.meshgrid(x / w, y / h, indexing="xy"), dim=-1)
+        return self._pe_encoding(xy).permute(2, 0, 1)
+
+    def points(self: Any, coords: Any, image_size: tuple[int, int]) -> Any:
+        return self._pe_encoding((coords / image_size[0]).double())
+
+    random = position_encoding.PositionEmbeddingRandom
+    with ExitStack() as stack:
+        for owner, name, value in (
+            (transformer, "apply_rotary_enc", rotate),
+            (random, "forward", grid),
+            (random, "forward_with_coords", points),
+        ):
+            stack.enter_context(mock.patch.object(owner, name, value))
+        yield
 
 
 def moving_scene(count: int, hw: tuple[int, int] = (90, 140)) -> np.ndarray:
@@ -78,19 +145,95 @@ def components_without_cuda() -> Iterator[None]:
             areas[n, 0] = torch.from_numpy(stats[:, cv2.CC_STAT_AREA])[labels[n, 0].long()]
         return labels, areas
 
-    kept = misc.get_connected_components
-    misc.get_connected_components = components
-    try:
+    with mock.patch.object(misc, "get_connected_components", components):
         yield
-    finally:
-        misc.get_connected_components = kept
 
 
 def spread_error(ours: np.ndarray, official: np.ndarray) -> float:
     """The largest difference of logits over the official ones' standard deviation, absent ones left out."""
     absent = official <= -1023
     assert np.array_equal(absent, ours <= -1023)
-    if absent.all():
+    if absent.all():  # also where there is nothing
         return 0.0
     spread = float(official[~absent].std())
     return float(np.abs(ours - official)[~absent].max()) / spread
+
+
+class Both:
+    """Does everything twice, officially and with ours, and compares all logits on the way."""
+
+    def __init__(
+        self,
+        clip: Path,
+        spec: ModelSpec,
+        *,
+        seed: int = 0,
+        double: bool = True,
+        options: dict[str, Any] | None = None,
+        **flags: Any,
+    ) -> None:
+        ours, self.official = video_pair(spec, seed, double=double, **flags)
+        self.patches = (components_without_cuda, *([positions_in_double] if double else []))
+        with self.patched():
+            self.state = self.official.init_state(str(clip))
+        same_as_official = {"corrections_condition": False, "keep_frames": None, **(options or {})}
+        self.session = VideoTracker(ours, **same_as_official).open(clip)
+        self.worst = 0.0
+        self.frames_compared = 0
+        self.ours: list[np.ndarray] = []
+        self.theirs: list[np.ndarray] = []
+        self.absences = 0
+        self.pixels_that_differ = 0.0
+
+    def patched(self) -> ExitStack:
+        stack = ExitStack()
+        for patch in self.patches:
+            stack.enter_context(patch())
+        return stack
+
+    def prompt(self, frame: int, object_id: int, **prompt: Any) -> None:
+        with self.patched():
+            if "mask" in prompt:
+                _, ids, logits = self.official.add_new_mask(self.state, frame, object_id, prompt["mask"])
+            else:
+                _, ids, logits = self.official.add_new_points_or_box(self.state, frame, object_id, **prompt)
+        if "clear_old_points" in prompt:
+            prompt["keep_points"] = not prompt.pop("clear_old_points")
+        self.compare(self.session.add_prompt(frame, object_id, **prompt), ids, logits)
+
+    def clear(self, frame: int, object_id: int) -> None:
+        _, ids, logits = self.official.clear_all_prompts_in_frame(self.state, frame, object_id)
+        self.compare(self.session.clear(frame, object_id), ids, logits)
+
+    def remove(self, object_id: int) -> None:
+        self.official.remove_object(self.state, object_id)
+        self.session.remove_object(object_id)
+
+    def track(self, start: int | None = None, frames: int | None = None, reverse: bool = False) -> list[int]:
+        """Propagate over ``frames`` more frames than one, as the official code counts."""
+        step = -1 if reverse else 1
+        stop = None if frames is None else start + (frames + 1) * step
+        with self.patched():
+            theirs = self.official.propagate_in_video(self.state, start, frames, reverse)
+            seen = []
+            for ours, (index, ids, logits) in zip(
+                self.session.propagate(start, stop, reverse), theirs, strict=True
+            ):
+                assert ours.index == index
+                self.compare(ours, ids, logits)
+                seen.append(index)
+        return seen
+
+    def compare(self, ours: TrackedFrame, ids: list[int], logits: torch.Tensor) -> None:
+        assert list(ours.object_ids) == list(ids)
+        official = logits[:, 0].float().numpy()
+        self.absences += int((official <= -1023).all(axis=(1, 2)).sum())
+        raw = ours.logits
+        if self.session.options.non_overlap_masks:  # where two objects are nearly equal, rounding decides
+            raw, official = raw[:0], official[:0]
+        self.worst = max(self.worst, spread_error(raw, official))
+        self.frames_compared += 1
+        self.ours.append(ours.logits)
+        self.theirs.append(logits[:, 0].float().numpy())
+        differing = float((ours.masks != (logits[:, 0].numpy() > 0)).mean())
+        self.pixels_that_differ = max(self.pixels_that_differ, differing)

@@ -43,7 +43,8 @@ def rotate(tokens: Tensor, rotation: Rotation) -> Tensor:
     """``tokens`` [..., n * h * w, D] turned by their place; n grids behind one another share the turn."""
     *batch, length, channels = tokens.shape
     places = rotation.cos.shape[0]
-    pairs = tokens.float().reshape(*batch, length // places, places, channels // 2, 2)
+    wide = tokens if tokens.dtype == torch.float64 else tokens.float()
+    pairs = wide.reshape(*batch, length // places, places, channels // 2, 2)
     even, odd = pairs.unbind(-1)
     turned = torch.stack(
         [even * rotation.cos - odd * rotation.sin, even * rotation.sin + odd * rotation.cos], dim=-1

@@ -42,16 +42,17 @@ def _one_head(q: Tensor, k: Tensor, v: Tensor, product_dtype: torch.dtype | None
     """Blockwise softmax with a running maximum (Milakov & Gimelshein 2018; Dao et al. 2022)."""
     length, width = len(q), v.shape[-1]
     inner = product_dtype or q.dtype
+    wide = torch.promote_types(v.dtype, torch.float32)  # of sums and of the softmax
     q, k = q.to(inner), k.to(inner)
     # A column of ones beside the values sums the weights in the same product.
     v1 = torch.cat([v.to(inner), v.new_ones(len(v), 1, dtype=inner)], dim=-1)  # [T, D + 1]
     out = v.new_empty(length, width)
     for start in range(0, length, QUERY_BLOCK):
         rows = q[start : start + QUERY_BLOCK]
-        peak = torch.full((len(rows), 1), -math.inf)
-        total = torch.zeros(len(rows), width + 1)
+        peak = torch.full((len(rows), 1), -math.inf, dtype=wide)
+        total = torch.zeros(len(rows), width + 1, dtype=wide)
         for first in range(0, len(k), KEY_BLOCK):
-            scores = (rows @ k[first : first + KEY_BLOCK].T).float()  # [<=1024, <=512]
+            scores = (rows @ k[first : first + KEY_BLOCK].T).to(wide)  # [<=1024, <=512]
             higher = torch.maximum(peak, scores.amax(dim=-1, keepdim=True))
             total *= torch.exp(peak - higher)
             weights = scores.sub_(higher).exp_().to(inner)
