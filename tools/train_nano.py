@@ -26,6 +26,7 @@ from everymask.evaluate.prompted import answers, score_prompts
 from everymask.models.sam2 import Sam2
 from everymask.models.specs import MODELS
 from everymask.train.augment import augment
+from everymask.train.begin import begin, calm_neck
 from everymask.train.cache import SceneFolder
 from everymask.train.loop import (
     TrainOptions,
@@ -33,7 +34,6 @@ from everymask.train.loop import (
     resume,
     save_state,
     start,
-    tie_queries_and_keys,
     train,
 )
 
@@ -108,11 +108,8 @@ def fresh_model(side: int, init: Path | None) -> Sam2:
     if init is not None:
         model.load_state_dict(load_file(init))
         return model
-    tie_queries_and_keys(model)
-    with torch.no_grad():  # the neck has no norm: bring its maps to the scale of the position codes
-        for conv in model.image_encoder.neck.convs[:2]:
-            conv.conv.weight.mul_(0.4)
-            conv.conv.bias.mul_(0.4)
+    begin(model)
+    calm_neck(model.image_encoder.neck)
     return model
 
 

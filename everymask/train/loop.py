@@ -104,22 +104,6 @@ def choose_parts(model: nn.Module, prefixes: tuple[str, ...]) -> list[nn.Paramet
     return chosen
 
 
-def tie_queries_and_keys(model: PromptableModel) -> None:
-    """Let every cross-attention of a fresh decoder start by comparing like with like.
-
-    Clicks and image cells carry the same position codes; with equal projections they find each other
-    from the first step, and the model does not get stuck on ignoring the click.
-    """
-    for name, module in model.decoder.transformer.named_modules():
-        if "cross_attn" in name.rpartition(".")[2] or name.endswith("final_attn_token_to_image"):
-            with torch.no_grad():  # at torch's own scale the match of like with like drowns in 256 cells
-                module.q_proj.weight.mul_(2.0)
-            module.k_proj.load_state_dict(module.q_proj.state_dict())
-    with torch.no_grad():  # position codes have a norm of 8: what a point means must not hide where it is
-        for embedding in (*model.prompts.point_embeddings, model.prompts.not_a_point_embed):
-            embedding.weight.mul_(0.3)
-
-
 def train(state: TrainState, source: SceneSource, options: TrainOptions) -> Iterator[Report]:
     """Run until the time or the steps are used up; yields a report every ``report_steps``.
 
@@ -245,6 +229,7 @@ def batch_losses(
             losses |= correction_losses(model, features, batch, by_click, clicked, rng, options)
     if state.dense is not None:
         losses |= dense_losses(state.dense, features, batch, rng, weights)
+    losses["calm"] = weights.calm * features.embedding.float().square().mean()
     return losses
 
 

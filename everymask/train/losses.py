@@ -25,6 +25,9 @@ class LossWeights:
     object_score: float = 0.05
     dense: float = 2.0
     edges: float = 1.0
+    calm: float = 0.2
+    """On the mean square of the image embedding: the neck has no norm, and an embedding much longer than
+    the position codes added to it (norm 8) makes the decoder's attention blind to places."""
 
 
 def mask_loss(logits: Tensor, truth: Tensor, weights: LossWeights) -> Tensor:

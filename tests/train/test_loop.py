@@ -9,13 +9,13 @@ import torch
 from everymask.models.sam2 import Sam2
 from everymask.models.specs import MODELS
 from everymask.nn.encoders.convnet import ConvSpec
+from everymask.train.begin import begin
 from everymask.train.loop import (
     TrainOptions,
     learning_rate,
     resume,
     save_state,
     start,
-    tie_queries_and_keys,
     train,
 )
 from everymask.train.scenes import Scene
@@ -43,7 +43,7 @@ def two_halves(rng: np.random.Generator) -> Scene:
 def tiny_model() -> Sam2:
     torch.manual_seed(0)
     model = Sam2(TINY)
-    tie_queries_and_keys(model)
+    begin(model)
     return model
 
 
@@ -74,13 +74,10 @@ def test_only_the_parts_named_are_trained():
     before = {name: value.clone() for name, value in model.named_parameters()}
     options = replace(OPTIONS, train_parts=("sam_mask_decoder",))
     list(train(start(model, options), two_halves, options))
-    changed = {name.split(".")[0] for name, value in model.named_parameters() if (value != before[name]).any()}
+    changed = {
+        name.split(".")[0] for name, value in model.named_parameters() if (value != before[name]).any()
+    }
     assert changed == {"sam_mask_decoder"}
-
-
-def test_queries_and_keys_start_tied():
-    attention = tiny_model().decoder.transformer.final_attn_token_to_image
-    torch.testing.assert_close(attention.k_proj.weight, attention.q_proj.weight)
 
 
 def test_the_rate_warms_up_and_then_falls():

@@ -5,7 +5,14 @@ import math
 import pytest
 import torch
 
-from everymask.train.losses import LossWeights, best_of_three, edge_loss, mask_loss, same_region_loss, true_iou
+from everymask.train.losses import (
+    LossWeights,
+    best_of_three,
+    edge_loss,
+    mask_loss,
+    same_region_loss,
+    true_iou,
+)
 
 WEIGHTS = LossWeights()
 
@@ -57,7 +64,9 @@ def test_each_truth_takes_its_own_best_mask():
 def test_unused_truths_do_not_count():
     truths = torch.stack([torch.ones(4, 4), torch.zeros(4, 4)])[None]
     logits = torch.full((1, 3, 4, 4), 30.0)
-    assert best_of_three(logits, truths, torch.tensor([[1.0, 0.0]]), WEIGHTS).item() == pytest.approx(0, abs=1e-4)
+    assert best_of_three(logits, truths, torch.tensor([[1.0, 0.0]]), WEIGHTS).item() == pytest.approx(
+        0, abs=1e-4
+    )
 
 
 def test_like_embeddings_for_like_labels_cost_less():

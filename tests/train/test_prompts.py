@@ -3,7 +3,14 @@
 import numpy as np
 import pytest
 
-from everymask.train.prompts import corrective_click, draw_targets, jittered_box, list_regions, make_target, shrink
+from everymask.train.prompts import (
+    corrective_click,
+    draw_targets,
+    jittered_box,
+    list_regions,
+    make_target,
+    shrink,
+)
 
 
 @pytest.fixture
@@ -45,10 +52,11 @@ def test_boxes_stay_on_the_picture():
         assert 0 <= y0 <= y1 <= 39
 
 
-def test_small_regions_are_not_asked_for():
+def test_small_and_unlabelled_regions_are_not_asked_for():
     labels = np.zeros((3, 100, 100), np.uint8)
     labels[:, 0, 0:3] = 9
-    assert {label for _, label, _ in list_regions(labels, 0.002)} == {0}
+    labels[:, 50:] = 4
+    assert {label for _, label, _ in list_regions(labels, 0.002)} == {4}
 
 
 def test_as_many_targets_as_asked_for(nested_labels):
