@@ -80,7 +80,7 @@ def locate(source: str | os.PathLike[str], progress: Progress | None = None) -> 
     if entry is not None and not Path(text).is_file():
         spec = _spec_of(entry.name)  # before the download, which may be of gigabytes
         return pull(entry.name, progress), spec
-    if isinstance(source, os.PathLike) or Path(text).exists() or text.endswith(WEIGHT_SUFFIXES):
+    if isinstance(source, os.PathLike) or (text and Path(text).exists()) or text.endswith(WEIGHT_SUFFIXES):
         return Path(text).expanduser(), None
     if text in MODELS:
         return pull(text, progress), MODELS[text]

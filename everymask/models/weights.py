@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import pickle
 import re
+import warnings
+import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -84,24 +86,40 @@ def _read_safetensors(path: Path) -> State:
 
 def _read_torch(path: Path, *, zipped: bool) -> Any:
     """Memory-mapped where the format allows it: a 2.5 GB file then costs no second copy."""
+    damaged = CheckpointError(f"{path.name} is damaged or cut short; download it again")
     try:
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
+        if zipped and _is_torchscript(path):
+            raise _refusal(path, "a TorchScript archive")
+        with path.open("rb") as file, warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # on pickle protocols; what matters is raised
+            # torch goes by the suffix where it is .safetensors, whatever is in the file: hand it no name then
+            source = file if path.suffix == ".safetensors" or not zipped else path
+            return torch.load(source, map_location="cpu", weights_only=True, mmap=source is path)
     except pickle.UnpicklingError as error:
-        raise _refusal(path, str(error)) from error
-    except RuntimeError as error:
-        if "TorchScript" in str(error):
-            raise _refusal(path, "a TorchScript archive") from error
-        raise CheckpointError(f"{path.name} is damaged or cut short; download it again") from error
-    except (EOFError, ValueError, KeyError, IndexError, AttributeError, UnicodeDecodeError) as error:
-        raise CheckpointError(f"{path.name} is damaged or cut short; download it again") from error
+        raise (_refusal(path, what) if (what := _code_in(str(error))) else damaged) from error
+    except (*_DAMAGED, zipfile.BadZipFile) as error:
+        raise damaged from error
 
 
-def _refusal(path: Path, reason: str) -> CheckpointError:
-    """Torch names the function that a pickle wanted to call: "GLOBAL os.system was not an allowed ..."."""
-    wanted = re.search(r"GLOBAL (\S+) was not|Unsupported global: GLOBAL (\S+)|class (\S+) ", reason)
-    if wanted is None and "TorchScript" not in reason and "Unsupported" not in reason:
-        return CheckpointError(f"{path.name} is damaged or cut short; download it again")
-    what = next(filter(None, wanted.groups())) if wanted else reason.split("\n")[0]
+_DAMAGED = (RuntimeError, EOFError, ValueError, KeyError, IndexError, AttributeError, TypeError)
+"""What torch raises on files that begin like weights and do not go on so."""
+
+
+def _code_in(message: str) -> str | None:
+    """What torch's safe reader says that a pickle wanted to call, or None if it says something else."""
+    if wanted := re.search(r"GLOBAL (\S+)", message):
+        return wanted[1]
+    return (
+        "a pickle that torch's safe reader does not understand" if "Unsupported operand" in message else None
+    )
+
+
+def _is_torchscript(path: Path) -> bool:
+    with zipfile.ZipFile(path) as archive:
+        return any(name.endswith("/constants.pkl") for name in archive.namelist())
+
+
+def _refusal(path: Path, what: str) -> UnsafeCheckpointError:
     return UnsafeCheckpointError(
         f"{path.name} carries code ({what}) and was not opened; "
         "get a file of plain tensors from its authors, or save its state_dict where you trust it"
