@@ -114,10 +114,10 @@ def read_prompts(
     """
     if outside not in ("refuse", "keep"):
         raise PromptError(f"outside must be 'refuse' or 'keep', got {outside!r}")
-    if points is None and box is None and mask is None:
-        raise PromptError("no prompt was given; pass points=, box= or mask=")
     if points is None and labels is not None:
         raise PromptError("labels came without points; pass points= as well, or drop labels=")
+    if points is None and box is None and mask is None:
+        raise PromptError("no prompt was given; pass points=, box= or mask=")
     parts = _Parts()
     if points is not None:
         parts.add("points", *_read_points(points, labels))

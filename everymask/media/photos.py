@@ -67,6 +67,8 @@ def read_photo(
         with _decoding("the PIL picture"):
             pixels = _upright_pixels(photo)
     elif isinstance(photo, (str, os.PathLike)):
+        if "://" in str(photo):
+            raise PictureError(f"{photo!r} is a web address; download the picture and pass its path")
         pixels = _read_file(Path(photo), page)
     else:
         raise PictureError(
@@ -218,8 +220,6 @@ def _opened(path: Path) -> Image.Image:
 
 def _refuse_what_is_no_file(path: Path) -> None:
     name = str(path)
-    if "://" in name or name.startswith(("http:/", "https:/")):
-        raise PictureError(f"{name!r} is a web address; download the picture and pass its path")
     if path.is_dir():
         raise PictureError(f"{name!r} is a folder, not a picture")
     if not path.exists():
@@ -239,8 +239,8 @@ def _decoding(name: str) -> Iterator[None]:
         raise
     except Image.DecompressionBombError as error:
         raise PictureError(
-            f"{name} has more pixels than are decoded from one file ({error}); "
-            "raise PIL.Image.MAX_IMAGE_PIXELS if you trust it"
+            f"{name} has more than the {2 * (Image.MAX_IMAGE_PIXELS or 0):,} pixels that are decoded from one "
+            "file; raise PIL.Image.MAX_IMAGE_PIXELS if you trust it"
         ) from error
     except PermissionError as error:
         raise PictureError(f"{name} cannot be read: permission denied") from error
