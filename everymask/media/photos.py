@@ -238,9 +238,10 @@ def _decoding(name: str) -> Iterator[None]:
     except PictureError:
         raise
     except Image.DecompressionBombError as error:
+        most = 2 * (Image.MAX_IMAGE_PIXELS or 0)
         raise PictureError(
-            f"{name} has more than the {2 * (Image.MAX_IMAGE_PIXELS or 0):,} pixels that are decoded from one "
-            "file; raise PIL.Image.MAX_IMAGE_PIXELS if you trust it"
+            f"{name} has more than the {most:,} pixels that are decoded from one file; "
+            "raise PIL.Image.MAX_IMAGE_PIXELS if you trust it"
         ) from error
     except PermissionError as error:
         raise PictureError(f"{name} cannot be read: permission denied") from error
