@@ -13,7 +13,7 @@ import numpy as np
 import typer
 
 from ..errors import EverymaskError, InputError
-from ..formats import FORMATS, PhotoMasks, categories_of, find_format, read_photos
+from ..formats import FORMATS, PhotoMasks, find_format, read_photos
 from ..formats.georeference import read_georeference
 from ..formats.sniff import recognise
 from ..formats.yolo import NAMES_FILE
@@ -91,7 +91,6 @@ def convert(
         Item(keys.new(record.photo or "photo"), record, finder.pixels(record) if draws else None)
         for record in records
     ]
-    outputs = replace(outputs, categories=categories_of(records))
     losses, written = write_at_once(outputs, items, overwrite) if items else ({}, [])
     masks = sum(len(record.masks) for record in records)
     if as_json:

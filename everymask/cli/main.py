@@ -37,8 +37,8 @@ COMMANDS = (
     Command("models", "models", "app", "List, fetch, verify and remove model weights."),
     Command("doctor", "doctor", "doctor", "What this machine has, and whether everymask works on it."),
     Command("demo", "demo", "demo", "Masks, overlay and summary of a bundled photo, out of the box."),
-    Command("evaluate", "evaluate", "app", "Measure a model on data with known masks."),
-    Command("train", "train", "app", "Train a small model of the family."),
+    Command("evaluate", "evaluate", "evaluate", "Measure a model on data with known masks."),
+    Command("train", "train", "train", "Fine-tune a model on your own photos with masks."),
 )
 
 EPILOG = "everymask COMMAND --help explains a command. Start with: everymask demo"

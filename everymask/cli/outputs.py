@@ -10,7 +10,7 @@ OUT/report.json               what was done, what failed, what was lost
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from ..formats import (
     Losses,
     PhotoMasks,
     WriteOptions,
+    categories_of,
     find_format,
     fit,
     write_file,
@@ -190,6 +191,7 @@ def write_at_once(
     paths = [*per_photo.values(), *(outputs.run_path(format_) for format_ in outputs.per_run)]
     if not overwrite and (there := [path for path in paths if path.exists()]):
         raise InputError(f"{there[0]} is there already; pass --overwrite to replace it, or choose another -o")
+    outputs = replace(outputs, categories=categories_of([item.photo for item in items]))
     losses: dict[str, Losses] = {}
     for output in outputs.per_photo:
         lost = [write_output(outputs, output, item.key, item.photo, item.pixels) for item in items]

@@ -7,8 +7,8 @@ from ..maskset import MaskSet
 from .losses import Loss, Losses
 
 POLICIES = ("keep", "disjoint", "nested")
-"""keep: masks may share pixels. disjoint: each pixel to the smallest mask. nested: any two masks lie within or
-beside each other."""
+"""keep: masks may share pixels. disjoint: each pixel to the smallest mask. nested: any two masks lie within
+or beside each other."""
 
 
 def settled(masks: MaskSet, policy: str) -> tuple[MaskSet, Losses]:
@@ -24,8 +24,6 @@ def settled(masks: MaskSet, policy: str) -> tuple[MaskSet, Losses]:
     pairs = list(zip(before, after, strict=True))
     cut = [old.area - new.area for old, new in pairs if 0 < new.area < old.area]
     gone = [old.area for old, new in pairs if new.area == 0 < old.area]
-    items = [Loss("overlap", len(cut), sum(cut))] * bool(cut) + [
-        Loss("covered", len(gone), sum(gone))
-    ] * bool(gone)
+    counted = (Loss("overlap", len(cut), sum(cut)), Loss("covered", len(gone), sum(gone)))
     left = [new for old, new in pairs if new.area or not old.area]
-    return MaskSet(left, masks.photo_hw), Losses(tuple(items))
+    return MaskSet(left, masks.photo_hw), Losses(tuple(loss for loss in counted if loss.masks))

@@ -33,10 +33,7 @@ def disjoint(masks: Sequence[Rle]) -> list[Rle]:
     for index in _large_first(masks):
         rows, columns = extents[index]
         owner[rows, columns][_crop(masks[index], extents[index])] = index
-    return [
-        _owned(mask, extent, owner, index)
-        for index, (mask, extent) in enumerate(zip(masks, extents, strict=True))
-    ]
+    return [_owned(mask, extents[index], owner, index) for index, mask in enumerate(masks)]
 
 
 def nested(masks: Sequence[Rle]) -> list[Rle]:

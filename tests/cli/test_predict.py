@@ -1,0 +1,140 @@
+"""everymask predict: what the flags say about which object, and what comes out."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from everymask import formats
+from everymask.cli import downloads
+from everymask.cli import main as cli
+from everymask.cli.predict import read_object_prompts, read_rough_mask
+from everymask.errors import PromptError
+from tests.fakes import FakeModel
+
+
+def run(*words: str) -> int:
+    return cli.run(list(words))
+
+
+@pytest.fixture
+def photo(tmp_path, monkeypatch):
+    """A photo of 64 x 64 pixels in the present folder, and the fake model in place of a real one."""
+    monkeypatch.setattr(downloads, "load_visibly", lambda model, device: FakeModel("sam2"))
+    monkeypatch.chdir(tmp_path)
+    Image.new("RGB", (64, 64), (90, 120, 30)).save("photo.png")
+    return tmp_path
+
+
+def found(folder, name="coco.json"):
+    return formats.read_masks(folder / "out" / name)
+
+
+def test_one_click_gives_the_best_of_three_masks(photo, capsys):
+    assert run("predict", "photo.png", "--point", "20,30") == 0
+    (mask,) = found(photo)
+    assert mask.segmentation[30, 20]
+    assert not mask.segmentation[50, 50]
+    assert mask.predicted_iou == pytest.approx(0.9)
+    assert mask.point_coords == ((20.0, 30.0),)
+    assert (photo / "out" / "overlay" / "photo.jpg").exists()
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "object 1: " in said.err
+
+
+def test_multimask_writes_all_candidates_best_first(photo):
+    assert run("predict", "photo.png", "-p", "20,30", "--multimask", "--format", "coco") == 0
+    scores = [mask.predicted_iou for mask in found(photo)]
+    assert len(scores) == 3
+    assert scores == sorted(scores, reverse=True)
+
+
+def test_points_and_a_box_speak_of_one_object(photo):
+    assert run("predict", "photo.png", "-p", "20,30", "-p", "25,30,0", "-b", "10,20,30,40") == 0
+    assert len(found(photo)) == 1
+
+
+def test_several_boxes_are_several_objects(photo):
+    assert run("predict", "photo.png", "-b", "2,2,20,20", "-b", "40,40,60,60", "--format", "sa1b") == 0
+    first, second = formats.read_masks(photo / "out" / "sa1b" / "photo.json")
+    assert first.segmentation[10, 10]
+    assert not first.segmentation[50, 50]
+    assert second.segmentation[50, 50]
+
+
+def test_ids_say_which_object_is_meant(photo):
+    assert run("predict", "photo.png", "-p", "10,10@cup", "-p", "50,50@2", "--format", "labelme") == 0
+    masks = formats.read_masks(photo / "out" / "labelme" / "photo.json")
+    assert [mask.label for mask in masks] == ["object cup", "object 2"]
+
+
+def test_a_mask_from_a_file_is_a_prompt(photo):
+    pixels = np.zeros((64, 64), dtype=np.uint8)
+    pixels[10:30, 10:30] = 1
+    Image.fromarray(pixels).save("rough.png")
+    assert run("predict", "photo.png", "--mask", "rough.png") == 0
+    assert found(photo)[0].segmentation[20, 20]
+
+
+def test_json_goes_to_stdout(photo, capsys):
+    assert run("predict", "photo.png", "-p", "20,30", "--json") == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["masks"][0]["object"] == "object 1"
+    assert facts["written"] == ["out/overlay/photo.jpg", "out/coco.json"]
+
+
+def test_files_that_are_there_are_not_replaced_unasked(photo, capsys):
+    run("predict", "photo.png", "-p", "20,30")
+    assert run("predict", "photo.png", "-p", "20,30") == 2
+    assert "is there already; pass --overwrite to replace it" in capsys.readouterr().err
+    assert run("predict", "photo.png", "-p", "20,30", "--overwrite") == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "nothing is asked for; give --point X,Y or --box X0,Y0,X1,Y1 or --mask FILE"),
+        (["-p", "1"], "--point must be X,Y or X,Y,0|1 in pixels, got '1'"),
+        (["-p", "1,x"], "--point must be X,Y or X,Y,0|1 in pixels, got '1,x'"),
+        (["-p", "1,2,3"], "the third number of --point is 1 (object) or 0 (not), got '1,2,3'"),
+        (["-b", "1,2,3"], "--box must be X0,Y0,X1,Y1 in pixels, got '1,2,3'"),
+        (["-b", "1,2,3,4@1", "-b", "5,6,7,8@1"], "object 1 has two boxes; give each object one"),
+        (
+            ["-b", "1,2,3,4", "-b", "5,6,7,8", "-p", "1,1"],
+            "with 2 boxes a point or mask must say whose it is",
+        ),
+        (["-p", "100,10"], "outside"),
+        (["--mask", "none.png"], "there is no picture at 'none.png'"),
+    ],
+)
+def test_wrong_prompts_are_one_line_and_status_2(photo, capsys, words, message):
+    assert run("predict", "photo.png", *words) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: ")
+    assert message in said
+    assert said.count("\n") == 1
+
+
+def test_a_missing_photo_is_one_line(photo, capsys):
+    assert run("predict", "none.png", "-p", "1,1") == 2
+    assert capsys.readouterr().err == "error: there is no picture at 'none.png'\n"
+
+
+def test_boxes_count_as_objects_for_points_with_ids():
+    prompts = read_object_prompts(["5,5@2"], ["0,0,4,4", "3,3,9,9"], [])
+    assert prompts["1"].points == []
+    assert prompts["2"].points == [(5.0, 5.0)]
+    assert prompts["2"].box == [3, 3, 9, 9]
+
+
+def test_a_rough_mask_must_be_one_and_fit(tmp_path):
+    Image.new("L", (4, 3), 255).save(tmp_path / "mask.png")
+    with pytest.raises(PromptError, match=r"is 4 x 3, the photo 9 x 8"):
+        read_rough_mask(tmp_path / "mask.png", (8, 9))
+    (tmp_path / "mask.json").write_text("[]")
+    with pytest.raises(PromptError, match="must hold one mask, it holds 0"):
+        read_rough_mask(tmp_path / "mask.json", (8, 9))
