@@ -20,6 +20,14 @@ from torch.nn import functional as F
 Points = TypeVar("Points", np.ndarray, Tensor)
 
 
+@dataclass(frozen=True)
+class Stretch:
+    """One bilinear step on the way from mask logits to the photo."""
+
+    to_hw: tuple[int, int]  # the size stretched to
+    kept_hw: tuple[int, int]  # what is kept of it, from the upper left corner
+
+
 class Frame(Protocol):
     """How one photo lies in a model's square picture."""
 
@@ -28,6 +36,11 @@ class Frame(Protocol):
 
     @property
     def model_size(self) -> int: ...
+
+    @property
+    def stretches(self) -> tuple[Stretch, ...]:
+        """The bilinear steps of :meth:`upscale`, for code that does without the large tensors."""
+        ...
 
     def to_model(self, points_xy: Points) -> Points:
         """Photo pixels [..., 2] -> model pixels [..., 2], in the type they came in."""
@@ -79,11 +92,15 @@ class Letterbox:
         resized = Image.fromarray(photo).resize((width, height), Image.Resampling.BILINEAR)
         return torch.from_numpy(np.array(resized)).permute(2, 0, 1).float()
 
+    @property
+    def stretches(self) -> tuple[Stretch, ...]:
+        """To the model's square, and, the padding cut off, to the photo."""
+        square = (self.model_size, self.model_size)
+        return Stretch(square, self.resized_hw), Stretch(self.photo_hw, self.photo_hw)
+
     def upscale(self, logits: Tensor) -> Tensor:
-        """Two bilinear steps: to the model's square, and, the padding cut off, to the photo."""
-        height, width = self.resized_hw
-        square = _bilinear(logits, (self.model_size, self.model_size))
-        return _bilinear(square[..., :height, :width], self.photo_hw)
+        """Two bilinear steps, in float32: see :attr:`stretches`."""
+        return _stretched(logits, self.stretches)
 
 
 @dataclass(frozen=True)
@@ -105,15 +122,27 @@ class Squash:
 
     def resize(self, photo: np.ndarray) -> Tensor:
         """Antialiased bilinear filter on float values of 0 to 1."""
-        pixels = torch.from_numpy(np.ascontiguousarray(photo)).permute(2, 0, 1).float().contiguous() / 255
+        pixels = torch.from_numpy(photo.copy()).permute(2, 0, 1).float().contiguous() / 255
         size = (self.model_size, self.model_size)
         if tuple(pixels.shape[1:]) == size:
             return pixels
         return F.interpolate(pixels[None], size, mode="bilinear", align_corners=False, antialias=True)[0]
 
+    @property
+    def stretches(self) -> tuple[Stretch, ...]:
+        """Straight to the photo."""
+        return (Stretch(self.photo_hw, self.photo_hw),)
+
     def upscale(self, logits: Tensor) -> Tensor:
         """One bilinear step, in float32."""
-        return _bilinear(logits, self.photo_hw)
+        return _stretched(logits, self.stretches)
+
+
+def _stretched(logits: Tensor, stretches: tuple[Stretch, ...]) -> Tensor:
+    for stretch in stretches:
+        height, width = stretch.kept_hw
+        logits = _bilinear(logits, stretch.to_hw)[..., :height, :width]
+    return logits
 
 
 def _bilinear(logits: Tensor, hw: tuple[int, int]) -> Tensor:

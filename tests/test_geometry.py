@@ -97,3 +97,10 @@ def test_resize_takes_views_with_negative_strides():
     photo = np.zeros((4, 6, 3), np.uint8)[:, :, ::-1]
     assert Squash((4, 6), 8).resize(photo).shape == (3, 8, 8)
     assert Letterbox((4, 6), 8).resize(photo).shape == (3, 5, 8)
+
+
+def test_resize_takes_read_only_photos():
+    photo = np.zeros((4, 6, 3), np.uint8)
+    photo.flags.writeable = False
+    assert Squash((4, 6), 8).resize(photo).shape == (3, 8, 8)
+    assert Letterbox((4, 6), 8).resize(photo).shape == (3, 5, 8)

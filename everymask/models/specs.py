@@ -84,9 +84,10 @@ def _sam2(name: str, trunk: HieraSpec, memory: MemorySpec) -> ModelSpec:
     )
 
 
-_VIT_B = ViTSpec(embed_dim=768, depth=12, num_heads=12, global_blocks=(2, 5, 8, 11))
-_VIT_L = ViTSpec(embed_dim=1024, depth=24, num_heads=16, global_blocks=(5, 11, 17, 23))
-_VIT_H = ViTSpec(embed_dim=1280, depth=32, num_heads=16, global_blocks=(7, 15, 23, 31))
+# The published position tables are 64 tokens wide; models of other picture sizes stretch them.
+_VIT_B = ViTSpec(embed_dim=768, depth=12, num_heads=12, global_blocks=(2, 5, 8, 11), grid=64)
+_VIT_L = ViTSpec(embed_dim=1024, depth=24, num_heads=16, global_blocks=(5, 11, 17, 23), grid=64)
+_VIT_H = ViTSpec(embed_dim=1280, depth=32, num_heads=16, global_blocks=(7, 15, 23, 31), grid=64)
 
 _HIERA_T = HieraSpec(96, 1, (1, 2, 7, 2), (5, 7, 9), (7, 7))
 _HIERA_S = HieraSpec(96, 1, (1, 2, 11, 2), (7, 10, 13), (7, 7))
