@@ -166,6 +166,7 @@ def _contents(path: Path) -> dict[str, Any]:
 
     state = read_weights(path)
     spec = recognise(state)
+    weights = [tensor for tensor in state.values() if tensor.is_floating_point()]  # others count batches
     digest = hub.sha256_of(path)
     published = next((entry.name for entry in CATALOG.values() if entry.sha256 == digest), None)
     return {
@@ -178,8 +179,8 @@ def _contents(path: Path) -> dict[str, Any]:
         "image_size": spec.image_size,
         "video": spec.memory is not None,
         "tensors": len(state),
-        "parameters": sum(tensor.numel() for tensor in state.values()),
-        "dtypes": sorted({str(tensor.dtype).removeprefix("torch.") for tensor in state.values()}),
+        "parameters": sum(tensor.numel() for tensor in weights),
+        "dtypes": sorted({str(tensor.dtype).removeprefix("torch.") for tensor in weights}),
     }
 
 

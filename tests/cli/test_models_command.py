@@ -142,7 +142,8 @@ def test_info_recognises_a_checkpoint_from_its_keys(run, tmp_path):
     save_file(state, tmp_path / "unnamed.safetensors")
     facts = json.loads(run("info", str(tmp_path / "unnamed.safetensors"), "--json").stdout)
     assert (facts["architecture"], facts["family"], facts["video"]) == ("nano", "sam2", True)
-    assert facts["parameters"] == sum(value.numel() for value in state.values())
+    assert facts["parameters"] == sum(value.numel() for value in state.values() if value.is_floating_point())
+    assert facts["dtypes"] == ["float32"]
     assert facts["published_as"] is None
     lines = run("info", str(tmp_path / "unnamed.safetensors")).stdout.splitlines()
     assert "image size    512" in lines
