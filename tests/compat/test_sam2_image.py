@@ -45,13 +45,13 @@ def pair():
 
 
 def _official_predictor(module, model, **options):
-    predictor = _unaltered(module, model, **options)
-    side = model.image_size // 4
-    predictor._bb_feat_sizes = [
-        (side, side),
-        (side // 2, side // 2),
-        (side // 4, side // 4),
-    ]  # 1024 px is written in
+    return of_its_size(_unaltered(module, model, **options))
+
+
+def of_its_size(predictor):
+    """The official predictor for another model size than 1024 px, which is written in."""
+    sides = [predictor.model.image_size // stride for stride in (4, 8, 16)]
+    predictor._bb_feat_sizes = [(side, side) for side in sides]
     return predictor
 
 
