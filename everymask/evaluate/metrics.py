@@ -15,7 +15,7 @@ def iou(masks: np.ndarray, region: np.ndarray) -> np.ndarray:
     >>> iou(np.array([[[True, True]], [[False, True]]]), np.array([[True, False]]))
     array([0.5, 0. ])
     """
-    flat, truth = masks.reshape(len(masks), -1), region.ravel()
+    flat, truth = masks.reshape(len(masks), region.size), region.ravel()
     both = (flat & truth).sum(1)
     either = (flat | truth).sum(1)
     return both / np.maximum(either, 1)

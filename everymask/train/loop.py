@@ -53,6 +53,8 @@ class TrainOptions:
     bfloat16: bool = True
     seed: int = 0
     train_parts: tuple[str, ...] = ()  # name prefixes; empty: all
+    dense: bool = True  # the second task; needs label maps without unknown pixels
+    freeze_norms: bool = False  # batch norms keep their statistics: right for fine-tuning on few photos
     save_minutes: float = 3.0
     report_steps: int = 50
     weights: LossWeights = field(default_factory=LossWeights)
@@ -81,8 +83,9 @@ class Report:
 
 
 def start(model: PromptableModel, options: TrainOptions) -> TrainState:
-    """A state at step 0. A model of the SAM 2 family also gets the dense second task."""
-    dense = DenseHead(model.spec.embed_dim) if model.spec.decoder.high_res else None
+    """A state at step 0. A model of the SAM 2 family also gets the dense second task, if asked for."""
+    wanted = options.dense and model.spec.decoder.high_res
+    dense = DenseHead(model.spec.embed_dim).to(model.device) if wanted else None
     trained = choose_parts(model, options.train_parts)
     if dense is not None:
         trained += list(dense.parameters())
@@ -139,6 +142,8 @@ def train_step(state: TrainState, source: SceneSource, options: TrainOptions) ->
     for group in state.optimiser.param_groups:
         group["lr"] = learning_rate(state, options)
     state.model.train()
+    if options.freeze_norms:
+        hold_norms(state.model)
     losses = batch_losses(state, batch, rng, options)
     total = torch.stack(list(losses.values())).sum()
     state.optimiser.zero_grad(set_to_none=True)
@@ -273,6 +278,13 @@ def ask(
     return replace(
         decoded, mask_logits=decoded.mask_logits.float(), iou=decoded.iou.float(), object_logit=score
     )
+
+
+def hold_norms(model: nn.Module) -> None:
+    """Put batch norms into evaluation mode, in place: a handful of photos is no statistics."""
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.eval()
 
 
 def repeat(x: Tensor, times: int) -> Tensor:

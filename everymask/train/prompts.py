@@ -30,7 +30,7 @@ def draw_targets(
     rng: np.random.Generator, labels: np.ndarray, count: int, min_share: float = 0.002
 ) -> list[Target]:
     """``count`` targets in label maps [3, S, S]; large regions more often than their number says."""
-    regions = list_regions(labels, min_share)
+    regions = list_regions(labels, min_share) or list_regions(labels, 0)
     weights = np.array([LEVEL_SHARES[r[0]] * r[2] ** 0.5 for r in regions])
     chosen = rng.choice(len(regions), count, p=weights / weights.sum())
     return [make_target(rng, labels, regions[index][0], regions[index][1]) for index in chosen]
@@ -54,6 +54,8 @@ def make_target(rng: np.random.Generator, labels: np.ndarray, level: int, label:
     primary = 0
     for at, label_map in enumerate(labels):
         mask = label_map == label_map[y, x]
+        if label_map[y, x] == 0:  # not known here
+            continue
         if not chain or mask.sum() > 1.03 * chain[-1].sum():
             chain.append(mask)
         if at == level:

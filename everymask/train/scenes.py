@@ -26,8 +26,8 @@ MAX_LABEL = 255
 class Scene:
     """A photo RGB uint8 [S, S, 3] and its label maps uint8 [3, S, S]: parts, wholes, groups.
 
-    In each map every pixel has the number of its region, 0 where it is not known; a region without parts or group has the
-    same pixels in several maps.
+    In each map every pixel has the number of its region, 0 where it is not known; a region without
+    parts or group has the same pixels in several maps.
     """
 
     photo: np.ndarray
