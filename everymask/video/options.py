@@ -41,6 +41,9 @@ class TrackerOptions:
     that was tracked there is not known any more. None keeps everything, as the official predictor does
     (770 kB per object and frame with SAM 2)."""
 
+    store_on_cpu: bool = False
+    """Keep memories in the computer's memory, not the GPU's: for many objects on a small GPU."""
+
     fast_attention: bool = False
     """Do the products of memory attention in bfloat16: faster on CPUs that have it, and near the official
     masks, not equal to them."""

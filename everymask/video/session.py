@@ -20,7 +20,7 @@ from torch import Tensor
 from everymask.errors import OptionError, PromptError, SessionError
 from everymask.media.videos import FrameSource
 from everymask.models.base import corner_points
-from everymask.models.memory import ABSENT, Seen, attend, gather, remember, segment, take_mask
+from everymask.models.memory import ABSENT, Seen, attend, gather, memory_spec, remember, segment, take_mask
 from everymask.models.sam2 import Sam2
 from everymask.nn.records import ImageFeatures
 from everymask.prompts import Outside, Prompts, read_prompts
@@ -54,20 +54,12 @@ class VideoSession:
     """
 
     def __init__(self, model: Sam2, source: FrameSource, options: TrackerOptions) -> None:
-        memory = model.spec.memory
-        assert memory is not None
         self.source = source
         self.options = options
         self.progress: Progress | None = None
         """How far :meth:`propagate` came; None before it ran."""
         self._model = model
         self._features = FrameFeatures(model, source, options.feature_cache)
-        self._rule = BankRule(
-            memories=memory.frames,
-            pointers=memory.pointers,
-            stride=options.memory_stride,
-            max_conditioning=options.max_conditioning,
-        )
         self._tracks: dict[int, Track] = {}
         self._save_to: tuple[str | os.PathLike[str], int] | None = None
 
@@ -87,9 +79,27 @@ class VideoSession:
     def frame_hw(self) -> tuple[int, int]:
         return self.source.frame_hw
 
+    @property
+    def _rule(self) -> BankRule:
+        memory = memory_spec(self._model)
+        return BankRule(
+            memories=memory.frames,
+            pointers=memory.pointers,
+            stride=self.options.memory_stride,
+            max_conditioning=self.options.max_conditioning,
+        )
+
     def prompted_frames(self, object_id: int) -> list[int]:
         """The frames on which an object was prompted."""
         return self._track(object_id).prompted_frames
+
+    def conditioning_frames(self) -> set[int]:
+        """The frames that some object is tracked from."""
+        return {
+            frame
+            for track in self._tracks.values()
+            for frame in (*track.conditioning, *track.new_conditioning)
+        }
 
     def __repr__(self) -> str:
         objects = ", ".join(map(str, self._tracks)) or "none"
@@ -97,7 +107,6 @@ class VideoSession:
 
     # --- prompts ----------------------------------------------------------------------------------
 
-    @torch.inference_mode()
     def add_prompt(
         self,
         frame: int,
@@ -122,34 +131,56 @@ class VideoSession:
         """
         self._check_frame(frame)
         _check_object_id(object_id)
-        logits_hw = self._model.logits_size
+        if mask is not None and (points is not None or box is not None):
+            raise PromptError("a mask already says all; pass mask= without points= and box=")
         prompts = read_prompts(
-            self.frame_hw, logits_hw, points=points, labels=labels, box=box, mask=mask, outside=outside
+            self.frame_hw,
+            self._model.logits_size,
+            points=points,
+            labels=labels,
+            box=box,
+            mask=mask,
+            outside=outside,
         )
         if prompts.many:
             raise PromptError("one call prompts one object; call add_prompt once for each object")
-        track = self._tracks.get(object_id) or Track(object_id)
         if mask is None:
-            prompt = self._point_prompt(prompts)
-            if keep_points and frame in track.points:
-                prompt = _joined(track.points[frame], prompt, box is not None)
-            known = self._answer_points(track, frame, prompt)
-            track.points[frame] = prompt
-            track.masks.pop(frame, None)
-        else:
-            if points is not None or box is not None:
-                raise PromptError("a mask already says all; pass mask= without points= and box=")
-            if prompts.photo_masks is None:
-                raise PromptError(
-                    "a video's mask must be the object's pixels, bool (H, W) of the frame's size; got logits"
-                )
-            square = self._model_mask(prompts.photo_masks[0])
-            known = self._answer_mask(frame, square)
-            track.masks[frame] = square.bool()
-            track.points.pop(frame, None)
-        self._tracks[object_id] = track
+            return self.prompt_with_points(frame, object_id, prompts, keep_points)
+        if prompts.photo_masks is None:
+            raise PromptError(
+                "a video's mask must be the object's pixels, bool (H, W) of the frame's size; got logits"
+            )
+        return self.prompt_with_mask(frame, object_id, torch.from_numpy(prompts.photo_masks[0]))
+
+    @torch.inference_mode()
+    def prompt_with_points(
+        self, frame: int, object_id: int, prompts: Prompts, keep_points: bool
+    ) -> TrackedFrame:
+        """:meth:`add_prompt` of points and box that are checked."""
+        track = self._tracks.get(object_id) or Track(object_id)
+        prompt = self._point_prompt(prompts)
+        if keep_points and frame in track.points:
+            prompt = _joined(track.points[frame], prompt, prompts.boxes_xyxy_px is not None)
+        known = self._answer_points(track, frame, prompt)
+        track.points[frame] = prompt
+        track.masks.pop(frame, None)
+        return self._keep(track, frame, known)
+
+    @torch.inference_mode()
+    def prompt_with_mask(self, frame: int, object_id: int, mask: Tensor) -> TrackedFrame:
+        """:meth:`add_prompt` of a mask [H, W] of any size, bool or 0 to 1."""
+        track = self._tracks.get(object_id) or Track(object_id)
+        square = self._model_mask(mask)
+        known = self._answer_mask(frame, square)
+        track.masks[frame] = square > 0
+        track.points.pop(frame, None)
+        return self._keep(track, frame, known)
+
+    def _keep(self, track: Track, frame: int, known: Known) -> TrackedFrame:
+        """Note the answer to a prompt; it becomes a memory when tracking goes on."""
+        self._tracks[track.object_id] = track
         (track.new_conditioning if self._conditions(track, frame) else track.new_recent)[frame] = known
-        return self._show(frame)
+        return self.show(frame)
 
     def remove_object(self, object_id: int) -> None:
         """Stop following an object; the others keep their tracks. Raises SessionError if it is not there."""
@@ -160,7 +191,7 @@ class VideoSession:
     def clear(self, frame: int, object_id: int) -> TrackedFrame:
         """Take back an object's prompts on a frame; all objects' masks there come back."""
         self._track(object_id).drop_prompts(frame)
-        return self._show(frame)
+        return self.show(frame)
 
     def reset(self) -> None:
         """Forget all objects and prompts; the clip stays open."""
@@ -184,7 +215,7 @@ class VideoSession:
         """
         self._check_can_track()
         if start is None:
-            start = min(frame for track in self._tracks.values() for frame in _conditioning_frames(track))
+            start = min(self.conditioning_frames())
         self._check_frame(start)
         if stop is not None and (stop > start) == reverse and stop != start:
             side = "before" if reverse else "behind"
@@ -215,7 +246,7 @@ class VideoSession:
     @torch.inference_mode()
     def _track_frame(self, frame: int, reverse: bool) -> TrackedFrame:
         self._check_can_track()
-        self._settle_prompts()
+        self.settle()
         waiting = [track for track in self._tracks.values() if frame not in track.conditioning]
         for (slots, pointers), group in self._alike(waiting, frame, reverse).items():
             del slots, pointers  # what the group has in common; the frames themselves may differ
@@ -227,7 +258,7 @@ class VideoSession:
             track.forget(
                 forgettable(frame, track.conditioning, track.recent, self._rule, self.options.keep_frames)
             )
-        return self._show(frame)
+        return self.show(frame)
 
     def _alike(
         self, tracks: list[Track], frame: int, reverse: bool
@@ -248,36 +279,41 @@ class VideoSession:
             some = slice(first, first + OBJECTS_AT_ONCE)
             own = ImageFeatures(features.embedding[some], features.high_res)
             seen = segment(self._model, own, objects=len(own.embedding))
-            memory = remember(self._model, raw, seen.mask_logits, seen.object_logit).to(STORED)
+            memory = self._stored(remember(self._model, raw, seen.mask_logits, seen.object_logit))
             for row, (track, _) in enumerate(group[some]):
                 one = self._without_holes(seen[row])
                 track.recent[frame] = Known(one, memory[row : row + 1].clone())
 
     def _with_memory(self, raw: ImageFeatures, group: list[tuple[Track, Recall]]) -> ImageFeatures:
         """The frame's features with the memories of each track of the group, B of them."""
+        device = self._model.device
         memories = [
-            (slot, torch.cat([_memory(track, seen.memories[place][1]) for track, seen in group]))
+            (slot, torch.cat([_memory(track, seen.memories[place][1]) for track, seen in group]).to(device))
             for place, (slot, _) in enumerate(group[0][1].memories)
         ]
         pointers = torch.stack(
             [
                 torch.cat(
                     [track.known(frame).seen.pointer for _, frame in seen.pointers]
-                    or [torch.empty(0, self._model.spec.embed_dim, device=self._model.device)]
+                    or [torch.empty(0, self._model.spec.embed_dim, device=device)]
                 )
                 for track, seen in group
             ]
         )  # [B, P, C]
         distances = torch.tensor(
-            [[distance for distance, _ in seen.pointers] for _, seen in group], device=self._model.device
+            [[distance for distance, _ in seen.pointers] for _, seen in group], device=device
         )  # [B, P]
         longest = pointer_span(self._rule, self.length)
         tokens = gather(self._model, memories, pointers, distances, longest=longest)
         product_dtype = torch.bfloat16 if self.options.fast_attention else None
         return attend(self._model, raw, tokens, product_dtype=product_dtype)
 
-    def _settle_prompts(self) -> None:
-        """Make memories of what was prompted: from now on it counts."""
+    def _stored(self, memory: Tensor) -> Tensor:
+        return memory.to("cpu" if self.options.store_on_cpu else memory.device, STORED)
+
+    @torch.inference_mode()
+    def settle(self) -> None:
+        """Make memories of what was prompted; tracking does it itself."""
         for track in self._tracks.values():
             for news, settled in (
                 (track.new_recent, track.recent),
@@ -301,7 +337,7 @@ class VideoSession:
             seen.object_logit,
             binary=self.options.binarize_prompted,
         )
-        return Known(seen, memory.to(STORED))
+        return Known(seen, self._stored(memory))
 
     # --- answers to prompts -----------------------------------------------------------------------
 
@@ -348,10 +384,10 @@ class VideoSession:
         model_xy = self._model.frame(self.frame_hw).to_model(xy)
         return PointPrompt(model_xy.to(self._model.device), marks.to(self._model.device))
 
-    def _model_mask(self, mask: np.ndarray) -> Tensor:
-        """A mask bool [H, W] at the model's size, 0 / 1 float32 [1, 1, S, S]."""
+    def _model_mask(self, mask: Tensor) -> Tensor:
+        """A mask [H, W] at the model's size, 0 / 1 float32 [1, 1, S, S]."""
         size = self._model.spec.image_size
-        square = torch.from_numpy(mask).to(self._model.device).float()[None, None]
+        square = mask.to(self._model.device).float()[None, None]
         if mask.shape == (size, size):
             return square
         square = F.interpolate(square, (size, size), mode="bilinear", align_corners=False, antialias=True)
@@ -359,7 +395,7 @@ class VideoSession:
 
     # --- results ----------------------------------------------------------------------------------
 
-    def _show(self, frame: int) -> TrackedFrame:
+    def show(self, frame: int) -> TrackedFrame:
         """All objects on a frame, as far as they are known there."""
         rows = [track.latest(frame) for track in self._tracks.values()]
         h, w = self._model.logits_size
@@ -438,10 +474,6 @@ def _memory(track: Track, frame: int) -> Tensor:
     memory = track.known(frame).memory
     assert memory is not None, "settled frames have memories"
     return memory
-
-
-def _conditioning_frames(track: Track) -> list[int]:
-    return [*track.conditioning, *track.new_conditioning]
 
 
 def _joined(earlier: PointPrompt, later: PointPrompt, has_box: bool) -> PointPrompt:
