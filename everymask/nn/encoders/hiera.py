@@ -124,13 +124,10 @@ class Attention(nn.Module):
         self.proj = nn.Linear(dim_out, dim_out)
 
     def forward(self, x: Tensor, window: int) -> Tensor:  # [B, H, W, C]
-        height, width = x.shape[1:3]
         qkv = self.qkv(x)
-        if not window:
-            return self.proj(self._attend(qkv))
-        grid = window_grid((height, width), window)
-        mixed = self._attend(split_windows(qkv, window, fill=self.qkv.bias))
-        return self.proj(join_windows(mixed, grid, (height // self.pool, width // self.pool)))
+        windows = split_windows(qkv, window, self.qkv.bias) if window else qkv[:, None, None]
+        mixed = self._attend(windows.flatten(0, 2)).unflatten(0, windows.shape[:3])
+        return self.proj(join_windows(mixed, (x.shape[1] // self.pool, x.shape[2] // self.pool)))
 
     def _attend(self, qkv: Tensor) -> Tensor:  # [N, h, w, 3 C] -> [N, h / pool, w / pool, C]
         q, k, v = qkv.chunk(3, dim=-1)

@@ -56,15 +56,13 @@ def attend_relative(
     grid_q = q.unflatten(1, hw)
     bias_h = torch.einsum("pyxd,yjd->pyxj", grid_q, relative_table(table_h, hw[0])).flatten(1, 2)
     bias_w = torch.einsum("pyxd,xjd->pyxj", grid_q, relative_table(table_w, hw[1])).flatten(1, 2)
+    scale, keys = q.shape[-1] ** -0.5, k.transpose(1, 2)
     pieces = []
     for pair, query in _tiles(tokens, pairs, q.element_size(), q.device.type == "cpu"):
-        bias = bias_h[pair, query, :, None] + bias_w[pair, query, None, :]
-        pieces.append(_attend_tile(q[pair, query], k[pair], v[pair], bias.flatten(-2)))
+        scores = (bias_h[pair, query, :, None] + bias_w[pair, query, None, :]).flatten(-2)
+        scores.baddbmm_(q[pair, query], keys[pair], alpha=scale)
+        pieces.append(torch.bmm(scores.softmax(-1), v[pair]))
     return torch.cat([piece.flatten(0, 1) for piece in pieces]).view_as(q)
-
-
-def _attend_tile(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
-    return F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
 
 
 def _tiles(tokens: int, pairs: int, itemsize: int, on_cpu: bool) -> Iterator[tuple[slice, slice]]:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from everymask.nn.encoders.tokens import add_branch, band_rows, feed_forward, normed
 from everymask.nn.encoders.vit import neck
-from everymask.nn.encoders.windows import join_windows, split_windows, window_grid
+from everymask.nn.encoders.windows import join_windows, split_windows
 
 EXPANSION = 4  # of the inner channels, in convolution blocks and feed-forward branches alike
 CLASSES = 1000
@@ -189,11 +189,11 @@ class Attention(nn.Module):
         self.attention_biases = nn.Parameter(torch.zeros(num_heads, window * window))
 
     def forward(self, x: Tensor) -> Tensor:  # [B, H, W, C]
-        hw = x.shape[1], x.shape[2]
         # The official code pads with zeros before the norm, whose answer to them is its bias.
         fill = self.qkv(self.norm.bias)
         windows = split_windows(self.qkv(normed(x, self.norm)), self.window, fill)
-        return self.proj(join_windows(self._attend(windows), window_grid(hw, self.window), hw))
+        mixed = self._attend(windows.flatten(0, 2)).unflatten(0, windows.shape[:3])
+        return self.proj(join_windows(mixed, (x.shape[1], x.shape[2])))
 
     def _attend(self, qkv: Tensor) -> Tensor:  # [N, h, w, 3 C] -> [N, h, w, C]
         heads = qkv.flatten(1, 2).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from everymask.nn.encoders.relative import attend_relative
 from everymask.nn.encoders.tokens import PatchEmbed, add_branch, band_rows, feed_forward, normed
-from everymask.nn.encoders.windows import join_windows, split_windows, window_grid
+from everymask.nn.encoders.windows import join_windows, split_windows
 from everymask.nn.layers import LayerNorm2d
 
 
@@ -100,20 +100,18 @@ class Attention(nn.Module):
         self.rel_pos_w = nn.Parameter(torch.zeros(2 * table_side - 1, dim // num_heads))
 
     def forward(self, x: Tensor, window: int) -> Tensor:  # [B, H, W, C]
-        height, width = x.shape[1:3]
+        hw = x.shape[1], x.shape[2]
         qkv = self.qkv(x)
-        if not window:
-            return self.proj(self._attend(qkv))
-        windows = split_windows(qkv, window, fill=self.qkv.bias)
-        grid = window_grid((height, width), window)
-        return self.proj(join_windows(self._attend(windows), grid, (height, width)))
+        windows = split_windows(qkv, window, self.qkv.bias) if window else qkv[:, None, None]
+        return self.proj(join_windows(self._attend(windows), hw).flatten(-2))
 
-    def _attend(self, qkv: Tensor) -> Tensor:  # [N, h, w, 3 C] -> [N, h, w, C]
-        count, height, width, _ = qkv.shape
-        heads = qkv.reshape(count, height * width, 3, self.num_heads, -1).permute(2, 0, 3, 1, 4)
-        q, k, v = heads.flatten(1, 2)  # [N K, h w, D]
+    def _attend(self, qkv: Tensor) -> Tensor:
+        """Windows [B, down, across, h, w, 3 C] to [B, down, across, h, w, K, D]."""
+        *counts, height, width = qkv.shape[:5]
+        heads = qkv.unflatten(-1, (3, self.num_heads, -1)).permute(5, 0, 1, 2, 6, 3, 4, 7)
+        q, k, v = heads.reshape(3, -1, height * width, heads.shape[-1])  # the one copy: [P, T, D]
         mixed = attend_relative(q, k, v, self.rel_pos_h, self.rel_pos_w, (height, width))
-        return mixed.unflatten(0, (count, self.num_heads)).transpose(1, 2).reshape(count, height, width, -1)
+        return mixed.reshape(*counts, self.num_heads, height, width, -1).permute(0, 1, 2, 4, 5, 3, 6)
 
 
 class Mlp(nn.Module):

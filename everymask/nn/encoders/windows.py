@@ -15,26 +15,22 @@ def window_grid(hw: tuple[int, int], size: int) -> tuple[int, int]:
 
 
 def split_windows(x: Tensor, size: int, fill: Tensor | None = None) -> Tensor:
-    """``x`` [B, H, W, C] as windows [B * n, size, size, C], row by row.
+    """``x`` [B, H, W, C] as windows [B, down, across, size, size, C], a view where none overhangs.
 
     Overhanging places hold ``fill`` [C] (zeros if None). The official trunks pad with zeros
     *before* qkv and do not mask the padding, so that padded keys take part in the softmax; filling
     qkv's output with qkv's bias gives those same keys without projecting them.
     """
-    batch, height, width, channels = x.shape
-    down, across = window_grid((height, width), size)
-    if (down * size, across * size) != (height, width):
+    down, across = window_grid((x.shape[1], x.shape[2]), size)
+    if (down * size, across * size) != x.shape[1:3]:
         x = _overhang(x, (down * size, across * size), fill)
-    x = x.reshape(batch, down, size, across, size, channels)
-    return x.transpose(2, 3).reshape(-1, size, size, channels)
+    return x.unflatten(2, (across, size)).unflatten(1, (down, size)).transpose(2, 3)
 
 
-def join_windows(windows: Tensor, grid: tuple[int, int], hw: tuple[int, int]) -> Tensor:
-    """The picture [B, H, W, C] of ``hw`` from windows [B * n, size, size, C], overhang cut off."""
-    size, channels = windows.shape[1], windows.shape[3]
-    down, across = grid
-    x = windows.reshape(-1, down, across, size, size, channels).transpose(2, 3)
-    return x.reshape(-1, down * size, across * size, channels)[:, : hw[0], : hw[1]]
+def join_windows(windows: Tensor, hw: tuple[int, int]) -> Tensor:
+    """The picture [B, H, W, ...] of ``hw`` from windows [B, down, across, size, size, ...]."""
+    x = windows.transpose(2, 3).flatten(3, 4).flatten(1, 2)
+    return x[:, : hw[0], : hw[1]]
 
 
 def _overhang(x: Tensor, hw: tuple[int, int], fill: Tensor | None) -> Tensor:
