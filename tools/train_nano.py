@@ -85,7 +85,11 @@ def run(arguments: argparse.Namespace) -> None:
     last_save, last_look = state.seconds / 60, state.seconds / 60
     source = lambda rng: augment(rng, folder.draw(rng), arguments.side)  # noqa: E731
     for report in train(state, source, options):
-        row: dict[str, object] = {"step": report.step, "minutes": round(report.minutes, 2), "images": report.images}
+        row: dict[str, object] = {
+            "step": report.step,
+            "minutes": round(report.minutes, 2),
+            "images": report.images,
+        }
         row |= {"time": time.strftime("%H:%M:%S"), "scenes": len(folder)}
         row |= {name: round(value, 4) for name, value in report.losses.items()}
         done = report.minutes >= arguments.minutes
