@@ -25,6 +25,7 @@ from torch.nn import functional as F
 
 from everymask.errors import OptionError, SessionError
 from everymask.geometry import Frame
+from everymask.maskset import Mask, MaskSet
 from everymask.media.photos import PhotoLike, Range, read_photo
 from everymask.models.base import PromptableModel
 from everymask.models.features import EncodedPhoto, read_features, write_features
@@ -61,6 +62,13 @@ class Answer:
 
         wide = None if self.photo_logits is None else pick(self.photo_logits)
         return Answer(pick(self.masks), pick(self.scores), pick(self.logits), wide)
+
+    def to_mask_set(self) -> MaskSet:
+        """All masks with their scores, prompt after prompt, to be saved, drawn or filtered."""
+        height, width = self.masks.shape[-2:]
+        scored = zip(self.masks.reshape(-1, height, width), self.scores.ravel().tolist(), strict=True)
+        masks = (Mask.from_segmentation(mask, predicted_iou=score) for mask, score in scored)
+        return MaskSet(masks, (height, width))
 
     def __repr__(self) -> str:
         *prompts, count = self.scores.shape
@@ -202,8 +210,8 @@ class ImagePredictor:
     def _mask_prompts(self, prompts: Prompts, frame: Frame) -> Tensor | None:
         """Mask prompts as logits [P, 1, h, w]."""
         if prompts.photo_masks is not None:
-            masks = torch.from_numpy(prompts.photo_masks).to(self.model.device)
-            return logits_of_masks(masks, frame, self.model.logits_size)
+            masks = torch.from_numpy(prompts.photo_masks)  # scaled on the CPU: not every device can
+            return logits_of_masks(masks, frame, self.model.logits_size).to(self.model.device)
         if prompts.mask_logits is not None:
             return torch.from_numpy(prompts.mask_logits)[:, None].to(self.model.device)
         return None

@@ -109,6 +109,30 @@ def test_best_keeps_the_mask_of_highest_score(predictor):
     assert (best.photo_logits == answer.photo_logits[1:2]).all()
 
 
+def test_an_answer_becomes_a_mask_set(predictor):
+    answer = predictor.predict(box=[(2, 2, 20, 20), (30, 10, 60, 40)], points=[[(5, 5)], [(50, 30)]])
+    masks = answer.to_mask_set()
+    assert (len(masks), masks.photo_hw) == (6, (48, 64))
+    assert (masks[4].segmentation == answer.masks[1, 1]).all()
+    assert masks[4].predicted_iou == pytest.approx(0.9)
+    assert len(answer.best().to_mask_set()) == 2
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_bfloat16_model_answers_in_float32_and_almost_alike(family):
+    model = tiny_model(family)
+    mask = np.zeros((70, 90), bool)
+    mask[20:50, 30:60] = True
+    answers = []
+    for dtype in (torch.float32, torch.bfloat16):
+        predictor = ImagePredictor(model.cast(dtype))
+        predictor.set_image(noise(70, 90))
+        answers.append(predictor.predict(points=[(40, 30)], mask=mask, return_logits=True))
+    wide, half = answers
+    assert (half.scores.dtype, half.logits.dtype, half.photo_logits.dtype) == (np.float32,) * 3
+    assert np.abs(half.logits - wide.logits).max() < 0.15 * np.ptp(wide.logits)
+
+
 def test_an_earlier_answer_goes_back_in(predictor):
     first = predictor.predict(points=[(30, 20)])
     for mask in (first.logits[0], first.logits[0:1], torch.from_numpy(first.logits[0])):

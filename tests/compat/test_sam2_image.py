@@ -97,6 +97,20 @@ def test_hub_ids_are_the_official_ones():
     assert pytest.importorskip("sam2.build_sam").HF_MODEL_ID_TO_FILENAMES == HF_MODEL_ID_TO_FILENAMES
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "SAM2AutomaticMaskGenerator",
+        "SAM2VideoPredictor",
+        "build_sam2_video_predictor",
+        "build_sam2_video_predictor_hf",
+    ],
+)
+def test_names_of_generators_and_videos_are_there(name):
+    assert callable(getattr(compat, name))
+    assert name in compat.__all__
+
+
 def test_official_module_paths_exist():
     from everymask.compat.sam2.build_sam import build_sam2
     from everymask.compat.sam2.sam2_image_predictor import SAM2ImagePredictor

@@ -103,6 +103,12 @@ def test_the_registry_has_the_official_names_and_mobile_sams():
     assert compat.sam_model_registry["default"] is compat.build_sam_vit_h is compat.build_sam
 
 
+@pytest.mark.parametrize("name", ["SamAutomaticMaskGenerator"])
+def test_names_of_generators_and_videos_are_there(name):
+    assert callable(getattr(compat, name))
+    assert name in compat.__all__
+
+
 def test_official_module_paths_exist():
     from everymask.compat.segment_anything.build_sam import sam_model_registry
     from everymask.compat.segment_anything.predictor import SamPredictor
