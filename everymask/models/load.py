@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -49,27 +48,30 @@ def load(
     chosen_device, chosen_dtype = read_device(device), read_dtype(dtype)
     path, spec = locate(source, progress)
     state = read_weights(path)
-    return build(spec or recognise(state), state, chosen_device, chosen_dtype)
+    return build(spec or recognise(state), state, chosen_device, chosen_dtype, consume=True)
 
 
 def build(
     spec: ModelSpec,
-    state: Mapping[str, Tensor] | None = None,
+    state: dict[str, Tensor] | None = None,
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
     kind: type[PromptableModel] | None = None,
+    *,
+    consume: bool = False,
 ) -> PromptableModel:
     """A model of ``spec`` with weights under official key names, or with fresh random ones.
 
     Also the way to a model that is not in the table: ``build(dataclasses.replace(spec, ...), state)``.
-    ``kind`` is a subclass of the family's class, to be used in its place.
+    ``kind`` is a subclass of the family's class, to be used in its place. ``consume`` lets the model
+    keep the tensors themselves and empties ``state``, so that no weight is in memory twice.
     """
     if state is None:
         model = empty(spec, kind)
     else:
         with WithoutInitialisation():
             model = empty(spec, kind)
-        fill_weights(model, {key: _own_copy(value, device) for key, value in state.items()})
+        fill_weights(model, _placed(state, device, consume))
     return model.to(device).cast(dtype).eval().requires_grad_(False)
 
 
@@ -147,10 +149,14 @@ def empty(spec: ModelSpec, kind: type[PromptableModel] | None = None) -> Prompta
     return Sam2(spec)
 
 
-def _own_copy(value: Tensor, device: torch.device | str) -> Tensor:
-    """On the device and in float32, never a view of the file: the file may go, or be written again."""
-    dtype = torch.float32 if value.is_floating_point() and value.dtype != torch.float64 else value.dtype
-    return value.to(device, dtype, copy=True)
+def _placed(state: dict[str, Tensor], device: torch.device | str, consume: bool) -> dict[str, Tensor]:
+    """The tensors on the device, half types widened to float32: half weights are computed with exactly."""
+    placed = {}
+    for key in list(state):
+        value = state.pop(key) if consume else state[key]
+        dtype = torch.float32 if value.dtype in (torch.float16, torch.bfloat16) else value.dtype
+        placed[key] = value.to(device, dtype, copy=not consume)
+    return placed
 
 
 class WithoutInitialisation(TorchFunctionMode):

@@ -35,7 +35,7 @@ WRAPPERS = ("model", "state_dict", "model_state_dict")
 def read_weights(path: str | Path) -> State:
     """The tensors of a ``.pt``, ``.pth`` or ``.safetensors`` file, told apart by content.
 
-    They may be views of the file: copy what should outlive it. Raises CheckpointError, or
+    None is a view of the file, which may go or be written again. Raises CheckpointError, or
     UnsafeCheckpointError for a file that would run code when read.
     """
     path = Path(path)
@@ -79,22 +79,19 @@ def _read_safetensors(path: Path) -> State:
     from safetensors.torch import load_file
 
     try:
-        return load_file(path)
+        return {key: value.clone() for key, value in load_file(path).items()}
     except SafetensorError as error:
         raise CheckpointError(f"{path.name} is damaged ({error}); download it again") from error
 
 
 def _read_torch(path: Path, *, zipped: bool) -> Any:
-    """Memory-mapped where the format allows it: a 2.5 GB file then costs no second copy."""
     damaged = CheckpointError(f"{path.name} is damaged or cut short; download it again")
     try:
         if zipped and _is_torchscript(path):
             raise _refusal(path, "a TorchScript archive")
         with path.open("rb") as file, warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # on pickle protocols; what matters is raised
-            # torch goes by the suffix where it is .safetensors, whatever is in the file: hand it no name then
-            source = file if path.suffix == ".safetensors" or not zipped else path
-            return torch.load(source, map_location="cpu", weights_only=True, mmap=source is path)
+            return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise (_refusal(path, what) if (what := _code_in(str(error))) else damaged) from error
     except (*_DAMAGED, zipfile.BadZipFile) as error:

@@ -162,3 +162,19 @@ def test_specs_are_plain_data():
     for name, spec in MODELS.items():
         assert spec.name == name
         assert json.loads(json.dumps(asdict(spec)))["name"] == name
+
+
+def test_built_models_do_not_share_weights():
+    state = to_official(_tiny())
+    first, second = build(TINY, state), build(TINY, state)
+    first.no_mem_embed.data.fill_(9.0)
+    assert not torch.equal(first.no_mem_embed, second.no_mem_embed)
+    assert not torch.equal(first.no_mem_embed, state["no_mem_embed"])
+
+
+def test_consumed_weights_are_moved_into_the_model():
+    state = to_official(_tiny())
+    place = state["no_mem_embed"].data_ptr()
+    model = build(TINY, state, consume=True)
+    assert not state
+    assert model.no_mem_embed.data_ptr() == place
