@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors.torch import save_file
 from torch import Tensor
 
 from everymask.errors import SessionError
+from everymask.formats.landing import landing
 from everymask.models.features import fingerprint
 from everymask.models.memory import Seen
 from everymask.models.sam2 import Sam2
@@ -95,7 +95,8 @@ def write_session(path: str | os.PathLike[str], session: VideoSession) -> None:
         "options": json.dumps(asdict(session.options)),
         "state": json.dumps(state),
     }
-    _write_whole(Path(path), save({k: v.cpu().contiguous() for k, v in tensors.items()}, header))
+    with landing(Path(path)) as temporary:
+        save_file({name: value.cpu().contiguous() for name, value in tensors.items()}, temporary, header)
 
 
 def read_session(path: str | os.PathLike[str], model: Sam2) -> SavedSession:
@@ -160,16 +161,3 @@ def _fingerprint(model: Sam2) -> str:
     if known is None:
         known = model.__dict__["_everymask_fingerprint"] = fingerprint(model)
     return known
-
-
-def _write_whole(path: Path, data: bytes) -> None:
-    """Write beside ``path`` and move into place, so that no half-written file is ever found there."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, partial = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        os.replace(partial, path)
-    except BaseException:
-        os.unlink(partial)
-        raise

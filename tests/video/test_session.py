@@ -1,0 +1,341 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from everymask.errors import OptionError, PromptError, SessionError, VideoError
+from everymask.models.load import build
+from everymask.models.specs import MODELS
+from everymask.video.tracker import VideoTracker
+
+
+def masks_of(frames):
+    return {frame.index: frame.logits for frame in frames}
+
+
+def assert_same(one, other):
+    assert one.keys() == other.keys()
+    for index in one:
+        assert np.array_equal(one[index], other[index])
+
+
+def test_frames_come_with_masks_scores_and_visibility(tracker, scene):
+    with tracker.open(scene) as session:
+        first = session.add_prompt(0, 5, points=[(14, 20)])
+        assert first.object_ids == (5,)
+        frames = list(session.propagate())
+    assert [frame.index for frame in frames] == list(range(24))
+    assert frames[3].masks.shape == (1, 48, 64)
+    assert frames[3].masks.dtype == bool
+    assert np.array_equal(frames[3].masks, frames[3].logits > 0)
+    assert frames[3].scores.shape == frames[3].visible.shape == (1,)
+    assert 0 <= frames[3].visibility[0] <= 1
+    assert repr(frames[3]).startswith("TrackedFrame(index=3, objects: 5")
+    assert [mask.label for mask in frames[3].mask_set()] == ["5"]
+
+
+def test_tracking_can_stop_at_any_frame_and_go_on(tracker, scene):
+    with tracker.open(scene) as session:
+        session.add_prompt(0, 1, points=[(14, 20)])
+        whole = masks_of(session.propagate())
+    with tracker.open(scene) as session:
+        session.add_prompt(0, 1, points=[(14, 20)])
+        parts = {}
+        for frame in session.propagate():
+            parts[frame.index] = frame.logits
+            if frame.index == 7:
+                break
+        parts.update(masks_of(session.propagate(start=8, stop=15)))
+        parts.update(masks_of(session.propagate(start=15)))
+    assert_same(parts, whole)
+
+
+def test_objects_are_tracked_as_if_they_were_alone(tracker, scene):
+    prompts = {1: {"points": [(14, 20)]}, 2: {"box": (40, 24, 60, 44)}, 9: {"mask": np.eye(48, 64) > 0}}
+    alone = {}
+    for object_id, prompt in prompts.items():
+        with tracker.open(scene[:8]) as session:
+            session.add_prompt(0, object_id, **prompt)
+            alone[object_id] = masks_of(session.propagate())
+    with tracker.open(scene[:8]) as session:
+        for object_id, prompt in prompts.items():
+            session.add_prompt(0, object_id, **prompt)
+        for frame in session.propagate():
+            for row, object_id in enumerate(frame.object_ids):
+                difference = np.abs(frame.logits[row] - alone[object_id][frame.index][0]).max()
+                assert difference < 1e-2
+
+
+def test_objects_come_and_go_while_the_others_keep_their_tracks(tracker, scene):
+    with tracker.open(scene) as session:
+        session.add_prompt(0, 1, points=[(14, 20)])
+        undisturbed = masks_of(session.propagate())
+    seen = {}
+    with tracker.open(scene) as session:
+        session.add_prompt(0, 1, points=[(14, 20)])
+        for frame in session.propagate():
+            seen[frame.index] = frame
+            if frame.index == 6:
+                session.add_prompt(7, 2, points=[(50, 30)])
+            if frame.index == 12:
+                session.remove_object(2)
+    assert seen[6].object_ids == (1,)
+    assert seen[7].object_ids == seen[12].object_ids == (1, 2)
+    assert seen[13].object_ids == (1,)
+    for index, frame in seen.items():
+        assert np.abs(frame.logits[0] - undisturbed[index][0]).max() < 1e-2
+
+
+def test_a_correction_stays_when_its_frame_is_tracked_again(tracker, scene):
+    with tracker.open(scene) as session:
+        session.add_prompt(0, 1, points=[(14, 20)])
+        list(session.propagate(stop=12))
+        corrected = session.add_prompt(6, 1, points=[(20, 22)])
+        again = masks_of(session.propagate(start=0, stop=8))
+    assert np.array_equal(again[6], corrected.logits)
+
+
+def test_added_points_give_what_all_points_at_once_give_but_for_the_earlier_mask(tracker, scene):
+    with tracker.open(scene) as session:
+        session.add_prompt(0, 1, points=[(14, 20)])
+        session.add_prompt(0, 1, points=[(30, 5)], labels=[0], keep_points=True)
+        assert session._tracks[1].points[0].labels.tolist() == [[1, 0]]
+        session.add_prompt(0, 1, points=[(14, 20)])
+        assert session._tracks[1].points[0].labels.tolist() == [[1]]
+
+
+def test_a_mask_replaces_points_and_points_a_mask(tracker, scene):
+    with tracker.open(scene) as session:
+        session.add_prompt(0, 1, points=[(14, 20)])
+        session.add_prompt(0, 1, mask=np.ones((48, 64), bool))
+        assert (list(session._tracks[1].points), list(session._tracks[1].masks)) == ([], [0])
+        session.add_prompt(0, 1, box=(4, 4, 20, 20))
+        assert (list(session._tracks[1].points), list(session._tracks[1].masks)) == ([0], [])
+        assert session.prompted_frames(1) == [0]
+
+
+def test_a_given_mask_is_believed(tracker, scene):
+    mask = np.zeros((48, 64), bool)
+    mask[10:30, 20:44] = True
+    with tracker.open(scene) as session:
+        answer = session.add_prompt(0, 1, mask=mask)
+    assert answer.scores.tolist() == [1.0]
+    agreement = (answer.masks[0] & mask).sum() / (answer.masks[0] | mask).sum()
+    assert agreement > 0.85  # it went through the model's grid
+
+
+def test_objects_not_known_on_a_frame_are_absent_there(tracker, scene):
+    with tracker.open(scene) as session:
+        session.add_prompt(0, 1, points=[(14, 20)])
+        answer = session.add_prompt(9, 2, points=[(50, 30)])
+    assert answer.object_ids == (1, 2)
+    assert (answer.logits[0] == -1024).all()
+    assert not answer.visible[0]
+
+
+def test_non_overlapping_objects_share_no_pixel(model, scene):
+    tracker = VideoTracker(model, non_overlap_masks=True)
+    with tracker.open(scene[:5]) as session:
+        session.add_prompt(0, 1, points=[(14, 20)])
+        session.add_prompt(0, 2, points=[(15, 20)])
+        for frame in session.propagate():
+            assert frame.masks.sum(axis=0).max() <= 1
+
+
+def test_fast_attention_is_near(model, scene):
+    exact, fast = VideoTracker(model), VideoTracker(model, fast_attention=True)
+    answers = []
+    for tracker in (exact, fast):
+        with tracker.open(scene[:5]) as session:
+            session.add_prompt(0, 1, points=[(14, 20)])
+            answers.append(masks_of(session.propagate()))
+    spread = np.stack(list(answers[0].values())).std()
+    apart = max(np.abs(answers[0][i] - answers[1][i]).max() for i in answers[0])
+    assert 0 < apart < 0.2 * spread
+
+
+def test_what_is_kept_does_not_grow_with_the_clip(model):
+    tracker = VideoTracker(model, keep_frames=20)
+    frame = np.full((48, 64, 3), 90, np.uint8)
+
+    def kept_after(count):
+        with tracker.open(frame for _ in range(count)) as session:
+            session.add_prompt(0, 1, points=[(14, 20)])
+            for _ in session.propagate():
+                pass
+            track = session._tracks[1]
+            return len(track.recent), len(track.tracked), len(session._features._kept)
+
+    assert kept_after(45) == kept_after(70)
+
+
+def test_a_stream_is_tracked_as_its_frames_come(tracker, scene):
+    with tracker.open(scene) as session:
+        session.add_prompt(0, 1, points=[(14, 20)])
+        known_length = masks_of(session.propagate())
+    with tracker.open(iter(scene)) as session:
+        assert session.length is None
+        session.add_prompt(0, 1, points=[(14, 20)])
+        stream = masks_of(session.propagate())
+        assert session.length == 24
+    assert_same(stream, known_length)
+
+
+# --- saved sessions -------------------------------------------------------------------------------
+
+
+def test_a_saved_session_continues_to_the_same_bits(tracker, scene, tmp_path):
+    path = tmp_path / "clip.session"
+    with tracker.open(scene) as session:
+        session.add_prompt(0, 1, points=[(14, 20)])
+        session.add_prompt(3, 2, mask=np.eye(48, 64) > 0)
+        session.add_prompt(20, 1, box=(30, 20, 60, 40))
+        list(session.propagate(stop=10))
+        session.add_prompt(9, 2, points=[(20, 20), (3, 3)], labels=[1, 0])
+        session.save(path)
+        expected = masks_of(session.propagate(start=session.progress.next_frame))
+        correction = session.add_prompt(12, 1, points=[(20, 20)]).logits
+    with tracker.resume(path, scene) as session:
+        assert session.object_ids == (1, 2)
+        assert session.progress.next_frame == 10
+        assert_same(masks_of(session.propagate(start=10)), expected)
+        assert np.array_equal(session.add_prompt(12, 1, points=[(20, 20)]).logits, correction)
+
+
+def test_a_crash_loses_at_most_the_frames_since_the_last_save(tracker, scene, tmp_path):
+    path = tmp_path / "auto.session"
+    with tracker.open(scene) as session:
+        session.add_prompt(0, 1, points=[(14, 20)])
+        whole = masks_of(session.propagate())
+    session = tracker.open(scene, autosave=path, autosave_every=5)
+    session.add_prompt(0, 1, points=[(14, 20)])
+    run = session.propagate()
+    for _ in range(13):  # frames 0 to 12; then the power goes
+        next(run)
+    with tracker.resume(path, scene) as resumed:
+        assert resumed.progress.next_frame == 10
+        rest = masks_of(resumed.propagate(start=10))
+    assert_same(rest, {index: logits for index, logits in whole.items() if index >= 10})
+
+
+def test_a_session_of_another_clip_or_model_is_refused(tracker, scene, tmp_path):
+    path = tmp_path / "clip.session"
+    with tracker.open(scene) as session:
+        session.add_prompt(0, 1, points=[(14, 20)])
+        session.save(path)
+    with pytest.raises(SessionError, match="was saved on a clip of 24 frames, this one has 5"):
+        tracker.resume(path, scene[:5])
+    with pytest.raises(SessionError, match="was saved on frames of 64 x 48 pixels, these are 48 x 48"):
+        tracker.resume(path, scene[:, :, :48])
+    other = VideoTracker(build(tracker.model.spec))
+    with pytest.raises(SessionError, match=r"was made by 'sam2\.1_hiera_tiny' with weights"):
+        other.resume(path, scene)
+    with pytest.raises(SessionError, match="there is no saved session at"):
+        tracker.resume(tmp_path / "nothing", scene)
+    (tmp_path / "text").write_text("hello, this is no session at all")
+    with pytest.raises(SessionError, match="is not a saved session"):
+        tracker.resume(tmp_path / "text", scene)
+
+
+# --- wrong input ----------------------------------------------------------------------------------
+
+WRONG_PROMPTS = [
+    ({"frame": 24}, "there is no frame 24; the clip has 24 frames, 0 to 23"),
+    ({"frame": -1}, "there is no frame -1; the clip has 24 frames, 0 to 23"),
+    ({"frame": 1.5}, "frame must be a whole number, counting from 0, got 1.5"),
+    ({"object_id": -2}, "object_id must be a whole number from 0, got -2"),
+    ({"object_id": "cat"}, "object_id must be a whole number from 0, got 'cat'"),
+    ({"points": [(64.5, 3)]}, "point (64.5, 3) is outside the picture of 64 x 48 pixels"),
+    ({"points": None}, "no prompt was given; pass points=, box= or mask="),
+    ({"points": [(1, 2, 3)]}, "points must have shape (N, 2) or (P, N, 2) in pixels, got (1, 3)"),
+    ({"points": [[(1, 2)], [(3, 4)]]}, "one call prompts one object; call add_prompt once for each object"),
+    ({"points": None, "box": (9, 9, 3, 3)}, "box must be XYXY with x0 < x1 and y0 < y1"),
+    ({"mask": np.ones((48, 64), bool)}, "a mask already says all; pass mask= without points= and box="),
+    ({"points": None, "mask": np.ones((48, 60), bool)}, "mask must be 16 x 16 (H x W) logits"),
+    ({"points": None, "mask": np.zeros((16, 16), np.float32)}, "got logits"),
+    ({"labels": [2]}, "labels must be 1 (object), 0 (not the object) or -1 (padding), got 2"),
+]
+
+
+@pytest.mark.parametrize(("wrong", "text"), WRONG_PROMPTS)
+def test_wrong_prompts_say_what_is_wrong_and_change_nothing(tracker, scene, wrong, text):
+    with tracker.open(scene) as session:
+        session.add_prompt(0, 1, points=[(14, 20)])
+        arguments = {"frame": 2, "object_id": 7, "points": [(5, 5)], **wrong}
+        with pytest.raises(PromptError) as caught:
+            session.add_prompt(**arguments)
+        assert text in str(caught.value)
+        assert session.object_ids == (1,)
+        assert len(list(session.propagate(stop=3))) == 3
+
+
+def test_a_box_cannot_be_added_to_points(tracker, scene):
+    with tracker.open(scene) as session:
+        session.add_prompt(0, 1, points=[(14, 20)])
+        with pytest.raises(PromptError, match="a box comes before any point"):
+            session.add_prompt(0, 1, box=(4, 4, 20, 20), keep_points=True)
+
+
+def test_removing_an_object_twice_says_who_is_left(tracker, scene):
+    with tracker.open(scene) as session:
+        session.add_prompt(0, 1, points=[(14, 20)])
+        session.add_prompt(0, 4, points=[(14, 20)])
+        session.remove_object(4)
+        with pytest.raises(SessionError, match="there is no object 4; the session follows 1"):
+            session.remove_object(4)
+        session.reset()
+        with pytest.raises(SessionError, match="there is no object 1; the session follows none"):
+            session.remove_object(1)
+
+
+def test_tracking_without_prompts_is_refused(tracker, scene):
+    with tracker.open(scene) as session:
+        with pytest.raises(SessionError, match="there is nothing to follow; call add_prompt first"):
+            session.propagate()
+        session.add_prompt(0, 1, points=[(14, 20)])
+        session.clear(0, 1)
+        with pytest.raises(SessionError, match="object 1 has no prompts left; prompt it again or"):
+            session.propagate()
+
+
+def test_stop_on_the_wrong_side_of_start_is_refused(tracker, scene):
+    with tracker.open(scene) as session:
+        session.add_prompt(5, 1, points=[(14, 20)])
+        with pytest.raises(OptionError, match="stop must lie behind start=5 when reverse=False, got 2"):
+            session.propagate(stop=2)
+        with pytest.raises(OptionError, match="stop must lie before start=5 when reverse=True, got 9"):
+            session.propagate(stop=9, reverse=True)
+        assert [frame.index for frame in session.propagate(reverse=True)] == [5, 4, 3, 2, 1, 0]
+
+
+def test_a_frame_that_cannot_be_used_ends_tracking_there_and_loses_nothing(tracker, scene):
+    frames = list(scene)
+    frames[6] = scene[6][:, :40]
+    with tracker.open(frames) as session:
+        session.add_prompt(0, 1, points=[(14, 20)])
+        seen = []
+        with pytest.raises(
+            VideoError, match="frame 6 of the list of pictures is 40 x 48, the clip is 64 x 48"
+        ):
+            for frame in session.propagate():
+                seen.append(frame.index)
+        assert seen == [0, 1, 2, 3, 4, 5]
+        assert [frame.index for frame in session.propagate(start=7, stop=9)] == [7, 8]
+
+
+def test_options_are_checked(model):
+    with pytest.raises(OptionError, match="unknown option 'overlap'; a tracker takes fill_hole_area"):
+        VideoTracker(model, overlap=True)
+    with pytest.raises(OptionError, match="memory_stride must be a whole number of at least 1, got 0"):
+        VideoTracker(model, memory_stride=0)
+    with pytest.raises(OptionError, match="max_conditioning must be a whole number of at least 2, got 1"):
+        VideoTracker(model, max_conditioning=1)
+
+
+def test_a_model_without_memory_is_refused(model):
+    from dataclasses import replace
+
+    photos_only = build(replace(model.spec, memory=None))
+    with pytest.raises(OptionError, match="has no memory and cannot follow objects; load a SAM 2"):
+        VideoTracker(photos_only)
+    assert MODELS["nano"].memory is not None
