@@ -79,7 +79,10 @@ def read_photo(
 
 
 def photo_size(path: str | os.PathLike[str]) -> tuple[int, int]:
-    """Height and width of a picture file as :func:`read_photo` returns it, read from its header only."""
+    """Height and width of a picture file as :func:`read_photo` returns it, from its header where it tells.
+
+    Raises PictureError.
+    """
     path = Path(path)
     _refuse_what_is_no_file(path)
     with _decoding(repr(str(path))):
@@ -88,10 +91,10 @@ def photo_size(path: str | os.PathLike[str]) -> tuple[int, int]:
         except Image.UnidentifiedImageError:
             height, width = _decode_by_other_means(path).shape[:2]
             return height, width
-    with picture:
-        width, height = picture.size
-        turned = picture.getexif().get(_ORIENTATION_TAG, 1) in (5, 6, 7, 8)
-        return (width, height) if turned else (height, width)
+        with picture:
+            width, height = picture.size
+            turned = picture.getexif().get(_ORIENTATION_TAG, 1) in (5, 6, 7, 8)
+    return (width, height) if turned else (height, width)
 
 
 def to_bytes(pixels: np.ndarray, range: Range = "percentile") -> np.ndarray:
