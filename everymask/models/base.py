@@ -119,12 +119,18 @@ class PromptableModel(nn.Module):
     def cast(self: Self, dtype: torch.dtype) -> Self:
         """The model itself, its weights in ``dtype``; half types leave :data:`KEPT_IN_FLOAT32` alone."""
         half = dtype in (torch.bfloat16, torch.float16)
+        named = self.named_modules() if half else ()
+        kept = [module for name, module in named if name.rpartition(".")[2] in KEPT_IN_FLOAT32]
+        exact = [[tensor.float() for tensor in _tensors(module)] for module in kept]
         self.to(dtype)
-        if half:
-            for name, module in self.named_modules():
-                if name.rpartition(".")[2] in KEPT_IN_FLOAT32:
-                    module.float()
+        for module, values in zip(kept, exact, strict=True):
+            for tensor, value in zip(_tensors(module.float()), values, strict=True):
+                tensor.copy_(value)  # what .to(dtype) rounded
         return self
+
+
+def _tensors(module: nn.Module) -> list[Tensor]:
+    return [*(parameter.data for parameter in module.parameters()), *module.buffers()]
 
 
 def corner_points(boxes: Tensor) -> tuple[Tensor, Tensor]:

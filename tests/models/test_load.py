@@ -62,6 +62,15 @@ def test_bfloat16_leaves_positions_and_heads_in_float32(nano_file, dtype):
         assert {parameter.dtype for parameter in head.parameters()} == {torch.float32}
 
 
+def test_parts_kept_in_float32_are_not_rounded():
+    state = to_official(_tiny())
+    model = build(TINY, state, dtype=torch.bfloat16).cast(torch.bfloat16)
+    kept = ("pe_layer.", "output_hypernetworks_mlps.", "iou_prediction_head.", "pred_obj_score_head.")
+    for key, value in to_official(model).items():
+        if any(part in key for part in kept):
+            assert torch.equal(value, state[key]), key
+
+
 @torch.inference_mode()
 def test_bfloat16_answers_are_float32_and_near(nano_file):
     fine, coarse = (build(TINY, to_official(_tiny()), dtype=d) for d in (torch.float32, torch.bfloat16))
