@@ -20,6 +20,7 @@ from ..formats.yolo import NAMES_FILE
 from ..media.photos import photo_size, read_photo
 from .inputs import PICTURE_SUFFIXES, Keys
 from .outputs import Item, choose_outputs, write_at_once
+from .progress import counted
 
 NOT_MASKS = {NAMES_FILE, "classes.txt", "report.json"}
 MASK_SUFFIXES = {format_.suffix for format_ in FORMATS.values()} | {".tiff"}
@@ -97,7 +98,7 @@ def convert(
         told = {name: [item.to_dict() for item in lost.items] for name, lost in losses.items()}
         facts = {"photos": len(records), "masks": masks, "failed": failed, "losses": told}
         typer.echo(json.dumps({**facts, "written": [str(path) for path in written]}, indent=2))
-    typer.echo(f"{len(records)} photos, {masks} masks", err=True)
+    typer.echo(f"{counted(len(records), 'photo')}, {counted(masks, 'mask')}", err=True)
     for name, lost in losses.items():
         typer.echo(f"{name} cannot hold all: {lost}", err=True)
     for path in written[:5]:

@@ -28,6 +28,15 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
+def counted(number: int, noun: str) -> str:
+    """A number with its noun.
+
+    >>> counted(1, "mask"), counted(1200, "mask")
+    ('1 mask', '1,200 masks')
+    """
+    return f"{number:,} {noun}" + "s" * (number != 1)
+
+
 class Progress:
     """Counts photos and says how it goes. Use through :func:`showing_progress`."""
 
@@ -43,7 +52,7 @@ class Progress:
     def photo_done(self, name: str, masks: int, seconds: float) -> None:
         """A photo and its outputs are written."""
         self.done += 1
-        self._tell(f"{name}: {masks} masks in {duration(seconds)}")
+        self._tell(f"{name}: {counted(masks, 'mask')} in {duration(seconds)}")
 
     def photo_failed(self, name: str, reason: str) -> None:
         """A photo failed; said at once."""

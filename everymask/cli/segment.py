@@ -19,7 +19,7 @@ from .generator_flags import with_generator_flags
 from .inputs import Photo, find_photos
 from .journal import Journal
 from .outputs import Outputs, choose_outputs
-from .progress import duration, showing_progress
+from .progress import counted, duration, showing_progress
 from .run import REPORT, Run, Summary
 
 
@@ -219,8 +219,12 @@ def summary_lines(summary: Summary, outputs: Outputs) -> list[str]:
     """What a person wants to know at the end, a fact a line."""
     finished = len(summary.done) + len(summary.kept)
     kept = f" ({len(summary.kept)} before)" if summary.kept else ""
-    lines = [f"{finished} photos{kept}, {summary.masks} masks, {duration(summary.seconds)}"]
+    lines = [
+        f"{counted(finished, 'photo')}{kept}, {counted(summary.masks, 'mask')}, {duration(summary.seconds)}"
+    ]
+    if finished and not summary.masks:
+        lines.append("no mask passed the filters; try a lower --pred-iou-thresh or --stability-score-thresh")
     lines += [f"{output} cannot hold all: {losses}" for output, losses in summary.losses().items()]
     if summary.failed:
-        lines.append(f"{len(summary.failed)} photos failed; see {outputs.folder / REPORT}")
+        lines.append(f"{counted(len(summary.failed), 'photo')} failed; see {outputs.folder / REPORT}")
     return lines + [f"wrote {path}" for path in summary.written if path.exists()]
