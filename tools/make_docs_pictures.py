@@ -59,7 +59,7 @@ class Studio:
         sheet = np.concatenate([np.concatenate([framed(panel) for panel in row], axis=1) for row in rows])
         path = self.out / f"{name}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
-        for quality in (88, 80, 72, 64):
+        for quality in (88, 80, 72, 64, 56, 48):
             Image.fromarray(sheet).save(path, quality=quality, subsampling=0, optimize=True)
             if path.stat().st_size <= LIMIT_BYTES:
                 break
