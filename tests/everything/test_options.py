@@ -1,0 +1,64 @@
+import numpy as np
+import pytest
+
+from everymask.errors import OptionError
+from everymask.everything.options import GeneratorOptions
+
+GRID = np.array([[0.5, 0.5]])
+
+WRONG = [
+    ({"points_per_side": 0}, r"points_per_side must be at least 1, got 0"),
+    ({"points_per_side": 2.5}, r"points_per_side must be a whole number, got 2\.5"),
+    ({"points_per_side": None}, r"give either points_per_side or point_grids, got neither"),
+    ({"points_per_side": 4, "point_grids": [GRID]}, r"got both"),
+    ({"points_per_batch": 0}, r"points_per_batch must be at least 1"),
+    ({"pred_iou_thresh": 1.2}, r"pred_iou_thresh must be between 0 and 1, got 1\.2"),
+    ({"pred_iou_thresh": "high"}, r"pred_iou_thresh must be a number, got 'high'"),
+    ({"stability_score_thresh": -0.1}, r"stability_score_thresh must be between 0 and 1"),
+    ({"stability_score_offset": -1}, r"stability_score_offset must be at least 0"),
+    ({"mask_threshold": float("nan")}, r"mask_threshold must be a number, got nan"),
+    ({"box_nms_thresh": 7}, r"box_nms_thresh must be between 0 and 1"),
+    ({"crop_n_layers": -1}, r"crop_n_layers must be between 0 and 8"),
+    ({"crop_n_layers": True}, r"crop_n_layers must be a whole number"),
+    ({"crop_overlap_ratio": 2}, r"crop_overlap_ratio must be between 0 and 1"),
+    ({"crop_n_points_downscale_factor": 0}, r"crop_n_points_downscale_factor must be at least 1"),
+    ({"min_mask_region_area": -5}, r"min_mask_region_area must be at least 0"),
+    (
+        {"output_mode": "png"},
+        r"output_mode must be one of binary_mask, uncompressed_rle, coco_rle, got 'png'",
+    ),
+    ({"effort": "slow"}, r"effort must be one of exact, bf16, fast, got 'slow'"),
+    ({"use_m2m": 1}, r"use_m2m must be True or False, got 1"),
+    ({"points_per_side": None, "point_grids": GRID}, r"must be a list with one array"),
+    ({"points_per_side": None, "point_grids": [GRID], "crop_n_layers": 1}, r"one per crop layer, 2; got 1"),
+    ({"points_per_side": None, "point_grids": [GRID * 300]}, r"shares of the photo's sides, 0 to 1; divide"),
+    (
+        {"points_per_side": None, "point_grids": [np.zeros((3, 3))]},
+        r"point_grids\[0\] must have shape \(N, 2\)",
+    ),
+]
+
+
+@pytest.mark.parametrize(("options", "message"), WRONG)
+def test_wrong_option_is_refused(options, message):
+    with pytest.raises(OptionError, match=message):
+        GeneratorOptions(**options)
+
+
+def test_unknown_option_is_named_with_a_guess():
+    with pytest.raises(
+        OptionError, match=r"unknown option pred_iou_tresh \(did you mean pred_iou_thresh\?\)"
+    ):
+        GeneratorOptions.for_model({}, {"pred_iou_tresh": 0.5})
+
+
+def test_model_defaults_give_way_to_what_is_given():
+    assert GeneratorOptions.for_model({"pred_iou_thresh": 0.8}, {}).pred_iou_thresh == 0.8
+    assert (
+        GeneratorOptions.for_model({"pred_iou_thresh": 0.8}, {"pred_iou_thresh": 0.5}).pred_iou_thresh == 0.5
+    )
+    assert GeneratorOptions.for_model({}, {}).pred_iou_thresh == 0.88
+
+
+def test_own_grids_stand_in_for_points_per_side():
+    assert GeneratorOptions.for_model({}, {"point_grids": [GRID]}).points_per_side is None

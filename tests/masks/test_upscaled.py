@@ -1,0 +1,90 @@
+"""Masks measured from low-resolution logits against the full-resolution tensors of the official steps."""
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from everymask.errors import InputError
+from everymask.geometry import Letterbox, Squash
+from everymask.masks import rle
+from everymask.masks.boxes import box_of_mask
+from everymask.masks.upscaled import Upscaler, check_finite, formula_holds
+
+SIZES = [(1200, 1800), (300, 200), (97, 301), (40, 30), (1, 5000), (1, 1), (2000, 31), (256, 256)]
+
+
+def logits(count, side, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    coarse = torch.randn(count, 1, side // 12 + 2, side // 12 + 2, generator=generator) * 8
+    smooth = F.interpolate(coarse, (side, side), mode="bicubic", align_corners=False)[:, 0]
+    made = (smooth + 0.05 * torch.randn(count, side, side, generator=generator)).contiguous()
+    made[0] = 5.0
+    made[1] = -5.0
+    made[2].clamp_(-3, -0.5)
+    made[3].round_()  # many logits exactly at a threshold
+    return made
+
+
+@pytest.mark.parametrize("kind", [Letterbox, Squash])
+@pytest.mark.parametrize("size", SIZES)
+def test_areas_boxes_and_runs_are_those_of_the_full_size(kind, size):
+    frame = kind(size, 256)
+    low = logits(5, 64)
+    upscaler = Upscaler((64, 64), frame.stretches)
+    full = frame.upscale(low)
+    measured = upscaler.measure(low, 0.0, 1.0)
+    for area, threshold in ((measured.area_below, -1), (measured.area, 0), (measured.area_above, 1)):
+        assert area.tolist() == (full > threshold).sum((1, 2)).tolist()
+    assert measured.boxes.tolist() == [list(box_of_mask(m.numpy() > 0)) for m in full]
+    for one, expected in zip(low, full, strict=True):
+        assert upscaler.runs(one, 0.0).same_as(rle.encode(expected.numpy() > 0))
+
+
+@pytest.mark.parametrize("threshold", [-2.5, 0.3, 1.0])
+def test_another_threshold(threshold):
+    frame = Squash((150, 240), 256)
+    low = logits(4, 64)
+    measured = Upscaler((64, 64), frame.stretches).measure(low, threshold, 0.25)
+    full = frame.upscale(low)
+    assert measured.area.tolist() == (full > threshold).sum((1, 2)).tolist()
+    assert measured.area_above.tolist() == (full > threshold + 0.25).sum((1, 2)).tolist()
+
+
+def test_masks_certain_to_be_unstable_stay_below_the_limit():
+    frame = Squash((400, 300), 256)
+    low = logits(8, 64) * 0.3
+    upscaler = Upscaler((64, 64), frame.stretches)
+    exact, early = upscaler.measure(low, 0.0, 1.0), upscaler.measure(low, 0.0, 1.0, 0.8)
+    scores = exact.area_above / np.maximum(1, exact.area_below)
+    stable = scores >= 0.8
+    assert (early.area[stable] == exact.area[stable]).all()
+    assert (early.area_above[~stable] / early.area_below[~stable].clip(1) < 0.8).all()
+
+
+def test_this_machine_rounds_as_the_formula_says_or_takes_the_plain_way(monkeypatch):
+    monkeypatch.setattr("everymask.masks.upscaled.formula_holds", lambda: False)
+    frame = Squash((150, 240), 256)
+    low = logits(4, 64)
+    plain = Upscaler((64, 64), frame.stretches)
+    assert plain.plain
+    monkeypatch.undo()
+    if not formula_holds():
+        pytest.skip("this machine's bilinear kernel rounds in a way of its own")
+    cells = Upscaler((64, 64), frame.stretches)
+    assert not cells.plain
+    a, b = plain.measure(low, 0.0, 1.0), cells.measure(low, 0.0, 1.0)
+    assert a.boxes.tolist() == b.boxes.tolist()
+    assert a.area.tolist() == b.area.tolist()
+
+
+def test_no_masks_at_all():
+    measured = Upscaler((64, 64), Squash((150, 240), 256).stretches).measure(torch.zeros(0, 64, 64), 0, 1)
+    assert len(measured) == 0
+    assert measured.boxes.shape == (0, 4)
+
+
+def test_nan_is_an_error_that_says_what_to_do():
+    with pytest.raises(InputError, match="mask logits must be finite, got NaN"):
+        check_finite(torch.tensor([1.0, float("nan")]), "mask logits")
+    check_finite(torch.zeros(0), "mask logits")
