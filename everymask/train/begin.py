@@ -17,6 +17,7 @@ from everymask.nn.two_way import TwoWayBlock
 
 SHARPNESS = 2.0  # of matching position codes: at torch's own scale it drowns in 256 cells
 TOKEN_SCALE = 0.1  # position codes have a norm of 8; tokens that start at 11 would hide them
+CORNER_SCALE = 0.5  # corners of a box must not pass for clicks: what lies at them is not meant
 NECK_SCALE = 0.2  # the neck has no norm: brings its maps to the scale of the position codes
 
 
@@ -33,11 +34,13 @@ def begin(model: PromptableModel) -> None:
     match_places(decoder.transformer.final_attn_token_to_image)
     pass_values(decoder.transformer.final_attn_token_to_image)
     tokens = [decoder.mask_tokens, decoder.iou_token, model.prompts.not_a_point_embed]
-    tokens += [*model.prompts.point_embeddings]
+    tokens += [*model.prompts.point_embeddings][:2]
     if decoder.spec.object_score:
         tokens.append(decoder.obj_score_token)
     for embedding in tokens:
         embedding.weight.mul_(TOKEN_SCALE)
+    for corner in [*model.prompts.point_embeddings][2:]:
+        corner.weight.mul_(CORNER_SCALE)
 
 
 @torch.no_grad()

@@ -68,9 +68,9 @@ class SceneFolder:
         return len(self.paths)
 
     def draw(self, rng: np.random.Generator) -> Scene:
-        """A random scene, the newest thousand a little more often than the rest."""
+        """A random scene, the newest 4000 more often than the rest."""
         if self.drawn % self.refresh_every == 0:
             self.paths = sorted(e.path for e in os.scandir(self.folder) if e.name.endswith(".npz"))
         self.drawn += 1
-        first = max(0, len(self.paths) - 1000) if rng.random() < 0.25 else 0
+        first = max(0, len(self.paths) - 4000) if rng.random() < 0.5 else 0
         return load_scene(self.paths[rng.integers(first, len(self.paths))])

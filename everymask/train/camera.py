@@ -44,7 +44,7 @@ def light_scene(rng: np.random.Generator, picture: np.ndarray) -> np.ndarray:
     """Uneven light over the whole photo, sometimes with the edge of a large shadow across it."""
     side = picture.shape[0]
     light = 1 + rng.uniform(0, 0.15) * smooth_field(rng, side, rng.uniform(0.7, 2))
-    if rng.random() < 0.2:
+    if rng.random() < 0.35:
         field = smooth_field(rng, side, rng.uniform(1, 4))
         edge = 0.5 + 0.5 * np.tanh(field * rng.uniform(2, 20))
         light = light * (1 - rng.uniform(0.15, 0.45) * edge)

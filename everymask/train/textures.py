@@ -13,6 +13,20 @@ from everymask.train.sources import Bank
 
 
 def texture(rng: np.random.Generator, side: int, bank: Bank) -> np.ndarray:
+    """What fills one region: a material, or two in patches, as coats, crowns and meadows have them."""
+    first = material(rng, side, bank)
+    if rng.random() > 0.35:
+        return first
+    second = material(rng, side, bank)
+    if rng.random() < 0.5:  # the same colour on the whole
+        means = np.array(cv2.mean(first))[:3] - np.array(cv2.mean(second))[:3]
+        second = second + (rng.uniform(0.4, 1.0) * means).astype(np.float32)
+    field = fractal_field(rng, side, np.exp(rng.uniform(np.log(2), np.log(30))), 4, 0.6)
+    share = 0.5 + 0.5 * np.tanh(rng.uniform(0.5, 6) * (field - rng.normal(0, 0.5)))
+    return first + share[..., None].astype(np.float32) * (second - first)
+
+
+def material(rng: np.random.Generator, side: int, bank: Bank) -> np.ndarray:
     """One random texture, its tone varied as light and material vary it."""
     kind = rng.choice(["texture", "photo", "noise", "plain"], p=[0.40, 0.26, 0.14, 0.20])
     if kind == "texture" and bank.textures:
