@@ -48,4 +48,4 @@ class Decoded:
     mask_logits: Tensor  # [P, M, 4h, 4w]; mask 0 belongs to the single-mask token, 1..M-1 to the others
     iou: Tensor  # [P, M] predicted IoU
     mask_tokens: Tensor  # [P, M, C] output tokens (SAM 2 makes object pointers of them)
-    object_logit: Tensor | None = None  # [P, 1] > 0: the object is there; None where a family has no such head
+    object_logit: Tensor | None = None  # [P, 1] > 0: the object is there; None: the family has no such head
