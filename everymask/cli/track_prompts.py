@@ -1,0 +1,122 @@
+"""From the words of ``everymask track`` to prompts: FRAME:VALUE[@ID], or a JSON file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..errors import PromptError
+from ..formats.text import read_json
+
+
+@dataclass
+class FramePrompt:
+    """What is said of one object on one frame."""
+
+    frame: int
+    object_id: int
+    points: list[list[float]] = field(default_factory=list)
+    labels: list[int] = field(default_factory=list)
+    box: list[float] | None = None
+    mask: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """As the JSON file has it."""
+        known = {"frame": self.frame, "object": self.object_id}
+        said = {"points": self.points, "labels": self.labels, "box": self.box, "mask": self.mask}
+        return {**known, **{name: value for name, value in said.items() if value}}
+
+
+def read_track_prompts(
+    points: Sequence[str], boxes: Sequence[str], masks: Sequence[str], file: Path | None
+) -> list[FramePrompt]:
+    """The prompts of flags and file, one for each frame and object, by frame.
+
+    >>> [p.to_dict() for p in read_track_prompts(["0:3,4", "0:9,9,0"], [], [], None)]
+    [{'frame': 0, 'object': 1, 'points': [[3.0, 4.0], [9.0, 9.0]], 'labels': [1, 0]}]
+    """
+    prompts: dict[tuple[int, int], FramePrompt] = {}
+    for entry in _entries(file):
+        _merge(prompts, entry)
+    several = len(boxes) > 1 and not any("@" in text for text in boxes)
+    for number, text in enumerate(boxes, 1):
+        frame, value, object_id = _parts("--box", "FRAME:X0,Y0,X1,Y1", text, number if several else 1)
+        box = _numbers("--box", "FRAME:X0,Y0,X1,Y1", text, value, (4,))
+        _merge(prompts, FramePrompt(frame, object_id, box=box))
+    for text in points:
+        frame, value, object_id = _parts("--point", "FRAME:X,Y[,0|1]", text, 1)
+        x, y, *label = _numbers("--point", "FRAME:X,Y[,0|1]", text, value, (2, 3))
+        if label and label[0] not in (0, 1):
+            raise PromptError(f"the last number of --point is 1 (object) or 0 (not), got {text!r}")
+        labels = [int(label[0]) if label else 1]
+        _merge(prompts, FramePrompt(frame, object_id, points=[[x, y]], labels=labels))
+    for text in masks:
+        frame, value, object_id = _parts("--mask", "FRAME:FILE", text, 1)
+        _merge(prompts, FramePrompt(frame, object_id, mask=value))
+    if not prompts:
+        raise PromptError(
+            "nothing is asked for; give --point FRAME:X,Y or --box FRAME:X0,Y0,X1,Y1 or --mask FRAME:FILE "
+            "or --prompts FILE.json"
+        )
+    return [prompts[key] for key in sorted(prompts)]
+
+
+def _merge(prompts: dict[tuple[int, int], FramePrompt], new: FramePrompt) -> None:
+    old = prompts.setdefault((new.frame, new.object_id), FramePrompt(new.frame, new.object_id))
+    if new.box is not None and old.box is not None:
+        raise PromptError(f"object {new.object_id} has two boxes on frame {new.frame}; give it one")
+    old.points += new.points
+    old.labels += new.labels
+    old.box = new.box or old.box
+    old.mask = new.mask or old.mask
+    if old.mask and (old.points or old.box):
+        raise PromptError(
+            f"object {new.object_id} has a mask and points or a box on frame {new.frame}; a mask says all"
+        )
+
+
+def _entries(file: Path | None) -> list[FramePrompt]:
+    if file is None:
+        return []
+    value = read_json(file)
+    if not isinstance(value, list):
+        raise PromptError(f'{file} must hold a list of {{"frame": 0, "object": 1, "points": [[x, y]], ...}}')
+    return [_entry(one, f"entry {index} of {file}") for index, one in enumerate(value)]
+
+
+def _entry(value: Any, where: str) -> FramePrompt:
+    known = {"frame", "object", "points", "labels", "box", "mask"}
+    if not isinstance(value, dict) or not set(value) <= known:
+        raise PromptError(
+            f"{where} must be an object with {', '.join(sorted(known))}; got {json.dumps(value)[:80]}"
+        )
+    frame, object_id = value.get("frame"), value.get("object", 1)
+    if not isinstance(frame, int) or not isinstance(object_id, int):
+        raise PromptError(f"{where} needs whole numbers as frame and object, got {frame!r}, {object_id!r}")
+    points = value.get("points") or []
+    labels = value.get("labels") or [1] * len(points)
+    if len(labels) != len(points):
+        raise PromptError(f"{where} has {len(points)} points and {len(labels)} labels")
+    return FramePrompt(frame, object_id, points, labels, value.get("box"), value.get("mask"))
+
+
+def _parts(flag: str, expected: str, text: str, default_id: int) -> tuple[int, str, int]:
+    """The frame, the value and the object of FRAME:VALUE[@ID]."""
+    value, _, name = text.rpartition("@") if "@" in text else (text, "", str(default_id))
+    frame, colon, rest = value.partition(":")
+    if not colon or not frame.strip().isdecimal() or not name.isdecimal():
+        raise PromptError(f"{flag} must be {expected}[@ID] with whole numbers FRAME and ID, got {text!r}")
+    return int(frame), rest, int(name)
+
+
+def _numbers(flag: str, expected: str, text: str, value: str, counts: tuple[int, ...]) -> list[float]:
+    try:
+        numbers = [float(part) for part in value.split(",")]
+    except ValueError:
+        numbers = []
+    if len(numbers) not in counts:
+        raise PromptError(f"{flag} must be {expected} in pixels, got {text!r}")
+    return numbers

@@ -1,0 +1,175 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from everymask.cli import downloads, track_journal
+from everymask.cli.main import run
+from everymask.cli.track_prompts import read_track_prompts
+from everymask.errors import PromptError
+from everymask.formats.video_table import VIDEO_FORMATS
+from everymask.media.video_writer import VideoWriter
+from everymask.media.videos import open_frames
+from everymask.models.load import build
+from tests.parity.seeded import seeded_state
+from tests.video.parity import moving_scene, tiny
+
+pytest.importorskip("av", reason="PyAV (the video extra) is not installed")
+
+
+@pytest.fixture(scope="module")
+def model():
+    spec = tiny(image_size=64)
+    return build(spec, seeded_state({k: v.shape for k, v in build(spec).state_dict().items()}))
+
+
+@pytest.fixture
+def everymask(model, monkeypatch):
+    """The command line with a very small model."""
+    monkeypatch.setattr(downloads, "load_visibly", lambda *_: model)
+    return lambda *words: run([str(word) for word in words])
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    path = tmp_path_factory.mktemp("clip") / "scene.mp4"
+    with VideoWriter(path, 25) as writer:
+        for frame in moving_scene(10, (48, 64)):
+            writer.write(frame)
+    return path
+
+
+def masks_in(folder):
+    return json.loads((folder / "scene_sa_v.json").read_text())["masklet"]
+
+
+def test_outputs_of_every_kind_say_the_same(everymask, clip, tmp_path, capsys):
+    wanted = [word for name in ("overlay", "alpha", *VIDEO_FORMATS) for word in ("-f", name)]
+    prompts = ("--point", "0:14,20@1", "--box", "0:40,24,60,44@2", "--non-overlap")
+    assert everymask("track", clip, *prompts, *wanted, "-o", tmp_path, "--json") == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert summary["frames"] == 10
+    assert [one["object"] for one in summary["objects"]] == [1, 2]
+    read = {
+        name: kind.load().read(tmp_path / f"scene_{name.replace('-', '_')}{kind.suffix}")
+        for name, kind in VIDEO_FORMATS.items()
+    }
+    for frame in range(10):
+        label_maps = [each.label_map(frame)[0] for each in read.values()]
+        assert all(np.array_equal(label_maps[0], other) for other in label_maps)
+        for object_id in (1, 2):
+            alpha = np.asarray(
+                Image.open(tmp_path / "scene_alpha" / f"object_{object_id}" / f"{frame:05d}.png")
+            )
+            assert np.array_equal(alpha[..., 3] > 0, label_maps[0] == object_id)
+    with open_frames(tmp_path / "scene_overlay.mp4") as overlay:
+        assert overlay.length == 10
+        assert overlay.frame_hw == (48, 64)
+
+
+def test_a_stopped_run_goes_on_to_the_same_masks(everymask, clip, tmp_path, monkeypatch, capsys):
+    command = ("track", clip, "--point", "3:14,20", "--both-ways", "-f", "sa-v", "--save-every", 2)
+    assert everymask(*command, "-o", tmp_path / "whole") == 0
+    tracked = []
+    note = track_journal.TrackJournal.add
+
+    def note_until_killed(journal, frame):
+        tracked.append(frame.index)
+        if len(tracked) in (4, 9):
+            raise KeyboardInterrupt
+        note(journal, frame)
+
+    monkeypatch.setattr(track_journal.TrackJournal, "add", note_until_killed)
+    assert everymask(*command, "-o", tmp_path / "cut") == 130
+    assert everymask(*command, "-o", tmp_path / "cut") == 130
+    assert everymask(*command, "-o", tmp_path / "cut") == 0
+    assert len(tracked) < 10 + 2 * 3
+    assert masks_in(tmp_path / "cut") == masks_in(tmp_path / "whole")
+    assert len(masks_in(tmp_path / "whole")) == 10
+    capsys.readouterr()
+    assert everymask(*command, "-o", tmp_path / "cut") == 0
+    assert "tracked" not in capsys.readouterr().err
+
+
+def test_another_command_does_not_overwrite_tracks_unasked(everymask, clip, tmp_path, capsys):
+    command = ("track", clip, "-o", tmp_path, "-f", "sa-v", "--stop", 2)
+    assert everymask(*command, "--point", "0:14,20") == 0
+    assert everymask(*command, "--point", "0:15,20") == 2
+    assert "holds tracks of another video, model or prompts; pass --overwrite" in capsys.readouterr().err
+    assert everymask(*command, "--point", "0:15,20", "--overwrite") == 0
+
+
+def test_prompts_from_a_file_and_a_mask(everymask, clip, tmp_path):
+    mask = np.zeros((48, 64), np.uint8)
+    mask[20:40, 30:50] = 255
+    Image.fromarray(mask).save(tmp_path / "mask.png")
+    said = [
+        {"frame": 0, "object": 3, "points": [[14, 20]]},
+        {"frame": 1, "object": 8, "mask": str(tmp_path / "mask.png")},
+    ]
+    (tmp_path / "prompts.json").write_text(json.dumps(said))
+    arguments = ("--prompts", tmp_path / "prompts.json", "-f", "sa-v", "--stop", 3, "-o", tmp_path)
+    assert everymask("track", clip, *arguments) == 0
+    assert json.loads((tmp_path / "scene_sa_v.json").read_text())["masklet_id"] == [3, 8]
+
+
+def test_a_clip_that_breaks_off_keeps_what_was_tracked(everymask, tmp_path, capsys):
+    folder = tmp_path / "scene"
+    folder.mkdir()
+    for i, frame in enumerate(moving_scene(4, (48, 64))):
+        Image.fromarray(frame).save(folder / f"{i}.png")
+    (folder / "2.png").write_bytes(b"damaged")
+    assert everymask("track", folder, "--point", "0:14,20", "-f", "sa-v", "-o", tmp_path / "out") == 1
+    assert "error: frame 2 of" in capsys.readouterr().err
+    assert len(masks_in(tmp_path / "out")) == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        ([], "nothing is asked for; give --point FRAME:X,Y"),
+        (
+            ["--point", "14,20"],
+            "--point must be FRAME:X,Y[,0|1][@ID] with whole numbers FRAME and ID",
+        ),
+        (["--point", "0:14"], "--point must be FRAME:X,Y[,0|1] in pixels, got '0:14'"),
+        (["--point", "0:14,20,7"], "the last number of --point is 1 (object) or 0 (not)"),
+        (["--box", "0:1,2,3"], "--box must be FRAME:X0,Y0,X1,Y1 in pixels"),
+        (["--point", "0:500,20"], "point (500, 20) is outside the picture of 64 x 48 pixels"),
+        (["--point", "99:14,20"], "there is no frame 99; the clip has 10 frames, 0 to 9"),
+        (["--point", "0:14,20", "-f", "gif"], "--format must be one of overlay, alpha, sa-v"),
+        (["--mask", "0:a.png", "--point", "0:14,20"], "has a mask and points or a box on frame 0"),
+    ],
+)
+def test_wrong_words_are_usage_errors(everymask, clip, tmp_path, capsys, words, text):
+    assert everymask("track", clip, "-o", tmp_path, *words) == 2
+    assert text in capsys.readouterr().err
+
+
+def test_a_missing_video_is_a_failure(everymask, tmp_path, capsys):
+    assert everymask("track", tmp_path / "no.mp4", "--point", "0:1,2", "-o", tmp_path) == 1
+    assert "there is no video at" in capsys.readouterr().err
+
+
+def test_boxes_without_ids_are_several_objects():
+    prompts = read_track_prompts([], ["0:1,2,30,40", "5:1,2,30,40"], [], None)
+    assert [(prompt.frame, prompt.object_id) for prompt in prompts] == [(0, 1), (5, 2)]
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        ({"frame": 0}, "must hold a list of"),
+        ([{"frame": 0, "pionts": []}], "entry 0 of .* must be an object with box, frame, labels, mask"),
+        ([{"object": 1}], "entry 0 of .* needs whole numbers as frame and object, got None, 1"),
+        ([{"frame": 0, "points": [[1, 2]], "labels": [1, 0]}], "has 1 points and 2 labels"),
+    ],
+)
+def test_a_wrong_prompt_file_is_named(tmp_path, content, text):
+    path = tmp_path / "prompts.json"
+    path.write_text(json.dumps(content))
+    with pytest.raises(PromptError, match=text):
+        read_track_prompts([], [], [], path)
