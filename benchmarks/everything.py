@@ -2,8 +2,8 @@
 
     python -m benchmarks everything -- --models sam2.1_hiera_tiny mobile_sam sam_vit_b --photo PHOTO
 
-All sides get the same seeded weights, adjusted on the photo so that the filters keep a realistic share: 40% of
-the masks pass the threshold on predicted IoU (about 70% of the prompts have one), a third of those the one
+All sides get the same seeded weights, adjusted on the photo so that the filters keep a realistic share:
+40% of the masks pass the threshold on predicted IoU (about 70% of the prompts have one), a third of those the one
 on stability. MobileSAM's official generator is segment-anything's, around our encoder: its own package is
 in no registry. Without --photo the bundled one is taken.
 """
@@ -11,7 +11,6 @@ in no registry. Without --photo the bundled one is taken.
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -76,7 +75,8 @@ def agreement(ours: np.ndarray, theirs: np.ndarray) -> str:
     ratio = ours[:, None, 4] / np.maximum(1, theirs[None, :, 4])
     close &= (ratio > 0.9) & (ratio < 1 / 0.9)
     same = sum((row == theirs).all(axis=1).any() for row in ours)
-    return f"{same} the same to the pixel count, {close.any(1).sum()} found there, {close.any(0).sum()} found back"
+    there, back = close.any(1).sum(), close.any(0).sum()
+    return f"{same} the same to the pixel count, {there} found there, {back} found back"
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,7 @@ def official_model(name: str, changes: Changes) -> Any:
         return model
     model = official.official_model(replace(spec, trunk=ViTSpec(32, 1, 1, global_blocks=())))
     model.image_encoder = ours.image_encoder
-    model.image_encoder.img_size = spec.image_size
+    model.image_encoder.img_size = spec.image_size  # type: ignore[union-attr]
     decoder_state = {k: v for k, v in to_official(ours).items() if not k.startswith("image_encoder.")}
     model.load_state_dict(decoder_state, strict=False)
     return model
@@ -193,4 +193,4 @@ def _as_table(masks: list[dict[str, Any]]) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -480,6 +480,8 @@ def _shared_upscale(
     conv1, _, _, conv2, _ = decoder.output_upscaling
     assert isinstance(conv1, nn.ConvTranspose2d)
     assert isinstance(conv2, nn.ConvTranspose2d)
+    assert conv1.bias is not None
+    assert conv2.bias is not None
     first, second = _as_matrix(conv1), _as_matrix(conv2)
     first_constant = constant @ first + conv1.bias.repeat(4)
     second_constant = conv2.bias.repeat(4)
