@@ -344,7 +344,9 @@ def test_small_holes_and_islands_go_without_a_cuda_extension():
     logits[0, 0, 1:7, 1:7] = 5.0
     logits[0, 0, 3, 3:5] = -1.0  # a hole of 2
     logits[0, 0, 9, 9:12] = 2.0  # an island of 3
-    clean = compat.SAM2ImagePredictor(models()[0], max_hole_area=2, max_sprinkle_area=3)._cleaned(logits)
+    clean = compat.SAM2ImagePredictor(models()[0], max_hole_area=2, max_sprinkle_area=3)._transforms.clean(
+        logits
+    )
     expected = torch.full((12, 12), -5.0)
     expected[1:7, 1:7] = 5.0
     expected[3, 3:5] = 10.0
@@ -356,7 +358,9 @@ def test_regions_above_the_area_stay():
     logits = torch.full((1, 1, 12, 12), -5.0)
     logits[0, 0, 1:7, 1:7] = 5.0
     logits[0, 0, 3, 3:5] = -1.0
-    clean = compat.SAM2ImagePredictor(models()[0], max_hole_area=1.9, max_sprinkle_area=33)._cleaned(logits)
+    clean = compat.SAM2ImagePredictor(models()[0], max_hole_area=1.9, max_sprinkle_area=33)._transforms.clean(
+        logits
+    )
     assert (clean == logits).all()
 
 

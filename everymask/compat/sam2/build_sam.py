@@ -11,10 +11,10 @@ import torch
 from everymask.errors import OptionError
 from everymask.models.hub import pull
 from everymask.models.load import build, read_device
-from everymask.models.sam2 import Sam2
 from everymask.models.weights import read_weights
 
 from .configs import HF_MODEL_ID_TO_FILENAMES, spec_of_config
+from .modeling import SAM2Base
 
 if TYPE_CHECKING:
     from everymask.compat.sam2_video import build_sam2_video_predictor, build_sam2_video_predictor_hf
@@ -36,7 +36,7 @@ def build_sam2(
     hydra_overrides_extra: list[str] = [],  # noqa: B006 - the official default
     apply_postprocessing: bool = True,
     **kwargs: Any,
-) -> Sam2:
+) -> SAM2Base:
     """A SAM 2 model by its config name; with fresh random weights without a checkpoint.
 
     On a machine without CUDA the default device gives way, with a warning. Further keyword arguments
@@ -44,12 +44,12 @@ def build_sam2(
     """
     spec = spec_of_config(config_file, apply_postprocessing, hydra_overrides_extra)
     state = None if ckpt_path is None else read_weights(os.fspath(ckpt_path))
-    model = build(spec, state, available(device))
-    assert isinstance(model, Sam2)
+    model = build(spec, state, available(device), kind=SAM2Base)
+    assert isinstance(model, SAM2Base)
     return model.requires_grad_(True).train(mode != "eval")
 
 
-def build_sam2_hf(model_id: str, **kwargs: Any) -> Sam2:
+def build_sam2_hf(model_id: str, **kwargs: Any) -> SAM2Base:
     """A SAM 2 model by its hub id, "facebook/sam2.1-hiera-large"; downloads its checkpoint."""
     return build_sam2(config_of_hub_id(model_id), pull(model_id), **kwargs)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -11,12 +10,11 @@ from PIL.Image import Image
 from torch import Tensor
 
 from everymask.errors import PictureError, PromptError, SessionError
-from everymask.geometry import Squash
-from everymask.masks.regions import fill_small_holes
 from everymask.models.sam2 import Sam2
 from everymask.nn.records import ImageFeatures
 
 from .build_sam import build_sam2_hf
+from .utils.transforms import SAM2Transforms
 
 _LOGIT_LIMIT = 32.0  # of the logits handed back, after the masks are made of them
 _Arrays = tuple[np.ndarray, np.ndarray, np.ndarray]
@@ -29,8 +27,8 @@ class NoImageError(SessionError, RuntimeError):
 class SAM2ImagePredictor:
     """Encodes an image, or a batch, once and answers prompts on it, as the official class of this name.
 
-    ``max_hole_area`` and ``max_sprinkle_area`` (pixels of the 256 x 256 logits) work on every device;
-    the official code needs a CUDA extension for them and leaves them out without one.
+    ``sam_model`` comes from ``build_sam2``, or from :func:`everymask.load`. ``max_hole_area`` and
+    ``max_sprinkle_area`` work on every device, without a CUDA extension.
     """
 
     _features: dict[str, Any]
@@ -46,7 +44,9 @@ class SAM2ImagePredictor:
     ) -> None:
         self.model = sam_model
         self.mask_threshold = mask_threshold
-        self.max_hole_area, self.max_sprinkle_area = max_hole_area, max_sprinkle_area
+        self._transforms = SAM2Transforms(
+            sam_model.spec.image_size, mask_threshold, max_hole_area, max_sprinkle_area
+        )
         self.reset_predictor()
 
     @classmethod
@@ -69,12 +69,11 @@ class SAM2ImagePredictor:
     @torch.no_grad()
     def _encode(self, images: list[Any], is_batch: bool) -> None:
         self.reset_predictor()
-        photos = [_rgb(image) for image in images]
-        frames = [self._frame(photo.shape[:2]) for photo in photos]
-        pixels = [frame.resize(photo) for frame, photo in zip(frames, photos, strict=True)]
-        features = self.model.encode_image(self.model.normalise(torch.stack(pixels).to(self.device)))
+        features = self.model.encode_image(self._transforms.forward_batch(images).to(self.device))
         self._features = {"image_embed": features.embedding, "high_res_feats": list(features.high_res)}
-        self._orig_hw = [photo.shape[:2] for photo in photos]
+        self._orig_hw = [
+            image.size[::-1] if isinstance(image, Image) else image.shape[:2] for image in images
+        ]
         self._is_image_set, self._is_batch = True, is_batch
 
     def get_image_embedding(self) -> Tensor:
@@ -157,16 +156,17 @@ class SAM2ImagePredictor:
     ) -> tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None]:
         """Mask, points [B, N, 2], labels [B, N] and boxes [B, 2, 2] as tensors, in model pixels."""
         coords, labels, boxes, masks = None, None, None, None
-        frame = self._frame(self._orig_hw[img_idx]) if normalize_coords else self._frame((1, 1))
+        photo_hw = self._orig_hw[img_idx]
         if point_coords is not None:
             if point_labels is None:
                 raise PromptError("point_labels must be supplied if point_coords is supplied.")
-            coords = frame.to_model(self._tensor(point_coords))
+            given = self._tensor(point_coords)
+            coords = self._transforms.transform_coords(given, normalize_coords, photo_hw)
             labels = torch.as_tensor(point_labels, dtype=torch.int, device=self.device)
             if coords.ndim == 2:
                 coords, labels = coords[None], labels[None]
         if box is not None:
-            boxes = frame.to_model(self._tensor(box).reshape(-1, 2, 2))
+            boxes = self._transforms.transform_boxes(self._tensor(box), normalize_coords, photo_hw)
         if mask_logits is not None:
             masks = self._tensor(mask_logits)
             masks = masks[None] if masks.ndim == 3 else masks
@@ -191,7 +191,7 @@ class SAM2ImagePredictor:
             self._features_of(img_idx), self.model.encode_prompts(*tokens, mask_input)
         )
         chosen = self.model.choose(decoded, multimask_output)
-        masks = self._frame(self._orig_hw[img_idx]).upscale(self._cleaned(chosen.mask_logits.float()))
+        masks = self._transforms.postprocess_masks(chosen.mask_logits, self._orig_hw[img_idx])
         limited = chosen.mask_logits.clamp(-_LOGIT_LIMIT, _LOGIT_LIMIT)
         return masks if return_logits else masks > self.mask_threshold, chosen.iou, limited
 
@@ -199,53 +199,9 @@ class SAM2ImagePredictor:
         high_res = tuple(level[img_idx][None] for level in self._features["high_res_feats"])
         return ImageFeatures(self._features["image_embed"][img_idx][None], high_res)
 
-    def _cleaned(self, logits: Tensor) -> Tensor:
-        """Logits [B, C, h, w] with small holes raised and small islands lowered beyond the threshold."""
-        if self.max_hole_area <= 0 and self.max_sprinkle_area <= 0:
-            return logits
-        planes = [self._clean_plane(plane) for plane in logits.flatten(0, 1).cpu().numpy()]
-        return torch.from_numpy(np.stack(planes)).to(logits).reshape(logits.shape)
-
-    def _clean_plane(self, logits: np.ndarray) -> np.ndarray:
-        """Components of at most the area go; both kinds are looked for in the logits as they came."""
-        inside = logits > self.mask_threshold
-        cleaned = logits.copy()
-        if self.max_hole_area > 0:
-            cleaned[_small_components(~inside, self.max_hole_area)] = self.mask_threshold + 10.0
-        if self.max_sprinkle_area > 0:
-            cleaned[_small_components(inside, self.max_sprinkle_area)] = self.mask_threshold - 10.0
-        return cleaned
-
-    def _frame(self, photo_hw: tuple[int, ...]) -> Squash:
-        height, width = photo_hw
-        return self.model.frame((height, width))
-
     def _tensor(self, values: Any) -> Tensor:
         return torch.as_tensor(values, dtype=torch.float, device=self.device)
 
     def _require_image(self, message: str) -> None:
         if not self._is_image_set:
             raise NoImageError(message)
-
-
-def _small_components(mask: np.ndarray, max_area_px: float) -> np.ndarray:
-    """Where ``mask`` has 8-connected components of at most ``max_area_px`` pixels."""
-    fewer_than = math.floor(max_area_px) + 1
-    return fill_small_holes(~mask, fewer_than).mask & mask
-
-
-def _rgb(image: np.ndarray | Image) -> np.ndarray:
-    """An RGB image as an array of 0 to 255, uint8 or float32."""
-    if not isinstance(image, (np.ndarray, Image)):
-        raise PictureError(f"image must be an RGB array or a PIL image, got {type(image).__name__}")
-    array = np.array(image) if isinstance(image, Image) else image
-    if array.ndim != 3 or array.shape[2] != 3:
-        raise PictureError(
-            f"image must be RGB of shape (H, W, 3), got {array.shape}; "
-            "everymask.read_photo makes one of any picture"
-        )
-    if array.dtype == np.uint8:
-        return array
-    if array.dtype.kind != "f":
-        raise PictureError(f"image must hold uint8, or floats of 0 to 1, got {array.dtype}")
-    return array.astype(np.float32) * 255

@@ -9,19 +9,22 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from everymask.compat.parts import CalledOfficially, PromptEncoder, SamMaskDecoder
 from everymask.models.sam import PIXEL_MEAN, PIXEL_STD
 from everymask.models.sam import Sam as OurSam
 from everymask.models.specs import ModelSpec
 from everymask.nn.records import ImageFeatures
 
 
-class Sam(OurSam):
-    """Our SAM, which official code may call by the official names as well."""
+class Sam(CalledOfficially, OurSam):
+    """Our SAM; it, its prompt encoder and its mask decoder take the official calls as well."""
 
     image_format = "RGB"
 
     def __init__(self, spec: ModelSpec) -> None:
         super().__init__(spec)
+        self.prompt_encoder = PromptEncoder(spec)
+        self.mask_decoder = SamMaskDecoder(spec)
         self.register_buffer("pixel_mean", torch.tensor(PIXEL_MEAN).view(-1, 1, 1), persistent=False)
         self.register_buffer("pixel_std", torch.tensor(PIXEL_STD).view(-1, 1, 1), persistent=False)
         self.image_encoder.img_size = spec.image_size  # type: ignore[assignment]
@@ -37,26 +40,7 @@ class Sam(OurSam):
         self, masks: Tensor, input_size: tuple[int, ...], original_size: tuple[int, ...]
     ) -> Tensor:
         """Logits [B, C, h, w] -> [B, C, H, W]: to the square, the padding cut off, to the photo."""
-        side, (height, width) = self.spec.image_size, input_size
-        square = F.interpolate(masks, (side, side), mode="bilinear", align_corners=False)
-        return F.interpolate(
-            square[..., :height, :width], tuple(original_size), mode="bilinear", align_corners=False
-        )
-
-    def decode_prompts(
-        self,
-        features: Tensor,  # [1, C, h, w]
-        points: Tensor | None,  # [B, N, 2] model pixels
-        labels: Tensor | None,  # [B, N]
-        boxes: Tensor | None,  # [B, 4] model pixels
-        masks: Tensor | None,  # [B, 1, 4h, 4w]
-        multimask_output: bool,
-    ) -> tuple[Tensor, Tensor]:
-        """Low-resolution logits [B, C, 4h, 4w] and IoU predictions [B, C]."""
-        boxes = None if boxes is None else boxes.reshape(-1, 4)
-        prompts = self.encode_prompts(*self.arrange(points, labels, boxes), masks)
-        chosen = self.choose(self.decode(ImageFeatures(features), prompts), multimask_output)
-        return chosen.mask_logits, chosen.iou
+        return scale_masks(masks, self.spec.image_size, input_size, original_size)
 
     @torch.no_grad()
     def forward(self, batched_input: list[dict[str, Any]], multimask_output: bool) -> list[dict[str, Tensor]]:
@@ -74,7 +58,8 @@ class Sam(OurSam):
         ]
 
     def _answer(self, record: dict[str, Any], features: Tensor, multimask_output: bool) -> dict[str, Tensor]:
-        logits, iou = self.decode_prompts(
+        logits, iou = decode_prompts(
+            self,
             features,
             record.get("point_coords"),
             record.get("point_labels"),
@@ -84,3 +69,29 @@ class Sam(OurSam):
         )
         masks = self.postprocess_masks(logits, record["image"].shape[-2:], record["original_size"])
         return {"masks": masks > self.mask_threshold, "iou_predictions": iou, "low_res_logits": logits}
+
+
+def scale_masks(
+    logits: Tensor, side: int, input_size: tuple[int, ...], original_size: tuple[int, ...]
+) -> Tensor:
+    """Logits [B, C, h, w] of the model's square of ``side`` pixels -> [B, C, H, W] of the photo."""
+    height, width = input_size
+    square = F.interpolate(logits, (side, side), mode="bilinear", align_corners=False)
+    photo_hw = tuple(original_size)
+    return F.interpolate(square[..., :height, :width], photo_hw, mode="bilinear", align_corners=False)
+
+
+def decode_prompts(
+    model: OurSam,
+    features: Tensor,  # [1, C, h, w]
+    points: Tensor | None,  # [B, N, 2] model pixels
+    labels: Tensor | None,  # [B, N]
+    boxes: Tensor | None,  # [B, 4] model pixels
+    masks: Tensor | None,  # [B, 1, 4h, 4w]
+    multimask_output: bool,
+) -> tuple[Tensor, Tensor]:
+    """Low-resolution logits [B, C, 4h, 4w] and IoU predictions [B, C]."""
+    boxes = None if boxes is None else boxes.reshape(-1, 4)
+    prompts = model.encode_prompts(*model.arrange(points, labels, boxes), masks)
+    chosen = model.choose(model.decode(ImageFeatures(features), prompts), multimask_output)
+    return chosen.mask_logits, chosen.iou

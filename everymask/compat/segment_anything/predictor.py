@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from everymask.errors import OptionError, PictureError, PromptError, SessionError
+from everymask.models.sam import Sam
 
-from .modeling import Sam
+from .modeling import decode_prompts, scale_masks
 from .utils.transforms import ResizeLongestSide
 
 
@@ -19,7 +20,10 @@ class NoImageError(SessionError, RuntimeError):
 
 
 class SamPredictor:
-    """Encodes an image once and answers prompts on it, as the official class of this name."""
+    """Encodes an image once and answers prompts on it, as the official class of this name.
+
+    ``sam_model`` comes from ``sam_model_registry``, or from :func:`everymask.load`.
+    """
 
     features: Tensor | None  # [1, C, h, w]
     original_size: tuple[int, ...]  # H, W
@@ -40,7 +44,7 @@ class SamPredictor:
                 f"image must be uint8 of shape (H, W, 3), got {image.dtype} of shape {image.shape}; "
                 "everymask.read_photo makes one of any picture"
             )
-        if image_format != self.model.image_format:
+        if image_format != "RGB":
             image = image[..., ::-1]
         resized = torch.as_tensor(self.transform.apply_image(image), device=self.device)
         self.set_torch_image(resized.permute(2, 0, 1).contiguous()[None], image.shape[:2])
@@ -55,7 +59,7 @@ class SamPredictor:
         self.reset_image()
         self.original_size = original_image_size
         self.input_size = shape[-2:]
-        self.features = self.model.encode_image(self.model.preprocess(transformed_image)).embedding
+        self.features = self.model.encode_image(self.model.normalise(transformed_image)).embedding
         self.is_image_set = True
 
     def predict(
@@ -105,10 +109,10 @@ class SamPredictor:
         """
         self._require_image()
         assert self.features is not None
-        logits, iou = self.model.decode_prompts(
-            self.features, point_coords, point_labels, boxes, mask_input, multimask_output
+        logits, iou = decode_prompts(
+            self.model, self.features, point_coords, point_labels, boxes, mask_input, multimask_output
         )
-        masks = self.model.postprocess_masks(logits, self.input_size, self.original_size)
+        masks = scale_masks(logits, self.model.spec.image_size, self.input_size, self.original_size)
         return masks if return_logits else masks > self.model.mask_threshold, iou, logits
 
     def get_image_embedding(self) -> Tensor:
