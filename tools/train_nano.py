@@ -25,7 +25,7 @@ from everymask.evaluate.data import Annotated, annotated_photos
 from everymask.evaluate.prompted import answers, score_prompts
 from everymask.models.sam2 import Sam2
 from everymask.models.specs import MODELS
-from everymask.train.augment import augment
+from everymask.train.augment import hard_view
 from everymask.train.begin import begin, calm_neck
 from everymask.train.cache import SceneFolder
 from everymask.train.loop import (
@@ -83,7 +83,7 @@ def run(arguments: argparse.Namespace) -> None:
     folder = SceneFolder(arguments.scenes)
     photos = list(annotated_photos(arguments.eval, arguments.eval_photos, 1)) if arguments.eval else []
     last_save, last_look = state.seconds / 60, state.seconds / 60
-    source = lambda rng: augment(rng, folder.draw(rng), arguments.side)  # noqa: E731
+    source = lambda rng: hard_view(rng, folder.draw, arguments.side)  # noqa: E731
     for report in train(state, source, options):
         row: dict[str, object] = {
             "step": report.step,

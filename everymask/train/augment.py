@@ -1,11 +1,19 @@
-"""Another view of a scene: crop, stretch, mirror, other colours."""
+"""Another view of a scene: crop, stretch, mirror, other colours; and scenes made harder by each other.
+
+A model that only asks "has this pixel the colour of the one clicked" does well on plainly made scenes and
+badly on photos. Two things forbid the shortcut: separate pieces of one region, and the same materials on
+both sides of a seam, are different regions; and a second picture shines faintly through the first.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import cv2
 import numpy as np
 
-from everymask.train.scenes import Scene
+from everymask.train.scenes import PART, WHOLE, Scene
+from everymask.train.shapes import bands, cells
 
 
 def augment(rng: np.random.Generator, scene: Scene, side: int) -> Scene:
@@ -40,3 +48,54 @@ def recolour(rng: np.random.Generator, photo: np.ndarray) -> np.ndarray:
     contrast, brightness = rng.uniform(0.7, 1.2), rng.normal(0, 12)
     shift = 128 * (1 - contrast) + brightness
     return cv2.transform(photo, np.column_stack([contrast * matrix, np.full(3, shift)]))
+
+
+def hard_view(rng: np.random.Generator, draw: Callable[[np.random.Generator], Scene], side: int) -> Scene:
+    """A view of a drawn scene, often joined with another view of itself or seen through another scene."""
+    scene = draw(rng)
+    view = augment(rng, scene, side)
+    if rng.random() < 0.35:
+        view = joined(rng, view, augment(rng, scene, side))
+    if rng.random() < 0.3:
+        view = Scene(shining_through(rng, view.photo, augment(rng, draw(rng), side).photo), view.labels)
+    return Scene(view.photo, split_pieces(view.labels))
+
+
+def joined(rng: np.random.Generator, first: Scene, second: Scene) -> Scene:
+    """Two views on either side of a seam; like materials on both sides stay different regions."""
+    if int(first.labels.max()) + int(second.labels.max()) > 255:
+        return first
+    side = first.photo.shape[0]
+    regions = bands(rng, side) if rng.random() < 0.5 else cells(rng, side)
+    inside = (regions % 2).astype(bool)
+    photo = np.where(inside[..., None], second.photo, first.photo)
+    labels = np.where(inside, second.labels + first.labels.max(), first.labels)
+    return Scene(photo, labels)
+
+
+def shining_through(rng: np.random.Generator, photo: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """The photo with the detail of another one faintly on it, uint8."""
+    detail = other.astype(np.float32) - cv2.GaussianBlur(other, (0, 0), 0.06 * len(other)).astype(np.float32)
+    return np.clip(photo + rng.uniform(0.15, 0.5) * detail, 0, 255).astype(np.uint8)
+
+
+def split_pieces(labels: np.ndarray, min_share: float = 0.004) -> np.ndarray:
+    """Label maps in which the separate pieces of a whole are wholes; together they stay a group.
+
+    Parts of a piece that is split off are its own. Pieces smaller than ``min_share`` of the picture stay
+    with the largest one.
+    """
+    result = labels.copy()
+    free = int(labels.max()) + 1
+    areas = np.bincount(labels[WHOLE].ravel())
+    for label in np.flatnonzero(areas[1:] > 2 * min_share * labels[WHOLE].size) + 1:
+        _, pieces, stats, _ = cv2.connectedComponentsWithStats((labels[WHOLE] == label).astype(np.uint8))
+        by_area = 1 + np.argsort(-stats[1:, cv2.CC_STAT_AREA])
+        for piece in by_area[1:]:
+            if stats[piece, cv2.CC_STAT_AREA] < min_share * pieces.size or free > 255:
+                break
+            inside = pieces == piece
+            result[WHOLE][inside] = free
+            result[PART][inside & (labels[PART] == label)] = free
+            free += 1
+    return result

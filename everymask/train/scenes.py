@@ -16,7 +16,7 @@ import numpy as np
 from everymask.train.camera import cast_shadow, light_scene, photograph, shade
 from everymask.train.shapes import partition, silhouette, split_object
 from everymask.train.sources import Bank
-from everymask.train.textures import texture
+from everymask.train.textures import crop, texture
 
 PART, WHOLE, GROUP = 0, 1, 2
 MAX_LABEL = 255
@@ -73,6 +73,7 @@ class Canvas:
         self.picture = np.zeros((side, side, 3), np.float32)
         self.labels = np.zeros((3, side, side), np.uint8)
         self.count = 0
+        self.materials: list[np.ndarray] = []
 
     def new_label(self) -> int:
         self.count = min(self.count + 1, MAX_LABEL)
@@ -102,9 +103,18 @@ def window_of(inside: np.ndarray, margin: int) -> Window:
     return rows, slice(max(0, x - margin), min(inside.shape[1], x + width + margin))
 
 
-def fill(rng: np.random.Generator, bank: Bank, hw: tuple[int, int]) -> np.ndarray:
-    """A texture [h, w, 3]."""
-    return texture(rng, max(hw), bank)[: hw[0], : hw[1]]
+def fill(rng: np.random.Generator, canvas: Canvas, bank: Bank, hw: tuple[int, int]) -> np.ndarray:
+    """A texture [h, w, 3]: a new one, or another piece of one that the scene has elsewhere.
+
+    Without the latter, "has this colour" would be all there is to being one region.
+    """
+    if canvas.materials and rng.random() < 0.35:
+        known = canvas.materials[rng.integers(len(canvas.materials))]
+        piece = crop(rng, max(hw), known, (0.8, 1.25)) + np.float32(rng.normal(0, 6))
+        return piece[: hw[0], : hw[1]]
+    made = texture(rng, max(hw), bank)
+    canvas.materials.append(made)
+    return made[: hw[0], : hw[1]]
 
 
 def object_count(rng: np.random.Generator) -> int:
@@ -120,7 +130,7 @@ def paint_background(rng: np.random.Generator, canvas: Canvas, bank: Bank) -> No
         whole = window_of(regions >= 0, 0) if value == 0 else window_of(regions == value, 8)
         inside = regions[whole] == value
         alpha = cv2.GaussianBlur(inside.astype(np.float32), (0, 0), softness)
-        label, colours = canvas.new_label(), fill(rng, bank, inside.shape)
+        label, colours = canvas.new_label(), fill(rng, canvas, bank, inside.shape)
         canvas.lay(whole, np.ones_like(alpha) if value == 0 else alpha, colours, (label, label, label))
         for level in (PART, WHOLE, GROUP):
             canvas.labels[level][whole][inside] = label
@@ -152,14 +162,14 @@ def paint_object(rng: np.random.Generator, canvas: Canvas, bank: Bank, sprite: S
     whole = canvas.new_label()
     if rng.random() < 0.5:
         cast_shadow(rng, canvas.picture[window], alpha)
-    material = object_colours(rng, bank, own_colours, alpha.shape)
+    material = object_colours(rng, canvas, bank, own_colours, alpha.shape)
     light = shade(rng, alpha)[..., None]
     canvas.lay(window, alpha, material * light, (whole, whole, group))
     if (own_colours is None and rng.random() < 0.4) or rng.random() < 0.15:
         parts = split_object(rng, alpha)
         for value in range(1, parts.max() + 1):
             part_alpha = alpha * cv2.GaussianBlur((parts == value).astype(np.float32), (0, 0), 0.6)
-            colours = fill(rng, bank, alpha.shape) * light
+            colours = fill(rng, canvas, bank, alpha.shape) * light
             canvas.lay(window, part_alpha, colours, (canvas.new_label(), whole, group))
 
 
@@ -177,15 +187,19 @@ def place(side: int, sprite: Sprite) -> tuple[Window, np.ndarray, np.ndarray | N
 
 
 def object_colours(
-    rng: np.random.Generator, bank: Bank, own_colours: np.ndarray | None, hw: tuple[int, int]
+    rng: np.random.Generator,
+    canvas: Canvas,
+    bank: Bank,
+    own_colours: np.ndarray | None,
+    hw: tuple[int, int],
 ) -> np.ndarray:
     """A cutout's own colours made duller, or in their place a texture, or something of both, [h, w, 3]."""
     if own_colours is None or rng.random() < 0.45:
-        return fill(rng, bank, hw)
+        return fill(rng, canvas, bank, hw)
     saturation = rng.uniform(0.2, 0.9)
     duller = saturation * np.eye(3) + (1 - saturation) / 3
     share = rng.uniform(0, 0.6)
-    return cv2.transform(own_colours, duller * (1 - share)) + share * fill(rng, bank, hw)
+    return cv2.transform(own_colours, duller * (1 - share)) + share * fill(rng, canvas, bank, hw)
 
 
 def paint_group(
@@ -193,7 +207,7 @@ def paint_group(
 ) -> None:
     """Two to seven objects of one shape and material next to each other: one region on the group map."""
     shrink = rng.uniform(0.3, 0.6)
-    colours = object_colours(rng, bank, own_colours, alpha.shape)
+    colours = object_colours(rng, canvas, bank, own_colours, alpha.shape)
     alpha = cv2.resize(alpha, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)
     colours = cv2.resize(colours, alpha.shape[::-1], interpolation=cv2.INTER_AREA)
     step = rng.uniform(0.6, 1.0, 2) * alpha.shape[0]

@@ -21,7 +21,7 @@ def texture(rng: np.random.Generator, side: int, bank: Bank) -> np.ndarray:
     if rng.random() < 0.5:  # the same colour on the whole
         means = np.array(cv2.mean(first))[:3] - np.array(cv2.mean(second))[:3]
         second = second + (rng.uniform(0.4, 1.0) * means).astype(np.float32)
-    field = fractal_field(rng, side, np.exp(rng.uniform(np.log(2), np.log(30))), 4, 0.6)
+    field = fractal_field(rng, side, np.exp(rng.uniform(np.log(2), np.log(80))), 4, 0.6)
     share = 0.5 + 0.5 * np.tanh(rng.uniform(0.5, 6) * (field - rng.normal(0, 0.5)))
     return first + share[..., None].astype(np.float32) * (second - first)
 
