@@ -56,8 +56,6 @@ class ModelSpec:
     """SAM 2 builders switch this on ("dynamic multimask"): an unstable single mask gives way."""
     generator: Mapping[str, Any] = field(default_factory=dict)
     """This model's own defaults of everything mode, where they differ from SAM's."""
-    half_weights: bool = False
-    """The weights are stored in float16 (and computed with in the type asked for)."""
 
     @property
     def embedding_hw(self) -> tuple[int, int]:
@@ -107,7 +105,6 @@ _NANO = ModelSpec(
     memory=replace(_SAM21, dim=32, layers=2, mlp_dim=512),
     fallback=StabilityFallback(offset=0.05, threshold=0.98),
     generator={"pred_iou_thresh": 0.8},
-    half_weights=True,
 )
 
 MODELS: dict[str, ModelSpec] = {
