@@ -10,6 +10,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -115,18 +116,22 @@ def train(state: TrainState, source: SceneSource, options: TrainOptions) -> Iter
     """
     sums: dict[str, float] = {}
     since = 0
-    while not finished(state, options):
-        began = time.perf_counter()
-        losses = train_step(state, source, options)
-        state.seconds += time.perf_counter() - began
-        state.step += 1
-        since += 1
-        for name, value in losses.items():
-            sums[name] = sums.get(name, 0.0) + value
-        if since == options.report_steps or finished(state, options):
-            means = {name: total / since for name, total in sums.items()}
-            yield Report(state.step, state.seconds / 60, state.step * options.batch, means)
-            sums, since = {}, 0
+    with ThreadPoolExecutor(1) as ahead:  # makes the next batch meanwhile
+        following = ahead.submit(make_batch, source, options, state.model, state.step)
+        while not finished(state, options):
+            began = time.perf_counter()
+            batch = following.result()
+            following = ahead.submit(make_batch, source, options, state.model, state.step + 1)
+            losses = train_step(state, batch, options)
+            state.seconds += time.perf_counter() - began
+            state.step += 1
+            since += 1
+            for name, value in losses.items():
+                sums[name] = sums.get(name, 0.0) + value
+            if since == options.report_steps or finished(state, options):
+                means = {name: total / since for name, total in sums.items()}
+                yield Report(state.step, state.seconds / 60, state.step * options.batch, means)
+                sums, since = {}, 0
 
 
 def finished(state: TrainState, options: TrainOptions) -> bool:
@@ -135,10 +140,9 @@ def finished(state: TrainState, options: TrainOptions) -> bool:
     )
 
 
-def train_step(state: TrainState, source: SceneSource, options: TrainOptions) -> dict[str, float]:
+def train_step(state: TrainState, batch: Batch, options: TrainOptions) -> dict[str, float]:
     """One batch forward and back; returns the parts of its loss."""
-    rng = np.random.default_rng([options.seed, state.step])
-    batch = make_batch(rng, source, options, state.model)
+    rng = np.random.default_rng([options.seed, state.step, 1])
     for group in state.optimiser.param_groups:
         group["lr"] = learning_rate(state, options)
     state.model.train()
@@ -196,9 +200,9 @@ class Batch:
         return self.truths[torch.arange(len(self.primary)), self.primary]
 
 
-def make_batch(
-    rng: np.random.Generator, source: SceneSource, options: TrainOptions, model: PromptableModel
-) -> Batch:
+def make_batch(source: SceneSource, options: TrainOptions, model: PromptableModel, step: int) -> Batch:
+    """The pictures and targets of one step; the same for the same seed, step and scenes."""
+    rng = np.random.default_rng([options.seed, step])
     scenes = [source(rng) for _ in range(options.batch)]
     targets: list[Target] = []
     for scene in scenes:

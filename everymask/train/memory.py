@@ -60,8 +60,9 @@ def begin_memory(model: Sam2, typical: Tensor) -> None:
     attention = model.memory_attention
     attention.norm.weight.copy_(typical.std((0, 2, 3)))
     attention.norm.bias.copy_(typical.mean((0, 2, 3)))
-    for block in model.memory_encoder.fuser.layers:
-        block.gamma.fill_(0.1)  # the official 1e-6 is for training that takes days
+    for name, gamma in model.memory_encoder.fuser.named_parameters():
+        if name.endswith("gamma"):
+            gamma.fill_(0.1)  # the official 1e-6 is for training that takes days
 
 
 def train_memory(model: Sam2, source: ClipSource, options: TrainOptions) -> Iterator[Report]:

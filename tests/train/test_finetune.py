@@ -45,14 +45,6 @@ def test_the_decoder_alone_is_trained_by_default(discs):
     assert not model.training
 
 
-def test_training_everything_keeps_the_statistics_of_batch_norms(discs):
-    torch.manual_seed(0)
-    model = build(TINY)
-    before = model.image_encoder.trunk.stem[0][1].running_mean.clone()
-    list(finetune(model, discs, parts="all", steps=3, prompts=4))
-    torch.testing.assert_close(model.image_encoder.trunk.stem[0][1].running_mean, before)
-
-
 def test_the_loss_falls(discs):
     torch.manual_seed(0)
     reports = list(finetune(build(TINY), discs, parts="all", steps=40, prompts=4, learning_rate=3e-3))
