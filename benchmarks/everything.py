@@ -3,9 +3,9 @@
     python -m benchmarks everything -- --models sam2.1_hiera_tiny mobile_sam sam_vit_b --photo PHOTO
 
 All sides get the same seeded weights, adjusted on the photo so that the filters keep a realistic share:
-40% of the masks pass the threshold on predicted IoU (about 70% of the prompts have one), a third of those the one
-on stability. MobileSAM's official generator is segment-anything's, around our encoder: its own package is
-in no registry. Without --photo the bundled one is taken.
+40% of the masks pass the threshold on predicted IoU (about 70% of the prompts have one), a third of those
+the one on stability. MobileSAM's official generator is segment-anything's, around our encoder: its own
+package is in no registry. Without --photo the bundled one is taken.
 """
 
 from __future__ import annotations

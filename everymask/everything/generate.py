@@ -6,7 +6,7 @@ within a crop and between crops, small regions, masks.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,7 +16,8 @@ import torch
 from everymask.errors import PictureError
 from everymask.everything import filters
 from everymask.everything.candidates import Candidate, CropDecoder, candidates, encoded
-from everymask.everything.grid import Crop, crops, grids, points_in
+from everymask.everything.explained import Explained
+from everymask.everything.grid import Crop, crops, grids, points_in, rounds
 from everymask.everything.options import GeneratorOptions
 from everymask.everything.workers import Workers, cores_kept
 from everymask.masks import rle
@@ -101,16 +102,40 @@ class AutomaticMaskGenerator:
         points_xy: np.ndarray,
         report: _Reporter,
     ) -> list[Candidate]:
-        size = decoder.tile_size()
-        tiles = [points_xy[i : i + size] for i in range(0, len(points_xy), size)]
+        """The candidates of all points, or with the fast effort of those that nothing explains yet."""
         found: list[Candidate] = []
-        for tile, more in zip(tiles, workers.map(candidates, tiles), strict=True):
-            found += more
-            if sum(c.logits is not None for c in found) > LOGITS_KEPT:
-                found = [encoded(decoder, c) for c in found]
-            report.advance(len(tile), len(more))
+        steps = self._rounds(points_xy)
+        explained = Explained(decoder) if len(steps) > 1 else None
+        for number, indices in enumerate(steps):
+            asked = points_xy[indices]
+            offered = len(asked)
+            if explained is not None and number > 0:
+                asked = asked[~explained.holds(asked, last=number == len(steps) - 1)]
+                report.advance(offered - len(asked), 0)
+            for tile, more in self._decoded(decoder, workers, asked):
+                found += more
+                if explained is not None:
+                    for candidate in more:
+                        explained.add(candidate)
+                if sum(c.logits is not None for c in found) > LOGITS_KEPT:
+                    found = [encoded(decoder, c) for c in found]
+                report.advance(len(tile), len(more))
         report.next_crop()
         return found
+
+    def _rounds(self, points_xy: np.ndarray) -> Sequence[np.ndarray | slice]:
+        side = round(len(points_xy) ** 0.5)
+        if self.options.effort != "fast" or self.options.point_grids is not None:
+            return [slice(None)]
+        return rounds(side)
+
+    def _decoded(
+        self, decoder: CropDecoder, workers: Workers[CropDecoder], points_xy: np.ndarray
+    ) -> Iterator[tuple[np.ndarray, list[Candidate]]]:
+        """Tiles of points and their candidates, in order."""
+        size = decoder.tile_size()
+        tiles = [points_xy[i : i + size] for i in range(0, len(points_xy), size)]
+        yield from zip(tiles, workers.map(candidates, tiles), strict=True)
 
     def _features(self, picture: np.ndarray) -> ImageFeatures:
         pixels = self.model.preprocess(picture)[None]

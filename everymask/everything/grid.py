@@ -82,6 +82,25 @@ def point_grid(points_per_side: int) -> np.ndarray:
     return np.stack([x, y], axis=-1).reshape(-1, 2)
 
 
+def rounds(points_per_side: int) -> list[np.ndarray]:
+    """The indices of a grid's points from coarse to fine: every fourth, then every second, then the rest.
+
+    Together each index once; small grids have fewer rounds.
+
+    >>> [r.tolist() for r in rounds(3)]
+    [[4], [0, 1, 2, 3, 5, 6, 7, 8]]
+    """
+    found, seen = [], np.zeros((points_per_side, points_per_side), dtype=bool)
+    for stride in (4, 2, 1):
+        if stride > 1 and points_per_side < stride + 1:
+            continue
+        lattice = np.zeros_like(seen)
+        lattice[stride // 2 :: stride, stride // 2 :: stride] = True
+        found.append(np.flatnonzero(lattice & ~seen))
+        seen |= lattice
+    return found
+
+
 def grids(options: GeneratorOptions) -> Sequence[np.ndarray]:
     """The points of each crop layer, as shares of a crop's sides, [N, 2] each."""
     if options.point_grids is not None:

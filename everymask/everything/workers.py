@@ -7,8 +7,9 @@ works from its own cache, and nobody waits. PyTorch lets other threads run while
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Generic, TypeVar
 
@@ -17,6 +18,10 @@ import torch
 Job = TypeVar("Job")
 Tool = TypeVar("Tool")
 Result = TypeVar("Result")
+
+
+AHEAD = 4
+"""Jobs that may be done or waiting per thread before somebody takes the first result: keeps memory flat."""
 
 
 class Workers(Generic[Tool]):
@@ -28,18 +33,17 @@ class Workers(Generic[Tool]):
     """
 
     def __init__(self, tools: Sequence[Tool]) -> None:
-        self._tools = list(tools)
+        self._all = tuple(tools)
+        self._free = list(tools)
         self._lock = threading.Lock()
-        self._stopped = threading.Event()
         self._pool: ThreadPoolExecutor | None = None
 
     def __enter__(self) -> Workers[Tool]:
-        if len(self._tools) > 1:
-            self._pool = ThreadPoolExecutor(len(self._tools), "everymask", initializer=_one_core)
+        if len(self._all) > 1:
+            self._pool = ThreadPoolExecutor(len(self._all), "everymask", initializer=_one_core)
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._stopped.set()
         if self._pool is not None:
             self._pool.shutdown(wait=True, cancel_futures=True)
 
@@ -47,25 +51,29 @@ class Workers(Generic[Tool]):
         """``function(tool, job)`` for each job; results in the jobs' order, as they are ready."""
         if self._pool is None:
             for job in jobs:
-                yield function(self._tools[0], job)
+                yield function(self._all[0], job)
             return
-        futures = [self._pool.submit(self._run, function, job) for job in jobs]
+        waiting: deque[Future[Result]] = deque()
         try:
-            for future in futures:
-                yield future.result()
+            for job in jobs:
+                waiting.append(self._pool.submit(self._run, function, job))
+                if len(waiting) >= AHEAD * len(self._all):
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
         finally:
-            for future in futures:
+            for future in waiting:
                 future.cancel()
 
     def _run(self, function: Callable[[Tool, Job], Result], job: Job) -> Result:
         with self._lock:
-            tool = self._tools.pop()
+            tool = self._free.pop()
         try:
             with torch.inference_mode():
                 return function(tool, job)
         finally:
             with self._lock:
-                self._tools.append(tool)
+                self._free.append(tool)
 
 
 @contextmanager

@@ -285,7 +285,7 @@ def check_finite(logits: Tensor, what: str) -> None:
     """Raise :class:`InputError` if there is a NaN or an infinity among ``logits``."""
     if logits.numel() and not bool(torch.isfinite(logits).all()):
         raise InputError(
-            f"{what} must be finite, got NaN or infinity; the weights or their type are at fault"
+            f"{what} must be finite, got NaN or infinity; check the weights, or load with dtype float32"
         )
 
 
