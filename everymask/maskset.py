@@ -123,10 +123,11 @@ class Mask:
     @property
     def bbox(self) -> tuple[float, float, float, float]:
         """XYWH; (0, 0, 0, 0) for an empty mask. See the head of this file for what W and H count."""
-        if self._bbox is None:
-            x0, y0, x1, y1 = runs_of.box_xyxy(self.runs)
-            self._set("_bbox", (x0, y0, x1 - x0, y1 - y0))
-        return self._bbox
+        if self._bbox is not None:
+            return self._bbox
+        x0, y0, x1, y1 = runs_of.box_xyxy(self.runs)
+        self._set("_bbox", (x0, y0, x1 - x0, y1 - y0))
+        return self.bbox
 
     @property
     def extent(self) -> tuple[slice, slice]:
