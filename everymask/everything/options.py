@@ -181,3 +181,22 @@ def _unknown(names: Sequence[str]) -> str:
     hints = [(name, difflib.get_close_matches(name, known, n=1)) for name in names]
     said = [f"{name} (did you mean {near[0]}?)" if near else name for name, near in hints]
     return f"unknown option {', '.join(said)}; known are {', '.join(known)}"
+
+
+def options_table() -> str:
+    """The options as a Markdown table, one row a field: docs/everything.md holds it, and a test compares."""
+    rows = ["| option | default | range | what it does |", "|---|---|---|---|"]
+    for option in fields(GeneratorOptions):
+        default = option.default
+        shown = f"{default:.4g}" if isinstance(default, float) else str(default)
+        rows.append(f"| `{option.name}` | {shown} | {_range(option.metadata)} | {option.metadata['help']} |")
+    return "\n".join(rows)
+
+
+def _range(limits: Mapping[str, Any]) -> str:
+    if limits["choices"]:
+        return ", ".join(limits["choices"])
+    low, high = limits["low"], limits["high"]
+    if low is None:
+        return ""
+    return f"from {low:g}" if high is None else f"{low:g} to {high:g}"

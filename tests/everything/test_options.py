@@ -1,8 +1,10 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from everymask.errors import OptionError
-from everymask.everything.options import GeneratorOptions
+from everymask.everything.options import GeneratorOptions, options_table
 
 GRID = np.array([[0.5, 0.5]])
 
@@ -62,3 +64,8 @@ def test_model_defaults_give_way_to_what_is_given():
 
 def test_own_grids_stand_in_for_points_per_side():
     assert GeneratorOptions.for_model({}, {"point_grids": [GRID]}).points_per_side is None
+
+
+def test_docs_hold_the_table_made_from_the_fields():
+    page = Path(__file__).parents[2] / "docs" / "everything.md"
+    assert options_table() in page.read_text("utf-8")
