@@ -205,7 +205,7 @@ class ImagePredictor:
         tokens = self.model.arrange(points, labels, boxes)
         masks = self._mask_prompts(prompts, self._frame(photo))
         embeddings = self.model.encode_prompts(*tokens, masks)
-        return self.model.choose(self.model.decode(photo.features, embeddings), multimask)
+        return self.model.choose(self.model.decode_many(photo.features, embeddings), multimask)
 
     def _mask_prompts(self, prompts: Prompts, frame: Frame) -> Tensor | None:
         """Mask prompts as logits [P, 1, h, w]."""

@@ -112,6 +112,12 @@ class PromptableModel(nn.Module):
         image = features.embedding + dense  # stays [1, C, h, w], and shared, without mask prompts
         return self.decoder(image, self.prompts.grid_position(), prompts.sparse, features.high_res)
 
+    def decode_many(self, features: ImageFeatures, prompts: PromptEmbeddings) -> Decoded:
+        """As :meth:`decode` on one photo, by the quickest way; see ``models/decode_many.py``."""
+        from everymask.models.decode_many import decode_many
+
+        return decode_many(self, features, prompts)
+
     def choose(self, decoded: Decoded, multimask: bool) -> Decoded:
         """The three masks of an ambiguous prompt, or the one of a clear prompt, by the family's rule."""
         return choose_masks(decoded, multimask, self.spec.fallback)

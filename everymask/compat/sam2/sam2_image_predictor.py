@@ -187,9 +187,8 @@ class SAM2ImagePredictor:
         self._require_image("An image must be set with .set_image(...) before mask prediction.")
         corners = None if boxes is None else boxes.reshape(-1, 4)
         tokens = self.model.arrange(point_coords, point_labels, corners)
-        decoded = self.model.decode(
-            self._features_of(img_idx), self.model.encode_prompts(*tokens, mask_input)
-        )
+        embeddings = self.model.encode_prompts(*tokens, mask_input)
+        decoded = self.model.decode_many(self._features_of(img_idx), embeddings)
         chosen = self.model.choose(decoded, multimask_output)
         masks = self._transforms.postprocess_masks(chosen.mask_logits, self._orig_hw[img_idx])
         limited = chosen.mask_logits.clamp(-_LOGIT_LIMIT, _LOGIT_LIMIT)

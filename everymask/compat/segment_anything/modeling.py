@@ -93,5 +93,6 @@ def decode_prompts(
     """Low-resolution logits [B, C, 4h, 4w] and IoU predictions [B, C]."""
     boxes = None if boxes is None else boxes.reshape(-1, 4)
     prompts = model.encode_prompts(*model.arrange(points, labels, boxes), masks)
-    chosen = model.choose(model.decode(ImageFeatures(features), prompts), multimask_output)
+    decode = model.decode if torch.is_grad_enabled() else model.decode_many
+    chosen = model.choose(decode(ImageFeatures(features), prompts), multimask_output)
     return chosen.mask_logits, chosen.iou
