@@ -167,10 +167,14 @@ def test_logits_on_request_equal_the_official_ones(pair):
     assert_equal_answers(*answers)
 
 
-def test_many_boxes_and_many_clicks_equal_the_official_answers(pair):
-    boxes = np.array([[10, 10, 60, 50], [40, 20, 150, 80], [0, 0, 160, 90]], float)
-    points = np.random.default_rng(0).uniform(0, 90, (3, 2, 2))
-    labels = np.array([[1, 0], [1, 1], [0, 1]])
+@pytest.mark.parametrize("count", [2, 5])  # few, and so many that they are decoded together
+def test_many_boxes_and_many_clicks_equal_the_official_answers(pair, count):
+    boxes = np.array(
+        [[10, 10, 60, 50], [40, 20, 150, 80], [0, 0, 160, 90], [3, 4, 9, 80], [50, 1, 99, 20]], float
+    )
+    boxes = boxes[:count]
+    points = np.random.default_rng(0).uniform(0, 90, (count, 2, 2))
+    labels = np.array([[1, 0], [1, 1], [0, 1], [1, 0], [1, 1]])[:count]
     for given in (
         {"box": boxes},
         {"point_coords": points, "point_labels": labels},
@@ -180,7 +184,7 @@ def test_many_boxes_and_many_clicks_equal_the_official_answers(pair):
         for predictor in pair:
             predictor.set_image(seeded_photo(90, 160))
             answers.append(predictor.predict(**given))
-        assert answers[0][0].shape == (3, 3, 90, 160)
+        assert answers[0][0].shape == (count, 3, 90, 160)
         assert_equal_answers(*answers)
 
 

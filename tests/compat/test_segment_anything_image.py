@@ -174,17 +174,21 @@ def test_a_box_with_a_leading_axis_is_one_prompt(pair):
     assert_equal_answers(*answers)
 
 
-def test_many_prompts_as_tensors_equal_the_official_answers(pair):
-    boxes = torch.tensor([[10, 10, 60, 50], [40, 20, 150, 80], [0, 0, 160, 90]])
-    points = torch.from_numpy(np.random.default_rng(0).uniform(0, 90, (3, 2, 2)).astype(np.float32))
-    labels = torch.tensor([[1, 0], [1, 1], [0, 1]])
+@pytest.mark.parametrize("count", [2, 5])  # few, and so many that they are decoded together
+def test_many_prompts_as_tensors_equal_the_official_answers(pair, count):
+    boxes = torch.tensor(
+        [[10, 10, 60, 50], [40, 20, 150, 80], [0, 0, 160, 90], [3, 4, 9, 80], [50, 1, 99, 20]]
+    )
+    boxes = boxes[:count]
+    points = torch.from_numpy(np.random.default_rng(0).uniform(0, 90, (count, 2, 2)).astype(np.float32))
+    labels = torch.tensor([[1, 0], [1, 1], [0, 1], [1, 0], [1, 1]])[:count]
     answers = []
     for predictor in pair:
         predictor.set_image(seeded_photo(90, 160))
         moved = predictor.transform.apply_boxes_torch(boxes, (90, 160))
         clicks = predictor.transform.apply_coords_torch(points, (90, 160))
         answers.append(predictor.predict_torch(clicks, labels, boxes=moved, multimask_output=True))
-    assert answers[0][0].shape == (3, 3, 90, 160)
+    assert answers[0][0].shape == (count, 3, 90, 160)
     assert answers[0][0].dtype == torch.bool
     assert_equal_answers(*([each.numpy() for each in answer] for answer in answers))
 
@@ -312,6 +316,11 @@ def test_logits_handed_back_are_not_clamped():
             for layer in last:
                 layer.weight /= 20
     assert np.abs(logits).max() > 40
+
+
+def test_mobile_sam_is_in_the_registry():
+    sam = compat.sam_model_registry["vit_t"]()
+    assert (sam.spec.name, sam.image_encoder.img_size) == ("mobile_sam", 1024)
 
 
 # --- builders ---------------------------------------------------------------------------------------
