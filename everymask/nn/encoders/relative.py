@@ -10,15 +10,11 @@ of a head.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-# The largest piece of bias in bytes: on a CPU it should stay in the cache that the cores share.
-TILE_BYTES_CPU = 8 * 2**20
-TILE_BYTES_GPU = 512 * 2**20
+from everymask.nn.encoders.attend import tiles
 
 
 def relative_table(table: Tensor, side: int) -> Tensor:
@@ -52,24 +48,14 @@ def attend_relative(
     P counts pairs of a window and a head. ``table_h`` [2 · s - 1, D] and ``table_w`` are read by
     :func:`relative_table` for ``hw``, with h · w = T.
     """
-    pairs, tokens = q.shape[:2]
+    tokens = q.shape[1]
     grid_q = q.unflatten(1, hw)
     bias_h = torch.einsum("pyxd,yjd->pyxj", grid_q, relative_table(table_h, hw[0])).flatten(1, 2)
     bias_w = torch.einsum("pyxd,xjd->pyxj", grid_q, relative_table(table_w, hw[1])).flatten(1, 2)
     scale, keys = q.shape[-1] ** -0.5, k.transpose(1, 2)
     pieces = []
-    for pair, query in _tiles(tokens, pairs, q.element_size(), q.device.type == "cpu"):
+    for pair, query in tiles(q, tokens):
         scores = (bias_h[pair, query, :, None] + bias_w[pair, query, None, :]).flatten(-2)
         scores.baddbmm_(q[pair, query], keys[pair], alpha=scale)
         pieces.append(torch.bmm(scores.softmax(-1), v[pair]))
     return torch.cat([piece.flatten(0, 1) for piece in pieces]).view_as(q)
-
-
-def _tiles(tokens: int, pairs: int, itemsize: int, on_cpu: bool) -> Iterator[tuple[slice, slice]]:
-    """Slices of (window, head) pairs and of queries whose biases are at most a tile large."""
-    budget = TILE_BYTES_CPU if on_cpu else TILE_BYTES_GPU
-    queries = min(max(budget // (tokens * itemsize), 1), tokens)
-    together = max(budget // (tokens * tokens * itemsize), 1)
-    for first in range(0, pairs, together):
-        for start in range(0, tokens, queries):
-            yield slice(first, first + together), slice(start, start + queries)

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from everymask.nn.encoders.tokens import add_branch, band_rows, feed_forward, normed
+from everymask.nn.encoders.tokens import add_branch, band_rows, feed_forward, linear, normed
 from everymask.nn.encoders.vit import neck
 from everymask.nn.encoders.windows import join_windows, split_windows
 
@@ -191,9 +191,9 @@ class Attention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:  # [B, H, W, C]
         # The official code pads with zeros before the norm, whose answer to them is its bias.
         fill = self.qkv(self.norm.bias)
-        windows = split_windows(self.qkv(normed(x, self.norm)), self.window, fill)
+        windows = split_windows(linear(normed(x, self.norm), self.qkv), self.window, fill)
         mixed = self._attend(windows.flatten(0, 2)).unflatten(0, windows.shape[:3])
-        return self.proj(join_windows(mixed, (x.shape[1], x.shape[2])))
+        return linear(join_windows(mixed, (x.shape[1], x.shape[2])), self.proj)
 
     def _attend(self, qkv: Tensor) -> Tensor:  # [N, h, w, 3 C] -> [N, h, w, C]
         heads = qkv.flatten(1, 2).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)

@@ -12,6 +12,7 @@ them ever exists for the whole picture. A band gives the values that the whole p
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 
 import torch
 import torch.nn.functional as F
@@ -42,9 +43,43 @@ def normed(x: Tensor, norm: nn.LayerNorm) -> Tensor:  # [..., C] -> [..., C]
     return F.layer_norm(x, norm.normalized_shape, weight, bias, norm.eps).to(norm.weight.dtype)
 
 
+def linear(x: Tensor, layer: nn.Linear, activation: str = "none") -> Tensor:
+    """``layer(x)``, then the exact (erf) GELU if ``activation`` is "gelu".
+
+    On a CPU without gradients it goes to oneDNN, whose products are about 10% faster in float32 than
+    the library that torch takes by itself, and which does the GELU on the way out.
+    """
+    if _onednn_takes(x, layer):
+        return torch.ops.mkldnn._linear_pointwise(x, layer.weight, layer.bias, activation, [], "none")
+    return F.gelu(layer(x)) if activation == "gelu" else layer(x)
+
+
+def _onednn_takes(x: Tensor, layer: nn.Linear) -> bool:
+    """Whether nobody else has a say: gradients, autocast, a compiler, an exporter, a replaced layer."""
+    return (
+        _onednn_has(x.dtype)
+        and x.dtype == layer.weight.dtype
+        and x.device.type == "cpu"
+        and type(layer) is nn.Linear
+        and not torch.is_grad_enabled()
+        and not torch.is_autocast_enabled("cpu")
+        and not torch.compiler.is_compiling()
+        and not torch.jit.is_tracing()
+    )
+
+
+@cache
+def _onednn_has(dtype: torch.dtype) -> bool:
+    if not torch.backends.mkldnn.is_available() or not hasattr(torch.ops.mkldnn, "_linear_pointwise"):
+        return False
+    return dtype == torch.float32 or (
+        dtype == torch.bfloat16 and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    )
+
+
 def feed_forward(x: Tensor, widen: nn.Linear, narrow: nn.Linear) -> Tensor:  # [..., C] -> [..., C]
     """The two-layer perceptron with the exact (erf) GELU between the layers."""
-    return narrow(F.gelu(widen(x)))
+    return linear(linear(x, widen, "gelu"), narrow)
 
 
 def band_rows(x: Tensor, multiple: int = 1) -> int:

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from everymask.nn.encoders.relative import attend_relative
-from everymask.nn.encoders.tokens import PatchEmbed, add_branch, band_rows, feed_forward, normed
+from everymask.nn.encoders.tokens import PatchEmbed, add_branch, band_rows, feed_forward, linear, normed
 from everymask.nn.encoders.windows import join_windows, split_windows
 from everymask.nn.layers import LayerNorm2d
 
@@ -101,9 +101,9 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor, window: int) -> Tensor:  # [B, H, W, C]
         hw = x.shape[1], x.shape[2]
-        qkv = self.qkv(x)
+        qkv = linear(x, self.qkv)
         windows = split_windows(qkv, window, self.qkv.bias) if window else qkv[:, None, None]
-        return self.proj(join_windows(self._attend(windows), hw).flatten(-2))
+        return linear(join_windows(self._attend(windows), hw).flatten(-2), self.proj)
 
     def _attend(self, qkv: Tensor) -> Tensor:
         """Windows [B, down, across, h, w, 3 C] to [B, down, across, h, w, K, D]."""

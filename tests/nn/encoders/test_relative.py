@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from everymask.nn.encoders import relative
+from everymask.nn.encoders import attend
 from everymask.nn.encoders.relative import attend_relative, relative_table
 
 
@@ -35,7 +35,7 @@ def test_attention_follows_the_formula(inputs):
 @pytest.mark.parametrize("tile_bytes", [1, 6 * 4 * 2, 6 * 6 * 4 * 3])
 def test_tiles_give_what_one_piece_gives(inputs, monkeypatch, tile_bytes):
     whole = attend_relative(*inputs, hw=(2, 3))
-    monkeypatch.setattr(relative, "TILE_BYTES_CPU", tile_bytes)
+    monkeypatch.setattr(attend, "TILE_BYTES_CPU", tile_bytes)
     assert torch.allclose(attend_relative(*inputs, hw=(2, 3)), whole, atol=1e-6)
 
 

@@ -1,8 +1,9 @@
+import pytest
 import torch
 from torch import nn
 
 from everymask.nn.encoders import tokens
-from everymask.nn.encoders.tokens import add_branch, band_rows, feed_forward, normed
+from everymask.nn.encoders.tokens import add_branch, band_rows, feed_forward, linear, normed
 
 
 def test_band_rows_is_a_multiple_of_the_window():
@@ -47,3 +48,29 @@ def test_feed_forward_uses_the_exact_gelu():
 def test_a_gpu_would_take_the_whole_picture():
     assert band_rows(torch.zeros(1, 64, 64, 1024, device="meta"), multiple=14) == 64
     assert tokens.BAND_BYTES > 0
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("activation", ["none", "gelu"])
+def test_linear_is_the_layer_itself(activation):
+    layer = nn.Linear(48, 32)
+    crop = torch.randn(2, 6, 5, 48)[:, :4, :3]  # not contiguous, as windows that overhang are
+    want = layer(crop)
+    want = torch.nn.functional.gelu(want) if activation == "gelu" else want
+    assert torch.allclose(linear(crop, layer, activation), want, atol=2e-6)
+
+
+@torch.no_grad()
+def test_linear_calls_a_layer_that_somebody_replaced():
+    class Doubled(nn.Linear):
+        def forward(self, x):
+            return 2 * super().forward(x)
+
+    layer, x = Doubled(4, 4), torch.randn(3, 4)
+    assert torch.equal(linear(x, layer), layer(x))
+
+
+def test_linear_is_differentiable():
+    layer, x = nn.Linear(4, 4), torch.randn(3, 4, requires_grad=True)
+    linear(x, layer, "gelu").sum().backward()
+    assert x.grad is not None
