@@ -133,32 +133,59 @@ def _filled(photo: np.ndarray, items: list[Mask], palette: list[Colour], opacity
 
 def _outlined(picture: np.ndarray, items: list[Mask], palette: list[Colour], line: int) -> np.ndarray:
     """A bright line inside each mask's edge, a dark one outside; none along the border of the photo."""
-    height, width = picture.shape[:2]
-    halo = np.zeros((height, width), dtype=bool)
-    lines = np.zeros((height, width), dtype=bool)
+    dark = np.zeros(picture.shape[:2], dtype=bool)
+    bright = np.zeros(picture.shape[:2], dtype=bool)
     layer = picture.copy()
-    reach = 2 * line + 1
+    halo = max(1, line // 2)
     for mask, colour in zip(items, palette, strict=True):
-        window = _window(mask, reach)
-        pixels = _window_pixels(mask, window)
-        inner = pixels - cv2.erode(pixels, _disc(line), borderType=cv2.BORDER_REPLICATE)
-        outer = cv2.dilate(pixels, _disc(max(1, line // 2))) - pixels
-        halo[window] |= outer > 0
-        lines[window] |= inner > 0
-        layer[window][inner > 0] = _brightened(colour)
-    dark = halo & ~lines
+        window, pixels, edge = _edge(mask, line + halo + 1)
+        inner = _stroked(edge, pixels.shape, 2 * line - 1, line + halo + 1) & pixels
+        outer = _stroked(edge, pixels.shape, 2 * halo + 1, line + halo + 1) & ~pixels
+        dark[window] |= outer
+        bright[window] |= inner
+        layer[window][inner] = _brightened(colour)
+    dark &= ~bright
     layer[dark] = (picture[dark] * HALO).astype(np.uint8)
     return layer
 
 
-def _window(mask: Mask, margin: int) -> tuple[slice, slice]:
-    """The mask's extent with a margin, within the photo."""
+def _edge(mask: Mask, margin: int) -> tuple[tuple[slice, slice], np.ndarray, Sequence[np.ndarray]]:
+    """A window around a mask, its pixels there, and its contours in a frame ``margin`` larger on each side.
+
+    Where the mask touches the border of the photo it is taken to go on beyond: the border is no edge of it.
+    """
+    window, touching = _window(mask, margin)
+    pixels = _window_pixels(mask, window)
+    top, bottom, left, right = touching
+    grown = cv2.copyMakeBorder(pixels, margin, margin, margin, margin, cv2.BORDER_REPLICATE)
+    for touches, outside in (
+        (top, np.s_[:margin, :]),
+        (bottom, np.s_[grown.shape[0] - margin :, :]),
+        (left, np.s_[:, :margin]),
+        (right, np.s_[:, grown.shape[1] - margin :]),
+    ):
+        if not touches:
+            grown[outside] = 0
+    contours, _ = cv2.findContours(grown, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    return window, pixels > 0, contours
+
+
+def _stroked(contours: Sequence[np.ndarray], hw: tuple[int, ...], thickness: int, margin: int) -> np.ndarray:
+    """Contours drawn with a pen, bool [h, w] of the window."""
+    canvas = np.zeros((hw[0] + 2 * margin, hw[1] + 2 * margin), dtype=np.uint8)
+    cv2.drawContours(canvas, contours, -1, 1, thickness)
+    return canvas[margin:-margin, margin:-margin] > 0
+
+
+def _window(mask: Mask, margin: int) -> tuple[tuple[slice, slice], tuple[bool, bool, bool, bool]]:
+    """The mask's extent with a margin, within the photo; and at which sides it touches the photo's border."""
     rows, columns = mask.extent
     height, width = mask.size
-    return (
+    window = (
         slice(max(0, rows.start - margin), min(height, rows.stop + margin)),
         slice(max(0, columns.start - margin), min(width, columns.stop + margin)),
     )
+    return window, (rows.start == 0, rows.stop == height, columns.start == 0, columns.stop == width)
 
 
 def _window_pixels(mask: Mask, window: tuple[slice, slice]) -> np.ndarray:
@@ -169,10 +196,6 @@ def _window_pixels(mask: Mask, window: tuple[slice, slice]) -> np.ndarray:
     crop = mask.crop()
     pixels[top : top + crop.shape[0], left : left + crop.shape[1]] = crop
     return pixels
-
-
-def _disc(radius: int) -> np.ndarray:
-    return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
 
 
 def _brightened(colour: Colour) -> Colour:
