@@ -346,7 +346,7 @@ def test_a_web_address_is_refused():
 
 def test_a_file_without_permission_is_refused(tmp_path, monkeypatch):
     (tmp_path / "x.jpg").write_bytes(b"x")
-    monkeypatch.setattr("everymask.media.photos.os.access", lambda path, mode: False)
+    monkeypatch.setattr("everymask.media.picture_files.os.access", lambda path, mode: False)
     with pytest.raises(PictureError, match=r"x\.jpg' cannot be read: permission denied$"):
         read_photo(tmp_path / "x.jpg")
 

@@ -1,0 +1,208 @@
+"""Picture files: which page, which decoder, which way up, and every way in which a file can be no picture."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from everymask.errors import PictureError
+
+_OVERVIEW_TAG = 254  # TIFF NewSubfileType; bit 0: a reduced version of another page
+_ORIENTATION_TAG = 0x0112
+
+
+def read_file(path: Path, page: int | None) -> np.ndarray:
+    """The pixels of a picture file at their own depth, upright, [H, W] or RGB [H, W, 3 | 4]."""
+    _refuse_what_is_no_file(path)
+    with decoding(repr(str(path))):
+        try:
+            picture = _opened(path)
+        except Image.UnidentifiedImageError:
+            return _decode_by_other_means(path)
+        with picture:
+            _turn_to_page(picture, path, page)
+            if _is_deep_colour(picture):
+                pixels = _decode_deep(path, page or 0)
+                return _turned(pixels, picture.getexif().get(_ORIENTATION_TAG, 1))
+            return upright_pixels(picture)
+
+
+def photo_size(path: str | os.PathLike[str]) -> tuple[int, int]:
+    """Height and width of a picture file as :func:`read_photo` returns it, from its header where it tells.
+
+    Raises PictureError.
+    """
+    path = Path(path)
+    _refuse_what_is_no_file(path)
+    with decoding(repr(str(path))):
+        try:
+            picture = _opened(path)
+        except Image.UnidentifiedImageError:
+            height, width = _decode_by_other_means(path).shape[:2]
+            return height, width
+        with picture:
+            width, height = picture.size
+            turned = picture.getexif().get(_ORIENTATION_TAG, 1) in (5, 6, 7, 8)
+    return (width, height) if turned else (height, width)
+
+
+def _opened(path: Path) -> Image.Image:
+    """The picture file with its header read."""
+    with warnings.catch_warnings():
+        # Pillow warns from half its limit on and refuses at the limit; one line is enough.
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        return Image.open(path)
+
+
+def _refuse_what_is_no_file(path: Path) -> None:
+    name = str(path)
+    if path.is_dir():
+        raise PictureError(f"{name!r} is a folder, not a picture")
+    if not path.exists():
+        raise PictureError(f"there is no picture at {name!r}")
+    if not os.access(path, os.R_OK):
+        raise PictureError(f"{name!r} cannot be read: permission denied")
+    if path.stat().st_size == 0:
+        raise PictureError(f"{name!r} is empty (0 bytes)")
+
+
+@contextmanager
+def decoding(name: str) -> Iterator[None]:
+    """Whatever a decoder raises on a broken file, as a PictureError that names the file."""
+    try:
+        yield
+    except PictureError:
+        raise
+    except Image.DecompressionBombError as error:
+        most = 2 * (Image.MAX_IMAGE_PIXELS or 0)
+        raise PictureError(
+            f"{name} has more than the {most:,} pixels that are decoded from one file; "
+            "raise PIL.Image.MAX_IMAGE_PIXELS if you trust it"
+        ) from error
+    except PermissionError as error:
+        raise PictureError(f"{name} cannot be read: permission denied") from error
+    except MemoryError as error:
+        raise PictureError(f"{name} needs more memory than there is") from error
+    except Exception as error:  # decoders raise OSError, SyntaxError, ValueError, struct.error, ...
+        raise PictureError(f"{name} cannot be decoded: {error}") from error
+
+
+def _decode_by_other_means(path: Path) -> np.ndarray:
+    """The pixels of a picture that Pillow alone does not know, or a PictureError that says what is there."""
+    with path.open("rb") as file:
+        start = file.read(32)
+    if start[4:8] == b"ftyp" and start[8:12] in (b"heic", b"heix", b"hevc", b"mif1", b"msf1"):
+        return _decode_heic(path)
+    if start[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+        return _decode_deep(path)
+    raise PictureError(f"{str(path)!r} is not a picture in a known format (it starts with {start[:8]!r})")
+
+
+def _decode_heic(path: Path) -> np.ndarray:
+    try:
+        import pillow_heif
+    except ImportError:
+        raise PictureError(
+            f"{str(path)!r} is a HEIC picture; run: pip install pillow-heif, or save it as JPEG"
+        ) from None
+    return upright_pixels(pillow_heif.open_heif(path).to_pillow())
+
+
+def _turn_to_page(picture: Image.Image, path: Path, page: int | None) -> None:
+    """Move to the asked page; more than one page and none asked for is refused."""
+    frames = 1 if picture.format == "MPO" else getattr(picture, "n_frames", 1)
+    if page is None:
+        count = _full_pages(picture, frames)
+        if count > 1:
+            raise PictureError(
+                f"{str(path)!r} holds {count} pages or frames; pass page=0 to page={frames - 1}"
+            )
+        return
+    if not 0 <= page < frames:
+        raise PictureError(f"page must be from 0 to {frames - 1} for {str(path)!r}, got {page}")
+    if page:
+        picture.seek(page)
+
+
+def _full_pages(picture: Image.Image, frames: int) -> int:
+    """Pages without a TIFF's reduced overviews, which only repeat the first one."""
+    tags = getattr(picture, "tag_v2", None)
+    if frames == 1 or tags is None:
+        return frames
+    full = 0
+    for frame in range(frames):
+        picture.seek(frame)
+        full += not picture.tag_v2.get(_OVERVIEW_TAG, 0) & 1  # type: ignore[attr-defined]
+    picture.seek(0)
+    return full
+
+
+# --- PIL pictures ---------------------------------------------------------------------------------
+
+
+def upright_pixels(picture: Image.Image) -> np.ndarray:
+    """The pixels of a PIL picture at their own depth, upright, [H, W] or [H, W, 3 | 4]."""
+    if 0 in picture.size:
+        raise PictureError(f"a photo must have pixels, got size {picture.size[0]} x {picture.size[1]}")
+    with warnings.catch_warnings():
+        # "Palette images with Transparency expressed in bytes": converted to RGBA right below.
+        warnings.simplefilter("ignore", UserWarning)
+        upright = ImageOps.exif_transpose(picture)
+        return np.asarray(_in_a_plain_mode(upright))
+
+
+def _in_a_plain_mode(picture: Image.Image) -> Image.Image:
+    """Gray, deep gray, RGB or RGBA."""
+    if picture.mode in ("L", "RGB", "RGBA", "F") or picture.mode.startswith("I"):
+        if "transparency" in picture.info and picture.mode in ("L", "RGB"):
+            return picture.convert("RGBA")
+        return picture
+    if picture.mode == "1":
+        return picture.convert("L")
+    if picture.mode == "La":  # premultiplied gray, which Pillow converts by one step only
+        picture = picture.convert("LA")
+    transparent = picture.mode in ("LA", "PA", "RGBa") or "transparency" in picture.info
+    return picture.convert("RGBA" if transparent else "RGB")
+
+
+def _is_deep_colour(picture: Image.Image) -> bool:
+    """Colour of more than 8 bits, which Pillow would cut to the upper 8 without a word."""
+    tiles = getattr(picture, "tile", ())  # how the decoder will unpack: (codec, extents, offset, args)
+    return picture.mode in ("RGB", "RGBA") and any(";16" in str(tile[3]) for tile in tiles)
+
+
+def _decode_deep(path: Path, page: int = 0) -> np.ndarray:
+    """A file's pixels at full depth, [H, W] or RGB [H, W, 3 | 4]."""
+    import cv2  # heavy, and needed for few pictures
+
+    packed = np.fromfile(path, np.uint8)
+    if page:
+        _, pages = cv2.imdecodemulti(packed, cv2.IMREAD_UNCHANGED, range=(page, page + 1))
+        pixels = pages[0] if pages else None
+    else:
+        pixels = cv2.imdecode(packed, cv2.IMREAD_UNCHANGED)
+    if pixels is None:
+        raise PictureError(
+            f"{str(path)!r} cannot be decoded; read it with tifffile or rasterio, "
+            "choose three channels and pass the array"
+        )
+    if pixels.ndim == 3 and pixels.shape[2] in (3, 4):
+        return pixels[..., [2, 1, 0, 3][: pixels.shape[2]]]
+    return pixels
+
+
+def _turned(pixels: np.ndarray, orientation: int) -> np.ndarray:
+    """Pixels [H, W, ...] upright, by the EXIF orientation 1..8."""
+    if orientation in (5, 6, 7, 8):
+        pixels = pixels.swapaxes(0, 1)
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    return pixels
