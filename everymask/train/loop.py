@@ -34,6 +34,8 @@ from everymask.train.losses import (
 from everymask.train.prompts import Target, corrective_click, draw_targets
 from everymask.train.scenes import Scene
 
+CLICK_SHARE = 0.5  # of the prompts; the others are boxes
+
 SceneSource = Callable[[np.random.Generator], Scene]  # a scene at the model's side, augmented
 
 
@@ -222,12 +224,12 @@ def make_batch(source: SceneSource, options: TrainOptions, model: PromptableMode
 def batch_losses(
     state: TrainState, batch: Batch, rng: np.random.Generator, options: TrainOptions
 ) -> dict[str, Tensor]:
-    """Clicks for six prompts in ten, boxes for the others, a second round with corrections for a few."""
+    """Clicks for half of the prompts, boxes for the others, a second round with corrections for a few."""
     model, weights = state.model, options.weights
     with compute_type(model, options.bfloat16):
         features = model.encode_image(batch.pixels)
         order = torch.arange(len(batch.primary), device=batch.primary.device).view(options.batch, -1)
-        share = round(0.65 * options.prompts)
+        share = round(CLICK_SHARE * options.prompts)
         by_click, by_box = order[:, :share].flatten(), order[:, share:].flatten()
         ones = torch.ones(len(by_click), 1, dtype=torch.int32, device=order.device)
         clicked = ask(model, features, batch, by_click, points=batch.clicks[by_click, None], labels=ones)
@@ -319,7 +321,7 @@ def box_losses(decoded: Decoded, batch: Batch, chosen: Tensor, weights: LossWeig
     several = mask_loss(logits, meant[:, None].expand_as(logits), weights)  # [P, M]
     loss = several[:, 0] + 0.3 * several[:, 1:].min(dim=1).values
     return {
-        "box": weights.single * loss.mean(),
+        "box": loss.mean(),
         "box_iou": 0.5 * weights.iou * (decoded.iou - quality).square().mean(),
     }
 

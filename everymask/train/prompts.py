@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 LEVEL_SHARES = (0.25, 0.5, 0.25)  # parts, wholes, groups
-BOX_JITTER = 0.08  # of the box's side, standard deviation
+BOX_JITTER = 0.05  # of the box's side, standard deviation
 
 
 @dataclass(frozen=True)
