@@ -1,6 +1,8 @@
 """Make every picture of the docs and the README from one photo and one model.
 
     python tools/make_docs_pictures.py [--photo PHOTO] [--model nano] [--out docs/pictures]
+        [--set pred_iou_thresh=0.7 ...]     # for every picture that does not vary the option itself
+        [--only hero prompts ...]           # some of the pictures
 
 Run again whenever the model or the drawing changes; counts and times are written into the pictures. The
 photo must be free to publish; the default is the CC0 one that ships in the package.
@@ -46,11 +48,13 @@ class Studio:
     model: em.PromptableModel
     photo: np.ndarray  # RGB uint8 [H, W, 3]
     out: Path
+    base: dict[str, float]
+    """Options of everything mode that hold wherever a picture does not set them itself."""
 
     def masks(self, **options: Any) -> tuple[MaskSet, float]:
         """Everything mode, and how long it took in seconds."""
         begun = time.perf_counter()
-        found = em.AutomaticMaskGenerator(self.model, **options).generate(self.photo)
+        found = em.AutomaticMaskGenerator(self.model, **{**self.base, **options}).generate(self.photo)
         return found, time.perf_counter() - begun
 
     def save(self, name: str, panels: Sequence[Panel], columns: int = 2) -> None:
@@ -175,6 +179,7 @@ def threshold(name: str, values: Sequence[float]) -> Callable[[Studio], None]:
             panels.append(Panel(draw_overlay(studio.photo, masks), f"{name}={value}: {len(masks)} masks"))
         studio.save(name, panels)
 
+    make.__name__ = name
     return make
 
 
@@ -266,11 +271,15 @@ def main() -> None:
     parser.add_argument("--photo", type=Path, default=PHOTO)
     parser.add_argument("--model", default="nano")
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "pictures")
+    parser.add_argument("--set", nargs="*", default=[], metavar="OPTION=VALUE")
+    parser.add_argument("--only", nargs="*", choices=[sheet.__name__ for sheet in SHEETS])
     arguments = parser.parse_args()
-    studio = Studio(em.load(arguments.model), em.read_photo(arguments.photo), arguments.out)
+    base = {name: float(value) for name, value in (text.split("=") for text in arguments.set)}
+    studio = Studio(em.load(arguments.model), em.read_photo(arguments.photo), arguments.out, base)
     studio.masks(points_per_side=4)  # the first call pays for starting up
     for sheet in SHEETS:
-        sheet(studio)
+        if arguments.only is None or sheet.__name__ in arguments.only:
+            sheet(studio)
 
 
 if __name__ == "__main__":

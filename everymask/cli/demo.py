@@ -44,6 +44,8 @@ def demo(
     if len(masks):
         areas = masks.areas
         typer.echo(f"sizes     {areas.min():,} to {areas.max():,} pixels")
+    else:
+        typer.echo("          none passed the filters; try: everymask segment PHOTO --pred-iou-thresh 0.5")
     typer.echo(f"picture   {outputs.path_of('overlay', PHOTO.stem, masks.photo_hw)}   <- look at this first")
     typer.echo(f"file      {outputs.run_path(outputs.formats[0])}")
     typer.echo("next      everymask segment YOUR_PHOTO.jpg --overlay --cutouts")

@@ -1,0 +1,33 @@
+"""everymask demo: masks, a picture, a file and a pointer to what comes next."""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image
+
+from everymask import formats
+from everymask.cli import demo
+from everymask.cli import main as cli
+from tests.cli.fake_engine import FakeSegmenter
+
+
+def test_demo_writes_masks_and_says_where_to_look(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(demo, "open_segmenter", lambda model, device, o, r: FakeSegmenter(o, r))
+    monkeypatch.chdir(tmp_path)
+    assert cli.run(["demo"]) == 0
+    said = capsys.readouterr().out
+    masks = formats.read_masks(tmp_path / "out" / "coco.json")
+    assert f"masks     {len(masks)} in " in said
+    assert "out/overlay/photo.jpg   <- look at this first" in said
+    assert "everymask models list" in said
+    assert max(len(line) for line in said.splitlines()) <= 90
+    with Image.open(tmp_path / "out" / "overlay" / "photo.jpg") as picture:
+        assert picture.size == masks.photo_hw[::-1]
+    assert cli.run(["demo"]) == 0, "a second time is no error"
+
+
+def test_demo_without_a_mask_says_what_to_try(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(demo, "open_segmenter", lambda model, device, o, r: FakeSegmenter(o, r))
+    monkeypatch.setattr(demo, "read_photo", lambda path: np.zeros((8, 8, 3), np.uint8))
+    assert cli.run(["demo", "-o", str(tmp_path)]) == 0
+    assert "none passed the filters" in capsys.readouterr().out
