@@ -87,11 +87,11 @@ class Basis:
 
 
 @dataclass(frozen=True)
-class SharedLayer:
+class SharedLook:
     """All that one block of the transformer knows of the image before it sees a prompt."""
 
     keys: Tensor  # [H, d, N] of S, for tokens to image
-    keys_constant: Tensor  # [H, d, N] of position and constant
+    keys_constant: Tensor | None  # [H, d, N] of position and constant; None: already in ``keys``
     key_weight: Tensor  # [H, d, C]
     values: Tensor  # [H, N, d] of S
     value_weight: Tensor  # [H, C, d]
@@ -103,7 +103,7 @@ class SharedWrite:
     """The way back of one block, image to tokens, and its layer norm."""
 
     queries: Tensor  # [H, d, N] of S
-    queries_constant: Tensor  # [H, d, N] of position and constant, with the bias
+    queries_constant: Tensor | None  # [H, d, N] of position, constant and bias; None: in ``queries``
     query_weight: Tensor  # [H, d, C]
     basis: Tensor  # [H, d, C] rows of the output projection
     constant: Tensor  # [C] what is added besides: the projection's bias and the constant so far
@@ -118,7 +118,7 @@ class Layer:
     """One block of the transformer with what it knows of the image."""
 
     block: TwoWayBlock
-    look: SharedLayer
+    look: SharedLook
     write: SharedWrite
 
 
@@ -155,7 +155,7 @@ class PointDecoder:
     decoder: MaskDecoder
     hw: tuple[int, int]
     layers: tuple[Layer, ...]
-    final: SharedLayer
+    final: SharedLook
     up: SharedUpscale
     mask_basis: Tensor | None
     work: torch.dtype
@@ -177,11 +177,14 @@ class PointDecoder:
         constant = torch.zeros_like(signal[:, 0])
         work = work or signal.dtype
         written: list[tuple[Tensor, Tensor | None]] = [] if mask_basis is None else [(mask_basis, None)]
-        layers = []
+        layers: list[Layer] = []
         for block in decoder.transformer.layers:
             assert isinstance(block, TwoWayBlock)
-            look = _shared_look(block.cross_attn_token_to_image, signal, where, constant, work)
-            write = _shared_write(block, signal, where, constant, written, work)
+            after_norm = bool(layers)
+            look = _shared_look(
+                block.cross_attn_token_to_image, signal, where, constant, work, scaled=after_norm
+            )
+            write = _shared_write(block, signal, where, constant, written, work, scaled=after_norm)
             layers.append(Layer(block, look, write))
             signal = _centred(signal, 0) * write.gamma[:, None]
             written = [
@@ -189,7 +192,8 @@ class PointDecoder:
                 for basis, c in [*written, (write.basis, write.constant)]
             ]
             constant = block.norm4.bias
-        final = _shared_look(decoder.transformer.final_attn_token_to_image, signal, where, constant, work)
+        last = decoder.transformer.final_attn_token_to_image
+        final = _shared_look(last, signal, where, constant, work, scaled=True)
         up = _shared_upscale(decoder, signal, constant, [x[0] for x in high_res], work)
         return cls(
             decoder,
@@ -252,7 +256,7 @@ class PointDecoder:
         return [Folded(f.to(self.work), self.mask_basis, None, (start,)) for f in mask_factors]
 
     def _look(
-        self, shared: SharedLayer, attention: Attention, placed: Tensor, images: Sequence[Folded]
+        self, shared: SharedLook, attention: Attention, placed: Tensor, images: Sequence[Folded]
     ) -> Tensor:
         """Tokens [P, t, C] look at the image: [P, t, C]."""
         scale = shared.keys.shape[1] ** -0.5
@@ -261,12 +265,12 @@ class PointDecoder:
         joined = torch.stack(looked).transpose(1, 2).flatten(2)  # [P, t, D]
         return attention.out_proj(joined)
 
-    def _look_once(self, shared: SharedLayer, query: Tensor, image: Folded) -> Tensor:
+    def _look_once(self, shared: SharedLook, query: Tensor, image: Folded) -> Tensor:
         """One prompt: [H, t, d] -> [H, t, d]."""
         heads, tokens, _ = query.shape
         scores = self._scores("look", query, shared.keys, shared.keys_constant, shared.key_weight, image)
         n = scores.shape[-1]
-        weights = self._softmax("look", scores, -1).view(heads * tokens, n)  # [H t, N]
+        weights = self._softmax(scores, -1).view(heads * tokens, n)  # [H t, N]
         if image.rho is not None:
             weights = weights.mul_(image.rho)
         weights = weights.to(self.work)
@@ -281,7 +285,7 @@ class PointDecoder:
         name: str,
         narrow: Tensor,  # [H, t, d]
         signal: Tensor,  # [H, d, N]
-        constant: Tensor,  # [H, d, N]
+        constant: Tensor | None,  # [H, d, N]
         weight: Tensor,  # [H, d, C]
         image: Folded,
     ) -> Tensor:
@@ -295,12 +299,11 @@ class PointDecoder:
             mix = (narrow @ weight).flatten(0, 1) @ image.rows.T  # [H t, R]
             flat = out.view(heads * tokens, n)
             torch.addmm(flat, mix.to(self.work), image.factors, out=flat)
-        if image.rho is None:
-            return torch.baddbmm(out, small, constant, out=out)
-        out.mul_(image.rho.to(self.work))
-        return torch.baddbmm(out, small, constant, out=out)
+        if image.rho is not None:
+            out.mul_(image.rho.to(self.work))
+        return out if constant is None else torch.baddbmm(out, small, constant, out=out)
 
-    def _softmax(self, name: str, scores: Tensor, dim: int) -> Tensor:
+    def _softmax(self, scores: Tensor, dim: int) -> Tensor:
         wide = scores if scores.dtype == self._wide else scores.to(self._wide)
         return torch.softmax(wide, dim)
 
@@ -316,7 +319,7 @@ class PointDecoder:
         scores = self._scores(
             "write", key * width**-0.5, shared.queries, shared.queries_constant, shared.query_weight, image
         )
-        weights = self._softmax("write", scores, 1).flatten(0, 1)  # [H T, N]
+        weights = self._softmax(scores, 1).flatten(0, 1)  # [H T, N]
         share = None if image.rho is None else image.rho.reciprocal()
         if share is not None:
             weights = weights.mul_(share)
@@ -424,15 +427,28 @@ def _self_attention(block: TwoWayBlock, tokens: Tensor, position: Tensor) -> Ten
     return block.norm1(tokens + block.self_attn(placed, placed, tokens))
 
 
+def _in_parts(signal: Tensor, constant: Tensor, scaled: bool) -> tuple[Tensor, Tensor | None]:
+    """What ``rho`` scales and what it does not; before the first layer norm there is no ``rho``: one part."""
+    return (signal, constant) if scaled else (signal + constant, None)
+
+
 def _shared_look(
-    attention: Attention, signal: Tensor, where: Tensor, constant: Tensor, work: torch.dtype
-) -> SharedLayer:
+    attention: Attention,
+    signal: Tensor,
+    where: Tensor,
+    constant: Tensor,
+    work: torch.dtype,
+    *,
+    scaled: bool,
+) -> SharedLook:
     heads = attention.heads
     key, value = attention.k_proj, attention.v_proj
     # The keys' bias adds the same to all scores of a token: softmax does not see it.
-    return SharedLayer(
-        keys=_heads(key.weight @ signal, heads).to(work),
-        keys_constant=_heads(key.weight @ (where + constant[:, None]), heads).to(work),
+    keys, placed = key.weight @ signal, key.weight @ (where + constant[:, None])
+    signal_part, constant_part = _in_parts(keys, placed, scaled)
+    return SharedLook(
+        keys=_heads(signal_part, heads).to(work),
+        keys_constant=None if constant_part is None else _heads(constant_part, heads).to(work),
         key_weight=_heads(key.weight, heads),
         values=_heads(value.weight @ signal, heads).transpose(1, 2).contiguous().to(work),
         value_weight=_heads(value.weight, heads).transpose(1, 2).contiguous(),
@@ -447,6 +463,8 @@ def _shared_write(
     constant: Tensor,
     written: Sequence[tuple[Tensor, Tensor | None]],
     work: torch.dtype,
+    *,
+    scaled: bool,
 ) -> SharedWrite:
     attention, norm = block.cross_attn_image_to_token, block.norm4
     heads, query = attention.heads, attention.q_proj
@@ -461,9 +479,10 @@ def _shared_write(
         for rows, c in [*written, (basis, constant_now)]
     ]
     placed = query.weight @ (where + constant[:, None]) + query.bias[:, None]
+    signal_part, constant_part = _in_parts(query.weight @ signal, placed, scaled)
     return SharedWrite(
-        queries=_heads(query.weight @ signal, heads).to(work),
-        queries_constant=_heads(placed, heads).to(work),
+        queries=_heads(signal_part, heads).to(work),
+        queries_constant=None if constant_part is None else _heads(constant_part, heads).to(work),
         query_weight=_heads(query.weight, heads),
         basis=basis.contiguous(),
         constant=constant_now,
