@@ -50,7 +50,9 @@ def test_a_loaded_model_does_not_depend_on_its_file(nano_file, tmp_path):
 
 def test_float16_weights_are_computed_with_in_float32(nano_file):
     model = load(nano_file, device="cpu")
-    assert {value.dtype for value in model.state_dict().values()} == {torch.float32, torch.int64}
+    assert {value.dtype for value in model.state_dict().values() if value.is_floating_point()} == {
+        torch.float32
+    }
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", torch.bfloat16])
