@@ -144,7 +144,7 @@ def self_test() -> Iterator[Check]:
             photo = em.read_photo(photo_path)
             predictor = em.ImagePredictor(model)
             predictor.set_image(photo)
-        yield _step("read and encode the photo", clock, f"{photo.shape[1]} x {photo.shape[0]}")
+        yield _step("encode the photo", clock, f"{photo.shape[1]} x {photo.shape[0]}")
         with _timed() as clock:
             answer = predictor.predict(points=[CUP_XY], labels=[1], multimask=False)
         yield _plausible("one click", clock, int(answer.masks.any()), "mask")
