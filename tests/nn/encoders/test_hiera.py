@@ -75,7 +75,7 @@ def test_earlier_maps_are_not_overwritten_by_later_blocks():
 def test_bands_give_what_the_whole_picture_gives(monkeypatch):
     trunk, pixels = seeded(Hiera(SMALL)), torch.randn(1, 3, 256, 256)
     whole = trunk(pixels)
-    monkeypatch.setattr("everymask.nn.encoders.tokens.BAND_BYTES", 1)
+    monkeypatch.setattr("everymask.nn.encoders.tokens.BAND_TOKENS", 1)
     assert worst(trunk(pixels), whole) < 1e-5
 
 

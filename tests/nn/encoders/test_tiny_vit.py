@@ -36,11 +36,11 @@ def test_training_updates_the_batch_norm():
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("band_bytes", [1, 6 * 16 * 4 * 4])  # one row, four rows
-def test_bands_of_a_convolution_block_have_no_seams(monkeypatch, band_bytes):
+@pytest.mark.parametrize("band_tokens", [1, 2 * 6 * 4])  # one row, four rows
+def test_bands_of_a_convolution_block_have_no_seams(monkeypatch, band_tokens):
     block, x = seeded(ConvBlock(16)), torch.randn(2, 16, 9, 6)
     whole = F.gelu(block.conv3(F.gelu(block.conv2(F.gelu(block.conv1(x))))) + x)
-    monkeypatch.setattr("everymask.nn.encoders.tokens.BAND_BYTES", band_bytes)
+    monkeypatch.setattr("everymask.nn.encoders.tokens.BAND_TOKENS", band_tokens)
     assert difference(block(x), whole) < 1e-5
 
 
@@ -77,7 +77,7 @@ def test_answer_without_gradients_is_the_answer_with_them(monkeypatch):
     model, pixels = seeded(TinyViT(SMALL)), torch.randn(1, 3, 128, 128)
     with torch.enable_grad():
         whole = model(pixels)
-    monkeypatch.setattr("everymask.nn.encoders.tokens.BAND_BYTES", 1)
+    monkeypatch.setattr("everymask.nn.encoders.tokens.BAND_TOKENS", 1)
     assert difference(model(pixels), whole) < 1e-4
 
 

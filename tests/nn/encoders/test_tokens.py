@@ -47,7 +47,7 @@ def test_feed_forward_uses_the_exact_gelu():
 
 def test_a_gpu_would_take_the_whole_picture():
     assert band_rows(torch.zeros(1, 64, 64, 1024, device="meta"), multiple=14) == 64
-    assert tokens.BAND_BYTES > 0
+    assert tokens.BAND_TOKENS > 0
 
 
 @torch.no_grad()
