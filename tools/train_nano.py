@@ -53,6 +53,7 @@ def main() -> None:
     parser.add_argument("--prompts", type=int, default=8)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--init", type=Path)
+    parser.add_argument("--dense", type=Path, help="the second task's head from this state.pt, with --init")
     parser.add_argument(
         "--eval", type=Path, help="folder of photos with label maps; looked at, never trained on"
     )
@@ -77,6 +78,8 @@ def run(arguments: argparse.Namespace) -> None:
         train_parts=IMAGE_PARTS,
     )
     state = start(fresh_model(arguments.side, arguments.init), options)
+    if arguments.dense is not None and state.dense is not None:
+        state.dense.load_state_dict(torch.load(arguments.dense, weights_only=True)["dense"])
     checkpoint = arguments.out / "state.pt"
     if checkpoint.exists():
         resume(state, checkpoint)

@@ -99,7 +99,7 @@ _NANO = ModelSpec(
     "nano",
     "sam2",
     ConvSpec(),
-    image_size=384,
+    image_size=320,
     embed_dim=128,
     decoder=replace(_SAM2_DECODER, heads=4, mlp_dim=512, iou_hidden_dim=128),
     memory=replace(_SAM21, dim=32, layers=2, mlp_dim=512),
