@@ -6,12 +6,13 @@ import json
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from ..errors import FormatError, VideoError
+from ..errors import FormatError, PromptError, VideoError
 from ..formats.landing import landing
 from ..formats.losses import Losses
 from ..formats.video_record import ClipMasks
@@ -23,6 +24,38 @@ PICTURES = {"overlay": "the video with coloured masks", "alpha": "each object as
 DONE, FAILED = 0, 1  # as in cli/main.py
 QUIET_S = 5.0
 """Without a terminal, a line of progress at most every so many seconds."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be done, and how."""
+
+    video: str
+    prompts: list[FramePrompt]
+    options: dict[str, Any]  # of the tracker
+    model: str
+    device: str | None
+    discovery: tuple[int, int] | None  # look for new objects every so many frames, follow so many at most
+    both_ways: bool
+    stop: int | None
+    save_every: int
+    overwrite: bool
+
+    def settings(self, weights: str) -> dict[str, Any]:
+        """Everything that the masks depend on."""
+        status = Path(self.video).stat() if Path(self.video).exists() else None
+        if status is None:
+            raise VideoError(f"there is no video at {self.video!r}")
+        return {
+            "video": str(Path(self.video).absolute()),
+            "stamp": [status.st_size, status.st_mtime_ns],
+            "weights": weights,
+            "prompts": [prompt.to_dict() for prompt in self.prompts],
+            "options": self.options,
+            "everything": self.discovery,
+            "both_ways": self.both_ways,
+            "stop": self.stop,
+        }
 
 
 def track(
@@ -45,6 +78,16 @@ def track(
         Path | None,
         typer.Option("--prompts", metavar="FILE", help='JSON: [{"frame": 0, "object": 1, "points": ...}].'),
     ] = None,
+    everything: Annotated[
+        bool, typer.Option("--everything", help="Follow every object of the first frame.")
+    ] = False,
+    look_every: Annotated[
+        int,
+        typer.Option(metavar="N", help="With --everything: look again every N frames; 0: never."),
+    ] = 30,
+    most_objects: Annotated[
+        int, typer.Option(metavar="N", help="With --everything: at most N objects.")
+    ] = 16,
     output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="Folder to write to.")] = Path(
         "out"
     ),
@@ -76,17 +119,29 @@ def track(
     """Follow objects through a video from points, boxes or masks on any of its frames.
 
     Frames count from 0; coordinates are pixels of the frame. @1, @2, ... after a value says which object
-    it is about. The same command run again goes on where it was stopped. With no --format an overlay and
-    an SA-V file are written.
+    it is about. --everything needs no prompts. The same command run again goes on where it was stopped.
+    With no --format an overlay and an SA-V file are written.
     """
     wanted = _formats(formats)
-    asked = read_track_prompts(points or [], boxes or [], masks or [], prompts)
-    options = {"non_overlap_masks": non_overlap, "fast_attention": fast}
+    if everything and not (points or boxes or masks or prompts):
+        asked: list[FramePrompt] = []
+    else:
+        asked = read_track_prompts(points or [], boxes or [], masks or [], prompts)
+    request = Request(
+        video=video,
+        prompts=asked,
+        options={"non_overlap_masks": non_overlap, "fast_attention": fast},
+        model=model,
+        device=device,
+        discovery=(look_every, most_objects) if everything else None,
+        both_ways=both_ways,
+        stop=stop,
+        save_every=save_every,
+        overwrite=overwrite,
+    )
     journal = TrackJournal(output)
     with journal.locked():
-        clip, broken = _run(
-            video, asked, options, journal, model, device, both_ways, stop, save_every, overwrite
-        )
+        clip, broken = _run(request, journal)
         written = []
         for name in wanted:
             path, losses = _write(name, output, clip, video)
@@ -107,54 +162,41 @@ def _formats(names: list[str] | None) -> list[str]:
     return list(dict.fromkeys(names or ["overlay", "sa-v"]))
 
 
-def _run(
-    video: str,
-    asked: list[FramePrompt],
-    options: dict[str, Any],
-    journal: TrackJournal,
-    model_name: str,
-    device: str | None,
-    both_ways: bool,
-    stop: int | None,
-    save_every: int,
-    overwrite: bool,
-) -> tuple[ClipMasks, VideoError | None]:
+def _run(request: Request, journal: TrackJournal) -> tuple[ClipMasks, VideoError | None]:
     """Track what is not tracked yet; all masks of the clip, and what ended it early."""
     from ..models.features import fingerprint
     from ..video.options import TrackerOptions
     from ..video.tracker import VideoTracker
     from .downloads import load_visibly
 
-    model = load_visibly(model_name, device)
-    tracker = VideoTracker(model, TrackerOptions(**options))
-    settings = {
-        "video": str(Path(video).absolute()),
-        "stamp": _stamp(Path(video)),
-        "weights": fingerprint(model),
-        "prompts": [prompt.to_dict() for prompt in asked],
-        "options": options,
-        "stop": stop,
-        "both_ways": both_ways,
-    }
-    going_on = journal.agree(settings, overwrite)
-    session = tracker.resume(journal.session, video) if going_on else tracker.open(video)
-    session.autosave(journal.session, save_every)
+    model = load_visibly(request.model, request.device)
+    tracker = VideoTracker(model, TrackerOptions(**request.options))
+    going_on = journal.agree(request.settings(fingerprint(model)), request.overwrite)
+    session = tracker.resume(journal.session, request.video) if going_on else tracker.open(request.video)
+    session.autosave(journal.session, request.save_every)
+    first = min((prompt.frame for prompt in request.prompts), default=0)
     broken = None
     with session:
+        finder = request.discovery and _Finder(model, session, first, *request.discovery)
         if not going_on:
-            _prompt(session, asked)
+            _prompt(session, request.prompts)
+            if finder:
+                finder.look(first)
+        if not session.object_ids:
+            raise PromptError(f"nothing was found on frame {first}; prompt it with --point or --box")
         length = session.length or 0
-        first = min(prompt.frame for prompt in asked)
-        total = (length if stop is None else min(stop, length)) - first + (first if both_ways else 0)
-        with _progress(total) as tell:
+        total = (length if request.stop is None else min(request.stop, length)) - first
+        with _progress(total + (first if request.both_ways else 0)) as tell:
             try:
-                for frame in _frames(session, first, stop, both_ways):
+                for frame in _frames(session, first, request.stop, request.both_ways):
                     journal.add(frame)
+                    if finder and finder.is_time(frame.index) and finder.look(frame.index):
+                        journal.add(session.show(frame.index))
                     tell()
             except VideoError as error:
                 broken = error
         rate = getattr(session.source, "frames_per_second", 30.0)
-        clip = ClipMasks(Path(video).stem, session.frame_hw, length, rate, journal.frames())
+        clip = ClipMasks(Path(request.video).stem, session.frame_hw, length, rate, journal.frames())
         return clip, broken
 
 
@@ -173,6 +215,33 @@ def _prompt(session: Any, asked: list[FramePrompt]) -> None:
         )
 
 
+class _Finder:
+    """Finds objects that are not followed yet, with everything mode."""
+
+    def __init__(self, model: Any, session: Any, first: int, every: int, most: int) -> None:
+        from ..everything.generate import AutomaticMaskGenerator
+        from ..video.discover import DiscoveryRule
+
+        self.generator = AutomaticMaskGenerator(model)
+        self.session, self.first, self.every = session, first, every
+        self.rule = DiscoveryRule(most_objects=most)
+
+    def is_time(self, frame: int) -> bool:
+        ahead = frame - self.first
+        return self.every > 0 and ahead > 0 and ahead % self.every == 0
+
+    def look(self, frame: int) -> int:
+        """Follow what is new on a frame; how many objects that are."""
+        from ..video.discover import new_objects
+
+        found = self.generator.generate(self.session.source.frame(frame))
+        new = new_objects(found, self.session.show(frame).masks, self.rule)
+        for mask in new:
+            number = max(self.session.object_ids, default=0) + 1
+            self.session.add_prompt(frame, number, mask=mask.segmentation)
+        return len(new)
+
+
 def _frames(session: Any, first: int, stop: int | None, both_ways: bool) -> Iterator[Any]:
     """The frames that are not tracked yet: forwards from the first prompt, then, if wanted, backwards."""
     stands = session.progress
@@ -185,13 +254,6 @@ def _frames(session: Any, first: int, stop: int | None, both_ways: bool) -> Iter
         start = first - 1 if stands is None else stands.next_frame
         if start >= 0:
             yield from session.propagate(start, reverse=True)
-
-
-def _stamp(video: Path) -> list[int]:
-    if not video.exists():
-        raise VideoError(f"there is no video at {str(video)!r}")
-    status = video.stat()
-    return [status.st_size, status.st_mtime_ns]
 
 
 class _progress:

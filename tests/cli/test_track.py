@@ -11,6 +11,7 @@ from everymask.cli.main import run
 from everymask.cli.track_prompts import read_track_prompts
 from everymask.errors import PromptError
 from everymask.formats.video_table import VIDEO_FORMATS
+from everymask.maskset import Mask, MaskSet
 from everymask.media.video_writer import VideoWriter
 from everymask.media.videos import open_frames
 from everymask.models.load import build
@@ -147,6 +148,49 @@ def test_a_clip_that_breaks_off_keeps_what_was_tracked(everymask, tmp_path, caps
 def test_wrong_words_are_usage_errors(everymask, clip, tmp_path, capsys, words, text):
     assert everymask("track", clip, "-o", tmp_path, *words) == 2
     assert text in capsys.readouterr().err
+
+
+class FakeGenerator:
+    """Everything mode that finds two squares, and later a third one."""
+
+    calls = 0
+
+    def __init__(self, model):
+        del model
+
+    def generate(self, photo):
+        FakeGenerator.calls += 1
+        corners = [(2, 2), (30, 2), (30, 30)][: 2 if FakeGenerator.calls == 1 else 3]
+        masks = []
+        for x, y in corners:
+            pixels = np.zeros(photo.shape[:2], bool)
+            pixels[y : y + 14, x : x + 14] = True
+            masks.append(Mask.from_segmentation(pixels, predicted_iou=0.9))
+        return MaskSet(masks, photo.shape[:2])
+
+
+def test_everything_follows_what_is_there_and_what_comes(everymask, clip, tmp_path, monkeypatch):
+    FakeGenerator.calls = 0
+    monkeypatch.setattr("everymask.everything.generate.AutomaticMaskGenerator", FakeGenerator)
+    words = (
+        "--everything",
+        "--look-every",
+        4,
+        "--most-objects",
+        3,
+        "--stop",
+        6,
+        "-f",
+        "sa-v",
+        "-o",
+        tmp_path,
+    )
+    assert everymask("track", clip, *words) == 0
+    written = json.loads((tmp_path / "scene_sa_v.json").read_text())
+    assert FakeGenerator.calls == 2
+    assert written["masklet_id"][:2] == [1, 2]
+    assert written["masklet_frames"] == [0, 1, 2, 3, 4, 5]
+    assert 2 <= written["masklet_num"] <= 3
 
 
 def test_a_missing_video_is_a_failure(everymask, tmp_path, capsys):
