@@ -82,7 +82,7 @@ class AutomaticMaskGenerator:
         self, photo: np.ndarray, window: Crop, points_xy: np.ndarray, report: _Reporter
     ) -> list[Candidate]:
         """The candidates of one crop that suppression leaves, encoded."""
-        features = self._features(np.ascontiguousarray(window.of(photo)))
+        features = self._features(np.array(window.of(photo)))  # a copy: PyTorch wants to be able to write
         decoder = CropDecoder.prepare(
             self.model, features, window, (photo.shape[0], photo.shape[1]), self.options, self._work_dtype
         )

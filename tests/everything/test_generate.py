@@ -58,6 +58,14 @@ def test_photo_of_one_colour(model):
     assert len(masks) == 12
 
 
+def test_read_only_photo_and_mirrored_view(model):
+    photo = np.arange(60 * 80 * 3, dtype=np.uint32).astype(np.uint8).reshape(60, 80, 3)
+    photo.flags.writeable = False
+    generator = AutomaticMaskGenerator(model, **OPEN)
+    assert len(generator.generate(photo)) == 12
+    assert len(generator.generate(photo[:, ::-1])) == 12
+
+
 def test_no_mask_passes(model):
     generator = AutomaticMaskGenerator(model, points_per_side=2, pred_iou_thresh=1.0, crop_n_layers=1)
     masks = generator.generate(np.zeros((60, 80, 3), np.uint8))
