@@ -105,14 +105,14 @@ def adjust(name: str, photo: str) -> Changes:
         iou = attended.iou[:, 1:].flatten().double()
         at = torch.tensor([torch.quantile(iou, 1 - PASS_IOU).item(), options.pred_iou_thresh])
         before, after = torch.logit(at) if model.spec.decoder.iou_sigmoid else at
-        logits = torch.cat([decoder.points.masks(attended, p, (1, 2, 3)) for p in range(0, len(points), 4)])
+        logits = torch.cat([decoder.points.masks(attended, p, (1, 2, 3)) for p in range(0, len(points), 8)])
 
         def stable(gain: float) -> float:
             measured = decoder.upscaler.measure(logits * gain, 0.0, 1.0)
             return float((measured.area_above >= 0.95 * np.maximum(1, measured.area_below)).mean())
 
         low, high = 0.1, 1000.0
-        for _ in range(12):
+        for _ in range(8):
             middle = (low * high) ** 0.5
             low, high = (low, middle) if stable(middle) > PASS_STABILITY else (middle, high)
     return Changes(float(after - before), high)
