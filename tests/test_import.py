@@ -15,7 +15,8 @@ def python(code: str) -> str:
 
 
 def test_import_takes_less_than_three_tenths_of_a_second():
-    code = "import time; t = time.perf_counter(); import everymask; print(time.perf_counter() - t)"
+    # Processor time, so that what else the machine does is not counted.
+    code = "import time; t = time.process_time(); import everymask; print(time.process_time() - t)"
     assert min(float(python(code)) for _ in range(3)) < 0.3
 
 
