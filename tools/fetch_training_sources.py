@@ -45,13 +45,11 @@ class Source:
 SOURCES = (
     Source("openclipart-png", "cutouts", "public domain (Creative Commons dedication)"),
     Source("fonts-noto-color-emoji", "emoji", "OFL-1.1"),
-    Source("gnome-backgrounds", "photos", "CC-BY-SA-3.0 and CC-BY-3.0"),
+    Source("gnome-backgrounds", "photos", "CC-BY-SA-2.0, CC-BY-SA-3.0, CC-BY-2.0 (by picture)"),
     Source("lomiri-wallpapers-16.04", "photos", None),
     Source("lomiri-wallpapers-20.04", "photos", None),
-    Source("plasma-workspace-wallpapers", "photos", None, only=r"contents/images/(2|3|5)\d{3}x"),
     Source("ukui-wallpapers", "photos", None),
     Source("supertuxkart-data", "mixed", None),
-    Source("trigger-rally-data", "mixed", None),
     Source(
         "0ad-data",
         "textures",

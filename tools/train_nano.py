@@ -4,7 +4,7 @@
     python tools/train_nano.py --out runs/nano --scenes runs/scenes --side 256 --minutes 60 [--eval FOLDER]
 
 Run it again with the same --out and it continues; --init WEIGHTS.safetensors starts a new stage
-(another --side, another --out) from exported weights. Everything lands in --out: ``state.pt`` (resume),
+(another --side, another --out) from weights, the bundled ones included. Everything lands in --out: ``state.pt`` (resume),
 ``average.safetensors`` (the averaged weights), ``curve.csv``, ``sheet.png`` (what the model sees now).
 """
 
@@ -19,12 +19,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
 from everymask.evaluate.data import Annotated, annotated_photos
 from everymask.evaluate.prompted import answers, score_prompts
 from everymask.models.sam2 import Sam2
 from everymask.models.specs import MODELS
+from everymask.models.weights import fill_weights, read_weights
 from everymask.train.augment import hard_view
 from everymask.train.begin import begin, calm_neck
 from everymask.train.cache import SceneFolder
@@ -113,7 +114,7 @@ def fresh_model(side: int, init: Path | None) -> Sam2:
     """nano at another side, from exported weights or from scratch."""
     model = Sam2(replace(MODELS["nano"], image_size=side))
     if init is not None:
-        model.load_state_dict(load_file(init))
+        fill_weights(model, {name: value.float() for name, value in read_weights(init).items()})
         return model
     begin(model)
     calm_neck(model.image_encoder.neck)

@@ -322,7 +322,7 @@ def box_losses(decoded: Decoded, batch: Batch, chosen: Tensor, weights: LossWeig
     loss = several[:, 0] + 0.3 * several[:, 1:].min(dim=1).values
     return {
         "box": loss.mean(),
-        "box_iou": 0.5 * weights.iou * (decoded.iou - quality).square().mean(),
+        "box_quality": 0.5 * weights.iou * (decoded.iou - quality).square().mean(),
     }
 
 
@@ -358,7 +358,7 @@ def correction_losses(
     scale = options.weights.single * len(chosen) / len(asked)
     return {
         "corrected": scale * mask_loss(again.mask_logits[:, 0], meant, options.weights).mean(),
-        "corrected_iou": scale * options.weights.iou * (again.iou[:, 0] - quality).square().mean(),
+        "corrected_quality": scale * options.weights.iou * (again.iou[:, 0] - quality).square().mean(),
     }
 
 
