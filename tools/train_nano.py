@@ -4,8 +4,9 @@
     python tools/train_nano.py --out runs/nano --scenes runs/scenes --side 256 --minutes 60 [--eval FOLDER]
 
 Run it again with the same --out and it continues; --init WEIGHTS.safetensors starts a new stage
-(another --side, another --out) from weights, the bundled ones included. Everything lands in --out: ``state.pt`` (resume),
-``average.safetensors`` (the averaged weights), ``curve.csv``, ``sheet.png`` (what the model sees now).
+(another --side, another --out) from weights, the bundled ones included. Everything lands in --out:
+``state.pt`` (resume), ``average.safetensors`` (the averaged weights), ``curve.csv``, ``sheet.png`` (what the
+model sees now).
 """
 
 from __future__ import annotations
