@@ -63,7 +63,7 @@ def add_odd_ones(folder: Path) -> dict[str, str]:
         "odd_secret.jpg": "permission denied",
         "odd_animated.gif": "holds 3 pages or frames; pass page=0",
         "odd_folder.jpg": "is a folder, not a picture",
-        "odd_bomb.png": "more pixels than are decoded from one file",
+        "odd_bomb.png": "pixels that are decoded from one file",
         "odd_link.jpg": "there is no picture at",
     }
     if os.access(folder / "odd_secret.jpg", os.R_OK):  # the superuser may read everything

@@ -1,5 +1,7 @@
 """Every format: written, read back by us, and compared pixel by pixel and value by value."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -146,3 +148,13 @@ def test_a_writer_that_fails_leaves_the_old_file_alone(tmp_path, monkeypatch):
         example_masks().save(path)
     assert path.read_bytes() == before
     assert [each.name for each in tmp_path.iterdir()] == ["photo.json"]
+
+
+def test_the_docs_list_every_format_with_what_it_can_hold():
+    text = (Path(__file__).resolve().parents[2] / "docs" / "formats.md").read_text("utf-8")
+    rows = {line.split("|")[1].strip(" `"): line for line in text.splitlines() if line.startswith("| `")}
+    assert list(formats.FORMATS) == [name for name in rows if name in formats.FORMATS]
+    for name, format_ in formats.FORMATS.items():
+        _, _, _, per, overlaps, holes, *_ = (cell.strip() for cell in rows[name].split("|"))
+        assert per == format_.per
+        assert ("no" in overlaps, "no" in holes) == (not format_.holds_overlaps, not format_.holds_holes)
