@@ -124,8 +124,7 @@ class Upscaler:
         """The mask of ``logits`` float32 [h, w] above ``threshold``, encoded at the photo's size."""
         if self.plain or logits.device.type != "cpu":
             return encode_columns((self.upscaled(logits[None])[0] > threshold).T.contiguous().cpu().numpy())
-        picture, _ = self._painted(logits.numpy(), np.float32(threshold))
-        return encode_columns(picture)
+        return encode_columns(self._painted(logits.numpy(), np.float32(threshold)))
 
     def upscaled(self, logits: Tensor) -> Tensor:
         """The plain way: [m, h, w] -> [m, H, W]."""
@@ -157,13 +156,26 @@ class Upscaler:
         best = (areas[2] + self._count(open_[2])) / max(1, areas[0])
         if best < min_stability - 1e-5:
             return [max(areas[0], 1), areas[1], 0], (0, 0, 0, 0)
-        for i, threshold in enumerate(thresholds):
-            pixels = self._pixels(logits, open_[i], threshold, tolerance)
-            hits = pixels.values > threshold
-            areas[i] += int(np.count_nonzero(hits))
-            if i == 1:
-                box = _box_of_lines(*self._lines(within[i], pixels, hits))
-        return areas, box
+        for i in (2, 0):
+            for _, hits in self._open_pixels(logits, open_[i], thresholds[i], tolerance):
+                areas[i] += int(np.count_nonzero(hits))
+        if areas[2] < (min_stability - 1e-5) * areas[0]:
+            return areas, (0, 0, 0, 0)
+        lines = self._whole_lines(within[1])
+        for pixels, hits in self._open_pixels(logits, open_[1], thresholds[1], tolerance):
+            areas[1] += int(np.count_nonzero(hits))
+            _mark_lines(lines, pixels, hits)
+        return areas, _box_of_lines(*lines)
+
+    def _open_pixels(
+        self, logits: np.ndarray, windows: np.ndarray, threshold: np.float32, tolerance: np.float32
+    ) -> Iterator[tuple[Pixels, np.ndarray]]:
+        """The pixels of the marked windows and which are above the threshold, a cache-sized part at a time."""
+        y, x = np.nonzero(windows)
+        for start in range(0, len(y), CHUNK):
+            part = slice(start, start + CHUNK)
+            pixels = self._pixels(logits, y[part], x[part], threshold, tolerance)
+            yield pixels, pixels.values > threshold
 
     def _bounds(self, logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The least and the greatest logit of each window, [h, w] twice."""
@@ -179,10 +191,15 @@ class Upscaler:
         return int(per_row.astype(np.float64) @ self.rows.counts)
 
     def _pixels(
-        self, logits: np.ndarray, windows: np.ndarray, threshold: np.float32, tolerance: np.float32
+        self,
+        logits: np.ndarray,
+        at_y: np.ndarray,
+        at_x: np.ndarray,
+        threshold: np.float32,
+        tolerance: np.float32,
     ) -> Pixels:
-        """The pixels of the marked windows; exact where it matters for ``threshold``."""
-        y, x = self._pieces_of(*np.nonzero(windows))
+        """The pixels of windows [n]; exact where it matters for ``threshold``."""
+        y, x = self._pieces_of(at_y, at_x)
         row, column = self.rows.weights[y[1]], self.columns.weights[x[1]]  # [n, K, q]
         last_y, last_x = logits.shape[0] - 1, logits.shape[1] - 1
         values = None
@@ -220,30 +237,27 @@ class Upscaler:
             self.columns.first_piece[x] + number % across,
         )
 
-    def _lines(self, within: np.ndarray, pixels: Pixels, hits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Which rows and columns of the photo hold a pixel of the mask, bool [H] and [W]."""
+    def _whole_lines(self, within: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Which rows and columns of the photo hold a whole window of the mask, bool [H] and [W]."""
         # Windows without pixels lie in SAM's padding, or are skipped where a small photo shrinks the logits.
         y, x = self.rows.counts.astype(np.int64), self.columns.counts.astype(np.int64)
-        rows, columns = np.repeat(within[:, x > 0].any(axis=1), y), np.repeat(within[y > 0].any(axis=0), x)
-        piece, dy = np.nonzero(hits.any(axis=2))
-        rows[pixels.y[piece] + dy] = True
-        piece, dx = np.nonzero(hits.any(axis=1))
-        columns[pixels.x[piece] + dx] = True
-        return rows, columns
+        return np.repeat(within[:, x > 0].any(axis=1), y), np.repeat(within[y > 0].any(axis=0), x)
 
-    def _painted(self, logits: np.ndarray, threshold: np.float32) -> tuple[np.ndarray, Pixels]:
+    def _painted(self, logits: np.ndarray, threshold: np.float32) -> np.ndarray:
         """The mask transposed, bool [W, H]: whole windows first, then single pixels."""
         low, high = self._bounds(logits)
         tolerance = _tolerance(logits)
         within = low > threshold + tolerance
-        pixels = self._pixels(logits, ~within & (high > threshold - tolerance), threshold, tolerance)
         rows, columns = (axis.counts.astype(np.int64) for axis in (self.rows, self.columns))
         picture = np.repeat(np.repeat(within.T, rows, axis=1), columns, axis=0)
-        piece, dy, dx = np.nonzero(pixels.values > threshold)
-        picture.reshape(-1)[(pixels.x[piece] + dx) * self.photo_hw[0] + pixels.y[piece] + dy] = True
-        return picture, pixels
+        open_ = ~within & (high > threshold - tolerance)
+        for pixels, hits in self._open_pixels(logits, open_, threshold, tolerance):
+            piece, dy, dx = np.nonzero(hits)
+            picture.reshape(-1)[(pixels.x[piece] + dx) * self.photo_hw[0] + pixels.y[piece] + dy] = True
+        return picture
 
 
+CHUNK = 2048  # windows interpolated together: their pixels fit a core's cache
 PLAIN_BYTES = 64_000_000  # of upscaled logits at a time
 
 
@@ -308,6 +322,14 @@ def _over_windows(x: np.ndarray, taps: int, axis: int, pick: np.ufunc) -> np.nda
         head[axis], tail[axis] = slice(max(0, x.shape[axis] - tap), None), slice(-1, None)
         pick(out[tuple(head)], x[tuple(tail)], out=out[tuple(head)])
     return out
+
+
+def _mark_lines(lines: tuple[np.ndarray, np.ndarray], pixels: Pixels, hits: np.ndarray) -> None:
+    """Mark the rows and columns of the photo that single pixels lie on."""
+    piece, dy = np.nonzero(hits.any(axis=2))
+    lines[0][pixels.y[piece] + dy] = True
+    piece, dx = np.nonzero(hits.any(axis=1))
+    lines[1][pixels.x[piece] + dx] = True
 
 
 def _box_of_lines(rows: np.ndarray, columns: np.ndarray) -> tuple[int, int, int, int]:
