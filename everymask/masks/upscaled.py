@@ -170,7 +170,7 @@ class Upscaler:
     def _open_pixels(
         self, logits: np.ndarray, windows: np.ndarray, threshold: np.float32, tolerance: np.float32
     ) -> Iterator[tuple[Pixels, np.ndarray]]:
-        """The pixels of the marked windows and which are above the threshold, a cache-sized part at a time."""
+        """Pixels of the marked windows and which are above the threshold, a cache-sized part at a time."""
         y, x = np.nonzero(windows)
         for start in range(0, len(y), CHUNK):
             part = slice(start, start + CHUNK)
