@@ -214,9 +214,8 @@ def _band(photo: np.ndarray, predictor: em.ImagePredictor, mask: Mask) -> np.nda
 
 def min_mask_region_area(studio: Studio) -> None:
     """Holes and islands before and after."""
-    options = {"stability_score_thresh": 0.85}
-    before, _ = studio.masks(**options)
-    after, _ = studio.masks(**options, min_mask_region_area=200)
+    before, _ = studio.masks()
+    after, _ = studio.masks(min_mask_region_area=200)
     studio.save(
         "min_mask_region_area",
         [
