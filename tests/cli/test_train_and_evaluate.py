@@ -1,0 +1,57 @@
+"""`everymask train` and `everymask evaluate` from files to files, with the bundled model."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from everymask.cli.main import run
+
+
+@pytest.fixture
+def folder(tmp_path):
+    labels = np.zeros((48, 64), np.uint8)
+    labels[10:40, 12:40] = 1
+    photo = np.where(labels[..., None] > 0, 210, 60).astype(np.uint8).repeat(3, -1)
+    Image.fromarray(photo).save(tmp_path / "a.png")
+    Image.fromarray(labels).save(tmp_path / "a_0.png")
+    return tmp_path
+
+
+def test_evaluate_prints_one_json_document(folder, capsys):
+    assert run(["evaluate", str(folder), "--grid", "2", "--json"]) == 0
+    scores = json.loads(capsys.readouterr().out)
+    assert scores["photos"] == 1
+    assert scores["regions"] == 2
+    assert 0 <= scores["click_top"] <= scores["click_best"] <= 1
+    assert {"box_iou", "abo", "coverage", "edge_f", "rank_correlation"} <= set(scores)
+
+
+def test_evaluate_without_everything_mode_leaves_it_out(folder, capsys):
+    assert run(["evaluate", str(folder), "--no-everything"]) == 0
+    out = capsys.readouterr().out
+    assert "click_best" in out
+    assert "abo" not in out
+
+
+def test_evaluate_of_an_empty_folder_is_one_line(tmp_path, capsys):
+    assert run(["evaluate", str(tmp_path)]) == 2
+    assert "found none" in capsys.readouterr().err
+
+
+def test_train_writes_weights_that_evaluate_reads(folder, capsys):
+    weights = folder / "mine.safetensors"
+    status = run(
+        ["train", str(folder), "--steps", "1", "--prompts", "2", "--batch", "1", "--out", str(weights)]
+    )
+    assert status == 0
+    assert capsys.readouterr().out.strip() == str(weights)
+    assert run(["evaluate", str(folder), "--model", str(weights), "--no-everything", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["regions"] == 2
+
+
+def test_train_without_masks_is_one_line(tmp_path, capsys):
+    Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / "a.png")
+    assert run(["train", str(tmp_path), "--steps", "1"]) == 2
+    assert "found no pair" in capsys.readouterr().err
