@@ -334,8 +334,9 @@ def _measure_full(
     full: np.ndarray, thresholds: Sequence[np.float32]
 ) -> tuple[list[int], tuple[int, int, int, int]]:
     """Areas and box of one mask at the photo's size, [H, W]; numpy counts ten times as fast as torch."""
-    below, inside, above = (np.asarray(full > t) for t in thresholds)
-    areas = [int(np.count_nonzero(x)) for x in (below, inside, above)]
+    inside: np.ndarray = np.greater(full, thresholds[1])
+    below, above = np.count_nonzero(full > thresholds[0]), np.count_nonzero(full > thresholds[2])
+    areas = [int(below), int(np.count_nonzero(inside)), int(above)]
     return areas, _box_of_lines(inside.any(axis=1), inside.any(axis=0))
 
 
