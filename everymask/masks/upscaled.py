@@ -337,7 +337,7 @@ def _measure_full(
     inside: np.ndarray = np.greater(full, thresholds[1])
     below, above = np.count_nonzero(full > thresholds[0]), np.count_nonzero(full > thresholds[2])
     areas = [int(below), int(np.count_nonzero(inside)), int(above)]
-    return areas, _box_of_lines(inside.any(axis=1), inside.any(axis=0))
+    return areas, _box_of_lines(np.logical_or.reduce(inside, axis=1), np.logical_or.reduce(inside, axis=0))
 
 
 def _mark_lines(lines: tuple[np.ndarray, np.ndarray], pixels: Pixels, hits: np.ndarray) -> None:
