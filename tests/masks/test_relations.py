@@ -1,4 +1,5 @@
 import numpy as np
+
 from everymask.masks import coverage, hierarchy
 from everymask.masks.rle import encode
 
