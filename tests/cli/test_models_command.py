@@ -146,7 +146,7 @@ def test_info_recognises_a_checkpoint_from_its_keys(run, tmp_path):
     assert facts["dtypes"] == ["float32"]
     assert facts["published_as"] is None
     lines = run("info", str(tmp_path / "unnamed.safetensors")).stdout.splitlines()
-    assert "image size    512" in lines
+    assert f"image size    {MODELS['nano'].image_size}" in lines
 
 
 def test_info_of_neither_file_nor_name_is_an_error(run):
