@@ -104,7 +104,12 @@ _NANO = ModelSpec(
     decoder=replace(_SAM2_DECODER, heads=4, mlp_dim=512, iou_hidden_dim=128),
     memory=replace(_SAM21, dim=32, layers=2, mlp_dim=512),
     fallback=StabilityFallback(offset=0.05, threshold=0.98),
-    generator={"pred_iou_thresh": 0.8},
+    # Chosen by counting: its estimates are modest and its logits soft (docs/nano.md).
+    generator={
+        "pred_iou_thresh": 0.27,
+        "stability_score_thresh": 0.7,
+        "stability_score_offset": 0.3,
+    },
 )
 
 MODELS: dict[str, ModelSpec] = {
