@@ -49,6 +49,7 @@ def official_side(model: str, size: int, objects: int) -> Callable[[], np.ndarra
     spec = replace(MODELS[model], image_size=size)
     predictor: Any = official_model(spec, video=True)
     fill(predictor)
+    _see_all_objects(predictor)
     predictor.fill_hole_area = 0  # without its CUDA extension it only warns
     frames = clip(REMEMBERED + 1)
     mean, std = (torch.tensor(v).view(3, 1, 1) for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
@@ -72,6 +73,11 @@ def official_side(model: str, size: int, objects: int) -> Callable[[], np.ndarra
     return turn
 
 
+def _see_all_objects(model: Any) -> None:
+    """Raise the object score, so that seeded weights do not find an object absent (and its mask trivial)."""
+    model.sam_mask_decoder.pred_obj_score_head.layers[2].bias.data += 20
+
+
 def our_side(model: str, size: int, objects: int, fast: bool = False) -> Callable[[], np.ndarray]:
     """``VideoSession``."""
     from everymask.models.load import build
@@ -81,7 +87,9 @@ def our_side(model: str, size: int, objects: int, fast: bool = False) -> Callabl
 
     spec = replace(MODELS[model], image_size=size)
     shapes = {name: value.shape for name, value in build(spec).state_dict().items()}
-    tracker = VideoTracker(build(spec, seeded_state(shapes)), fill_hole_area=0, fast_attention=fast)
+    built = build(spec, seeded_state(shapes))
+    _see_all_objects(built)
+    tracker = VideoTracker(built, fill_hole_area=0, fast_attention=fast)
     session = tracker.open(clip(REMEMBERED + 1))
     for object_id, box in enumerate(boxes(objects)):
         session.add_prompt(0, object_id, box=box)
