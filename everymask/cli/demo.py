@@ -15,6 +15,8 @@ from .outputs import Item, choose_outputs, write_at_once
 from .progress import duration
 
 PHOTO = Path(__file__).resolve().parents[1] / "assets" / "photo.jpg"
+SURE = {"pred_iou_thresh": 0.45, "stability_score_thresh": 0.8, "box_nms_thresh": 0.6}
+"""For nano, whose defaults keep many unsure masks to miss little: a first picture should be tidy."""
 
 
 def demo(
@@ -27,7 +29,8 @@ def demo(
     """Find every object of a bundled photo with the bundled model; nothing is downloaded."""
     pixels = read_photo(PHOTO)
     begun = time.monotonic()
-    segmenter = open_segmenter(model, device, {}, {})
+    options = SURE if model == "nano" else {}
+    segmenter = open_segmenter(model, device, dict(options), {})
     loaded = time.monotonic()
     masks = segmenter(pixels, lambda done, total: None)
     seconds = time.monotonic() - loaded
@@ -41,6 +44,8 @@ def demo(
     typer.echo(f"photo     {PHOTO.name}, {width} x {height} pixels, CC0")
     typer.echo(f"model     {model}, loaded in {duration(loaded - begun)}")
     typer.echo(f"masks     {len(masks)} in {duration(seconds)}; they cover {share:.0%} of the photo")
+    if options:
+        typer.echo("options   " + " ".join(f"--{name.replace('_', '-')} {x}" for name, x in options.items()))
     if len(masks):
         areas = masks.areas
         typer.echo(f"sizes     {areas.min():,} to {areas.max():,} pixels")
