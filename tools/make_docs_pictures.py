@@ -1,7 +1,8 @@
 """Make every picture of the docs and the README from one photo and one model.
 
     python tools/make_docs_pictures.py [--photo PHOTO] [--model nano] [--out docs/pictures]
-        [--set pred_iou_thresh=0.7 ...]     # for every picture that does not vary the option itself
+        [--set pred_iou_thresh=0.7 ...]     # for every picture that does not vary the option itself;
+                                            # without it the options of `everymask demo`
         [--only hero prompts ...]           # some of the pictures
 
 Run again whenever the model or the drawing changes; counts and times are written into the pictures. The
@@ -22,6 +23,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 import everymask as em
+from everymask.cli.demo import SURE
 from everymask.everything.grid import crops, grids, points_in
 from everymask.maskset import Mask, MaskSet
 from everymask.media.draw import draw_overlay
@@ -253,8 +255,8 @@ SHEETS: tuple[Callable[[Studio], None], ...] = (
     prompts,
     points_per_side,
     crop_n_layers,
-    threshold("pred_iou_thresh", (0.95, 0.9, 0.8, 0.6)),
-    threshold("stability_score_thresh", (0.98, 0.95, 0.9, 0.8)),
+    threshold("pred_iou_thresh", (0.55, 0.45, 0.35, 0.3)),
+    threshold("stability_score_thresh", (0.95, 0.9, 0.8, 0.6)),
     stability,
     min_mask_region_area,
     effort,
@@ -273,7 +275,7 @@ def main() -> None:
     parser.add_argument("--set", nargs="*", default=[], metavar="OPTION=VALUE")
     parser.add_argument("--only", nargs="*", choices=[sheet.__name__ for sheet in SHEETS])
     arguments = parser.parse_args()
-    base = {name: float(value) for name, value in (text.split("=") for text in arguments.set)}
+    base = {name: float(value) for name, value in (text.split("=") for text in arguments.set)} or SURE
     studio = Studio(em.load(arguments.model), em.read_photo(arguments.photo), arguments.out, base)
     studio.masks(points_per_side=4)  # the first call pays for starting up
     for sheet in SHEETS:
