@@ -162,6 +162,34 @@ class AutomaticMaskGenerator:
         return _picked(cleaned, filters.after_cleaning(_boxes(cleaned), np.array(changed, bool), threshold))
 
 
+class _Shelf:
+    """Room for the logits of many candidates in one piece.
+
+    Each kept by itself, they lie between the large short-lived tensors of decoding and pin the memory around
+    them: 5 MB a candidate instead of 0.26.
+    """
+
+    def __init__(self, places: int) -> None:
+        self._places, self._taken = places, 0
+        self._room: torch.Tensor | None = None  # [places, h, w]; pages never written to cost nothing
+
+    @property
+    def full(self) -> bool:
+        return self._taken == self._places
+
+    def clear(self) -> None:
+        self._taken = 0
+
+    def hold(self, candidate: Candidate) -> Candidate:
+        """The candidate, its logits copied to the shelf."""
+        assert candidate.logits is not None
+        if self._room is None:
+            self._room = candidate.logits.new_empty(self._places, *candidate.logits.shape)
+        place = self._room[self._taken].copy_(candidate.logits)
+        self._taken += 1
+        return replace(candidate, logits=place)
+
+
 class _Reporter:
     """Counts what is done and tells whoever asked."""
 

@@ -220,7 +220,8 @@ class Mlp(nn.Module):
 @cache
 def _distance_index(window: int) -> Tensor:
     """For every pair of a window's places, the index of their distance: |dy| · window + |dx|."""
-    place = torch.arange(window)
-    apart = (place[:, None] - place[None, :]).abs()
-    index = apart[:, None, :, None] * window + apart[None, :, None, :]  # [y, x, y', x']
-    return index.reshape(window * window, window * window)
+    with torch.inference_mode(False):  # it is kept, and a training step may come later
+        place = torch.arange(window)
+        apart = (place[:, None] - place[None, :]).abs()
+        index = apart[:, None, :, None] * window + apart[None, :, None, :]  # [y, x, y', x']
+        return index.reshape(window * window, window * window)

@@ -4,7 +4,14 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from everymask.nn.encoders.tiny_vit import Attention, ConvBlock, ConvNorm, TinyViT, TinyViTSpec
+from everymask.nn.encoders.tiny_vit import (
+    Attention,
+    ConvBlock,
+    ConvNorm,
+    TinyViT,
+    TinyViTSpec,
+    _distance_index,
+)
 from tests.parity.seeded import seeded_state
 
 SMALL = TinyViTSpec((16, 24, 32, 40), (1, 1, 2, 1), (1, 3, 4, 5), (7, 7, 14, 7), out_dim=16)
@@ -88,3 +95,10 @@ def test_bfloat16_stays_near_float32():
     half = model.bfloat16()(pixels.bfloat16())
     assert half.dtype == torch.bfloat16
     assert (half.float() - whole).std() < 0.02 * whole.std()
+
+
+def test_what_inference_keeps_does_not_stand_in_the_way_of_training():
+    _distance_index.cache_clear()
+    with torch.inference_mode():
+        kept = _distance_index(7)
+    assert not kept.is_inference()
