@@ -165,7 +165,7 @@ class AutomaticMaskGenerator:
 class _Shelf:
     """Room for the logits of many candidates in one piece.
 
-    Each kept by itself, they lie between the large short-lived tensors of decoding and pin memory around them.
+    Each kept by itself, they lie between the large short-lived tensors of decoding and pin what is around.
     """
 
     def __init__(self, places: int) -> None:
