@@ -1,9 +1,9 @@
 """Masks drawn over their photo, and objects cut out of it.
 
-Smaller masks lie on top of larger ones and nothing is blended twice, so that nested objects stay clear. An
-outline is a bright line inside the mask with a dark one around it: one of the two shows on any photo. A
-mask's colour comes from where it is, not from its place in the list: the same object has the same colour
-after sorting, filtering, and in another run.
+Smaller masks lie on top of larger ones, with colour and lines, and nothing is blended twice, so that nested
+objects stay clear. An outline is a bright line inside the mask with a dark one around it: one of the two
+shows on any photo. A mask's colour comes from where it is, not from its place in the list: the same object
+has the same colour after sorting, filtering, and in another run.
 
 Frames: pixels; photos are RGB uint8 [H, W, 3].
 """
@@ -132,7 +132,10 @@ def _filled(photo: np.ndarray, items: list[Mask], palette: list[Colour], opacity
 
 
 def _outlined(picture: np.ndarray, items: list[Mask], palette: list[Colour], line: int) -> np.ndarray:
-    """A bright line inside each mask's edge, a dark one outside; none along the border of the photo."""
+    """A bright line inside each mask's edge, a dark one outside; none along the border of the photo.
+
+    A mask hides the lines of those under it, as it hides their colour: one sees pieces, not a web of lines.
+    """
     dark = np.zeros(picture.shape[:2], dtype=bool)
     bright = np.zeros(picture.shape[:2], dtype=bool)
     layer = picture.copy()
@@ -141,9 +144,10 @@ def _outlined(picture: np.ndarray, items: list[Mask], palette: list[Colour], lin
         window, pixels, edge = _edge(mask, line + halo + 1)
         inner = _stroked(edge, pixels.shape, 2 * line - 1, line + halo + 1) & pixels
         outer = _stroked(edge, pixels.shape, 2 * halo + 1, line + halo + 1) & ~pixels
-        dark[window] |= outer
-        bright[window] |= inner
+        layer[window][pixels] = picture[window][pixels]
         layer[window][inner] = _brightened(colour)
+        dark[window] = (dark[window] & ~pixels) | outer
+        bright[window] = (bright[window] & ~pixels) | inner
     dark &= ~bright
     layer[dark] = (picture[dark] * HALO).astype(np.uint8)
     return layer

@@ -67,6 +67,14 @@ def test_an_outline_stands_out_on_black_and_on_white(value):
     assert differs[18:42, 18:42].max() > 100
 
 
+def test_a_mask_hides_the_lines_of_larger_ones_under_it():
+    large, small = square(10, 10, 30), square(25, 25, 20)  # the corner of the large one is under the small
+    drawn = draw_overlay(grey(), MaskSet([large, small]), opacity=0)
+    assert (drawn[39, 12:22] != 128).any(axis=1).all()
+    assert (drawn[39, 28:42] == 128).all()
+    assert (drawn[28:42, 39:41] == 128).all()
+
+
 def test_no_outline_runs_along_the_border_of_the_photo():
     whole = Mask.from_segmentation(np.ones(HW))
     drawn = draw_overlay(grey(), MaskSet([whole]), opacity=0)
