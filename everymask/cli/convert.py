@@ -179,7 +179,8 @@ class PhotoFinder:
         if path is None or self._folder is None:
             return record
         name = path.relative_to(self._folder).as_posix()
-        return replace(record, photo=name, georeference=record.georeference or read_georeference(path))
+        place = record.georeference or read_georeference(path)
+        return replace(record, photo=name, georeference=place, source=path)
 
     def pixels(self, record: PhotoMasks) -> np.ndarray:
         """The photo of a record. Raises :class:`InputError` when it is not there or has another size."""

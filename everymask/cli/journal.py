@@ -135,6 +135,7 @@ class Journal:
             place and Georeference(tuple(place["affine"]), place["crs_wkt"]),
             content["model_hash"],
             content["params_hash"],
+            Path(finished.source),
         )
 
     def add(self, finished: Finished) -> None:

@@ -86,7 +86,7 @@ def predict(
     outputs = choose_outputs(output, formats or [], overlay, cutouts, ids, overlap, rings)
     pixels = read_photo(photo, range=read_range(range), page=page)  # type: ignore[arg-type]
     found = ask(model, device, pixels, prompts, multimask)
-    record = PhotoMasks(photo.name, found, read_georeference(photo))
+    record = PhotoMasks(photo.name, found, read_georeference(photo), source=photo)
     losses, written = write_at_once(outputs, [Item(photo.stem, record, pixels)], overwrite)
     if as_json:
         typer.echo(json.dumps(_facts(photo, found, written), indent=2))

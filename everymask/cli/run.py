@@ -151,7 +151,7 @@ class Run:
         pixels = self.read(photo.path)
         masks = self.segmenter(pixels, progress.within_photo)
         hashes = self.segmenter.model_hash, short_hash(self.segmenter.settings)
-        record = PhotoMasks(photo.name, masks, read_georeference(photo.path), *hashes)
+        record = PhotoMasks(photo.name, masks, read_georeference(photo.path), *hashes, photo.path)
         self.journal.keep_masks(photo, record)
         losses = {name: self._write(name, photo.key, record, pixels) for name in self.outputs.per_photo}
         finished = Finished(

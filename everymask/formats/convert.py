@@ -115,6 +115,7 @@ def write_file(
     scratch: Path | None = None,
 ) -> Losses:
     """Write photos that fit the format (see :func:`fit`) to a file; a per-photo format takes exactly one."""
+    options = replace(options, folder=path.parent)
     with landing(path, scratch) as temporary:
         writer: Any = format_.load().write
         if format_.per == "run":

@@ -1,7 +1,8 @@
 """CVAT for images 1.1 (XML): one file for the run; each mask row-major runs within its box.
 
 ``rle`` starts with a run of background (it may be 0), ``left top width height`` is the box in pixels.
-``z_order`` is the place in the list: later masks lie on top in CVAT, so the smaller come later.
+Masks stay in their order; ``z_order`` counts them by falling area, so that a small mask lies over a large one
+and can be clicked. ``meta`` lists the labels, which other readers of the format (datumaro) ask for.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 from xml.etree import ElementTree
-from xml.sax.saxutils import quoteattr
+from xml.sax.saxutils import escape, quoteattr
 
 import numpy as np
 
@@ -25,14 +26,33 @@ def write(path: Path, photos: Iterable[PhotoMasks], options: WriteOptions) -> Lo
     """All photos in one XML file, written as they come."""
     with path.open("w", encoding="utf-8") as file:
         file.write('<?xml version="1.0" encoding="utf-8"?>\n<annotations>\n  <version>1.1</version>\n')
+        file.write(f"  <meta>\n    <task>\n{labels_element(options.categories)}    </task>\n  </meta>\n")
         for number, photo in enumerate(photos):
             height, width = photo.photo_hw
             name = quoteattr(photo.photo)
             file.write(f'  <image id="{number}" name={name} width="{width}" height="{height}">\n')
-            file.writelines(_element(mask, order) for order, mask in enumerate(photo.masks) if mask.area > 0)
+            orders = _z_orders(photo.masks)
+            file.writelines(
+                _element(mask, z) for mask, z in zip(photo.masks, orders, strict=True) if mask.area
+            )
             file.write("  </image>\n")
         file.write("</annotations>\n")
     return Losses()
+
+
+def labels_element(names: Iterable[str]) -> str:
+    """The labels of a task, each allowed to be a mask."""
+    each = "".join(
+        f"        <label><name>{escape(name)}</name><type>mask</type><attributes></attributes></label>\n"
+        for name in names
+    )
+    return f"      <labels>\n{each}      </labels>\n"
+
+
+def _z_orders(masks: MaskSet) -> list[int]:
+    """For each mask its place by falling area."""
+    falling = sorted(range(len(masks)), key=lambda index: -masks[index].area)
+    return np.argsort(falling).tolist()
 
 
 def _element(mask: Mask, z_order: int) -> str:

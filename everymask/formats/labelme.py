@@ -1,13 +1,16 @@
 """LabelMe json: one file a photo, each mask a shape of type "mask" (a box and a PNG of the box's pixels).
 
 The corner points are pixel indices, both inside the box. Scores are kept as further keys of the shape,
-which LabelMe carries along. Polygons and rectangles drawn by hand are read as well.
+which LabelMe carries along. ``imagePath`` leads from the file to the photo where we know where both lie,
+because LabelMe opens the photo with it; the photo's name in the run is kept beside it. Polygons and
+rectangles drawn by hand are read as well.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
+import os
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +26,8 @@ from .text import entry, read_json, want, write_json
 
 VERSION = "5.5.0"
 """The LabelMe version whose file layout this is."""
+OWN_KEY = "everymask"
+"""A further key of the file, which LabelMe carries along."""
 
 
 def write(path: Path, photo: PhotoMasks, options: WriteOptions) -> Losses:
@@ -32,13 +37,24 @@ def write(path: Path, photo: PhotoMasks, options: WriteOptions) -> Losses:
         "version": VERSION,
         "flags": {},
         "shapes": [_shape(mask) for mask in photo.masks if mask.area > 0],
-        "imagePath": photo.photo,
+        "imagePath": _path_to(photo, options.folder),
         "imageData": None,
         "imageHeight": height,
         "imageWidth": width,
+        OWN_KEY: {"photo": photo.photo},
     }
     write_json(path, content)
     return Losses()
+
+
+def _path_to(photo: PhotoMasks, folder: Path | None) -> str:
+    """The photo as seen from the folder of the file; its name where that cannot be said."""
+    if photo.source is None or folder is None:
+        return photo.photo
+    try:
+        return Path(os.path.relpath(photo.source.resolve(), folder.resolve())).as_posix()
+    except ValueError:  # on another drive
+        return photo.source.absolute().as_posix()
 
 
 def _shape(mask: Mask) -> dict[str, Any]:
@@ -66,7 +82,9 @@ def read(path: Path, photo_hw: tuple[int, int] | None = None) -> list[PhotoMasks
     size = (entry(content, "imageHeight", int, str(path)), entry(content, "imageWidth", int, str(path)))
     shapes = entry(content, "shapes", list, str(path))
     masks = [_mask(shape, size, f"shape {index} of {path}") for index, shape in enumerate(shapes)]
-    return [PhotoMasks(str(content.get("imagePath") or path.stem), MaskSet(masks, photo_hw=size))]
+    own = want(content.get(OWN_KEY, {}), dict, f"{OWN_KEY!r} of {path}")
+    name = own.get("photo") or content.get("imagePath") or path.stem
+    return [PhotoMasks(str(name), MaskSet(masks, photo_hw=size))]
 
 
 def _mask(shape: Any, photo_hw: tuple[int, int], where: str) -> Mask:

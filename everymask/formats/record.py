@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,8 @@ class PhotoMasks:
     """SHA-256 of the weights that made the masks, where known."""
     params_hash: str = ""
     """A short hash of the options that made the masks, where known."""
+    source: Path | None = None
+    """Where the photo's file lies, where known; for formats whose tools look for it from their own file."""
 
     @property
     def photo_hw(self) -> tuple[int, int]:
@@ -52,6 +55,8 @@ class WriteOptions:
     rings: str = "bridge"
     """Formats that hold one outline a mask: "bridge" joins all parts and holes by a seam of width zero,
     "largest" keeps the largest part and fills its holes."""
+    folder: Path | None = None
+    """Where the file will lie when it is whole (writers see a temporary path)."""
 
 
 def category_of(mask: Mask) -> str:

@@ -11,7 +11,7 @@ from xml.sax.saxutils import quoteattr
 
 from ..errors import FormatError
 from ..masks.rle import decode_box, encode
-from .cvat import box_runs, pixels_of_runs
+from .cvat import box_runs, labels_element, pixels_of_runs
 from .losses import Losses
 from .record import pasted
 from .text import read_text
@@ -28,7 +28,7 @@ def write(path: Path, clip: ClipMasks) -> Losses:
         file.write(f"    <task>\n      <name>{_text(clip.name)}</name>\n      <size>{clip.length}</size>\n")
         file.write(
             f"      <original_size><width>{width}</width><height>{height}</height></original_size>\n"
-            "    </task>\n  </meta>\n"
+            f"{labels_element(dict.fromkeys(map(clip.called, clip.object_ids)))}    </task>\n  </meta>\n"
         )
         for object_id in clip.object_ids:
             label = quoteattr(clip.called(object_id))
