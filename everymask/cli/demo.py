@@ -21,7 +21,7 @@ SURE = {"pred_iou_thresh": 0.45, "stability_score_thresh": 0.8, "box_nms_thresh"
 
 def demo(
     output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="Folder to write to.")] = Path(
-        "out"
+        "out/demo"
     ),
     model: Annotated[str, typer.Option("--model", "-m", help="A name or a checkpoint.")] = "nano",
     device: Annotated[str | None, typer.Option(help="cpu, cuda, mps; by default the best.")] = None,

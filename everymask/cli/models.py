@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ..errors import CheckpointError, EverymaskError
+from ..errors import CheckpointError, EverymaskError, UnknownModelError
 from ..models import catalog, hub
 from ..models.catalog import CATALOG, WeightsFile
 from ..models.hub_repository import SUFFIXES
@@ -51,6 +51,8 @@ def pull(names: Names) -> None:
     for name in names:
         try:
             typer.echo(pull_visibly(name))
+        except UnknownModelError:
+            raise  # a wrong word is wrong use
         except EverymaskError as error:
             failed = True
             typer.echo(f"error: {error}", err=True)

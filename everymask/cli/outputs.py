@@ -176,6 +176,20 @@ class Item:
     """The photo itself, RGB [H, W, 3]; needed where something is drawn."""
 
 
+def free_paths(
+    outputs: Outputs, photos: Sequence[tuple[str, tuple[int, int]]], overwrite: bool
+) -> list[Path]:
+    """Where all outputs of photos (key, height and width) go.
+
+    Raises :class:`InputError` when a file is there already and ``overwrite`` is off.
+    """
+    per_photo = [outputs.path_of(output, key, hw) for output in outputs.per_photo for key, hw in photos]
+    paths = [*per_photo, *(outputs.run_path(format_) for format_ in outputs.per_run)]
+    if not overwrite and (there := [path for path in paths if path.exists()]):
+        raise InputError(f"{there[0]} is there already; pass --overwrite to replace it, or choose another -o")
+    return paths
+
+
 def write_at_once(
     outputs: Outputs, items: Sequence[Item], overwrite: bool
 ) -> tuple[dict[str, Losses], list[Path]]:
@@ -183,14 +197,7 @@ def write_at_once(
 
     Raises :class:`InputError` when a file is there already and ``overwrite`` is off; nothing is written then.
     """
-    per_photo = {
-        (output, item.key): outputs.path_of(output, item.key, item.photo.photo_hw)
-        for output in outputs.per_photo
-        for item in items
-    }
-    paths = [*per_photo.values(), *(outputs.run_path(format_) for format_ in outputs.per_run)]
-    if not overwrite and (there := [path for path in paths if path.exists()]):
-        raise InputError(f"{there[0]} is there already; pass --overwrite to replace it, or choose another -o")
+    paths = free_paths(outputs, [(item.key, item.photo.photo_hw) for item in items], overwrite)
     outputs = replace(outputs, categories=categories_of([item.photo for item in items]))
     losses: dict[str, Losses] = {}
     for output in outputs.per_photo:

@@ -16,7 +16,7 @@ from ..formats import FORMATS, PhotoMasks, read_masks
 from ..formats.georeference import read_georeference
 from ..maskset import Mask, MaskSet
 from ..media.photos import read_photo
-from .outputs import Item, choose_outputs, write_at_once
+from .outputs import Item, choose_outputs, free_paths, write_at_once
 from .segment import read_range
 
 
@@ -85,6 +85,7 @@ def predict(
     prompts = read_object_prompts(points or [], boxes or [], masks or [])
     outputs = choose_outputs(output, formats or [], overlay, cutouts, ids, overlap, rings)
     pixels = read_photo(photo, range=read_range(range), page=page)  # type: ignore[arg-type]
+    free_paths(outputs, [(photo.stem, pixels.shape[:2])], overwrite)  # said before the model works
     found = ask(model, device, pixels, prompts, multimask)
     record = PhotoMasks(photo.name, found, read_georeference(photo), source=photo)
     losses, written = write_at_once(outputs, [Item(photo.stem, record, pixels)], overwrite)

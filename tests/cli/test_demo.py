@@ -16,15 +16,16 @@ def test_demo_writes_masks_and_says_where_to_look(tmp_path, monkeypatch, capsys)
     monkeypatch.chdir(tmp_path)
     assert cli.run(["demo"]) == 0
     said = capsys.readouterr().out
-    masks = formats.read_masks(tmp_path / "out" / "coco.json")
+    masks = formats.read_masks(tmp_path / "out" / "demo" / "coco.json")
     assert f"masks     {len(masks)} in " in said
-    assert "out/overlay/photo.jpg   <- look at this first" in said
+    assert "out/demo/overlay/photo.jpg   <- look at this first" in said
     assert "everymask models list" in said
     assert "--pred-iou-thresh 0.45" in said, "what differs from nano's defaults is said"
     assert max(len(line) for line in said.splitlines()) <= 90
-    with Image.open(tmp_path / "out" / "overlay" / "photo.jpg") as picture:
+    with Image.open(tmp_path / "out" / "demo" / "overlay" / "photo.jpg") as picture:
         assert picture.size == masks.photo_hw[::-1]
     assert cli.run(["demo"]) == 0, "a second time is no error"
+    assert [each.name for each in (tmp_path / "out").iterdir()] == ["demo"], "nothing in the way of real runs"
 
 
 def test_demo_without_a_mask_says_what_to_try(tmp_path, monkeypatch, capsys):

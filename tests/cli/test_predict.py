@@ -87,9 +87,11 @@ def test_json_goes_to_stdout(photo, capsys):
     assert facts["written"] == ["out/overlay/photo.jpg", "out/coco.json"]
 
 
-def test_files_that_are_there_are_not_replaced_unasked(photo, capsys):
+def test_files_that_are_there_are_not_replaced_unasked(photo, capsys, monkeypatch):
     run("predict", "photo.png", "-p", "20,30")
-    assert run("predict", "photo.png", "-p", "20,30") == 2
+    with monkeypatch.context() as patch:
+        patch.setattr("everymask.cli.predict.ask", None)  # said before the model is even loaded
+        assert run("predict", "photo.png", "-p", "20,30") == 2
     assert "is there already; pass --overwrite to replace it" in capsys.readouterr().err
     assert run("predict", "photo.png", "-p", "20,30", "--overwrite") == 0
 
