@@ -17,9 +17,9 @@ from everymask.everything import filters
 from everymask.everything.grid import Crop
 from everymask.everything.options import GeneratorOptions
 from everymask.masks.regions import clean_logits
-from everymask.masks.rle import Rle, shifted
+from everymask.masks.rle import Rle, encode_at
 from everymask.masks.scores import stability
-from everymask.masks.upscaled import Upscaler, check_finite
+from everymask.masks.upscaled import Patch, Upscaler, check_finite
 from everymask.models.base import PromptableModel
 from everymask.nn.choice import choose_masks
 from everymask.nn.point_decoder import Attended, PointDecoder
@@ -38,7 +38,7 @@ class Candidate:
     iou: np.float32
     stability: np.float32
     box_xyxy: np.ndarray  # int64 [4] in photo pixels, edges inclusive
-    logits: Tensor | None  # float32 [h, w] of the crop, until runs are made of them
+    patch: Patch | None  # the mask's logits, until runs are made of them
     runs: Rle | None = None  # in the photo's frame
 
 
@@ -107,28 +107,25 @@ def candidates(decoder: CropDecoder, points_xy: np.ndarray) -> list[Candidate]:
     options, crop = decoder.options, decoder.crop
     found: list[Candidate] = []
     for prompt, iou, logits in _decoded(decoder, points_xy):
-        measured = decoder.upscaler.measure(
-            logits, options.mask_threshold, options.stability_score_offset, options.stability_score_thresh
-        )
+        measured = decoder.upscaler.measure(logits, options.mask_threshold, options.stability_score_offset)
         scores = stability(measured.area_above, measured.area_below)
         boxes = measured.boxes + np.array([crop.x0, crop.y0, crop.x0, crop.y0])
         keep = filters.by_stability(scores, options.stability_score_thresh)
         keep &= filters.whole(boxes, crop, decoder.photo_hw)
         offset = np.array([crop.x0, crop.y0], points_xy.dtype)
         for k in np.flatnonzero(keep):
-            found.append(
-                Candidate(crop, points_xy[prompt] + offset, iou[k], scores[k], boxes[k], logits[k].clone())
-            )
+            patch = decoder.upscaler.patch(logits[k], options.mask_threshold)
+            found.append(Candidate(crop, points_xy[prompt] + offset, iou[k], scores[k], boxes[k], patch))
     return found
 
 
 def encoded(decoder: CropDecoder, candidate: Candidate) -> Candidate:
     """The candidate with its mask as runs in the photo's frame instead of logits."""
-    if candidate.logits is None:
+    if candidate.patch is None:
         return candidate
-    runs = decoder.upscaler.runs(candidate.logits, decoder.options.mask_threshold)
+    mask, (x, y) = decoder.upscaler.draw(candidate.patch, decoder.options.mask_threshold)
     crop = decoder.crop
-    return replace(candidate, logits=None, runs=shifted(runs, (crop.x0, crop.y0), decoder.photo_hw))
+    return replace(candidate, patch=None, runs=encode_at(mask, (x + crop.x0, y + crop.y0), decoder.photo_hw))
 
 
 def _decoded(decoder: CropDecoder, points_xy: np.ndarray) -> Iterator[tuple[int, np.ndarray, Tensor]]:

@@ -24,12 +24,15 @@ class Explained:
         self._small, self._any = np.zeros(size, dtype=bool), np.zeros(size, dtype=bool)
 
     def add(self, candidate: Candidate) -> None:
-        """Count the places of a candidate that still has its logits."""
-        assert candidate.logits is not None
-        inside = candidate.logits.cpu().numpy() > self._decoder.options.mask_threshold
-        self._any |= inside
-        if inside.mean() <= LARGE:
-            self._small |= inside
+        """Count the places of a candidate that is not encoded yet."""
+        patch = candidate.patch
+        assert patch is not None
+        inside = patch.values.cpu().numpy() > self._decoder.options.mask_threshold
+        height, width = inside.shape
+        window = slice(patch.y, patch.y + height), slice(patch.x, patch.x + width)
+        self._any[window] |= inside
+        if np.count_nonzero(inside) <= LARGE * self._any.size:
+            self._small[window] |= inside
 
     def holds(self, points_xy: np.ndarray, *, last: bool) -> np.ndarray:
         """Which of the points [N, 2] (crop pixels) are explained, bool [N]; ``last``: large masks count."""

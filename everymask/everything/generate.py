@@ -27,8 +27,8 @@ from everymask.maskset import Mask, MaskSet
 from everymask.models.base import PromptableModel
 from everymask.nn.records import ImageFeatures
 
-LOGITS_KEPT = 512
-"""Masks held as logits (0.26 MB each) until suppression; more are encoded early, to keep memory flat."""
+BYTES_KEPT = 1 << 27
+"""Logits of candidates held until suppression; beyond that masks are encoded early, to keep memory flat."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +104,7 @@ class AutomaticMaskGenerator:
     ) -> list[Candidate]:
         """The candidates of all points, or with the fast effort of those that nothing explains yet."""
         found: list[Candidate] = []
+        encoded_first, held = 0, 0  # how many are encoded, bytes that the others hold
         steps = self._rounds(points_xy)
         explained = Explained(decoder) if len(steps) > 1 else None
         for number, indices in enumerate(steps):
@@ -117,8 +118,10 @@ class AutomaticMaskGenerator:
                 if explained is not None:
                     for candidate in more:
                         explained.add(candidate)
-                if sum(c.logits is not None for c in found) > LOGITS_KEPT:
-                    found = [encoded(decoder, c) for c in found]
+                held += sum(c.patch.bytes for c in more if c.patch is not None)
+                if held > BYTES_KEPT:
+                    found[encoded_first:] = [encoded(decoder, c) for c in found[encoded_first:]]
+                    encoded_first, held = len(found), 0
                 report.advance(len(tile), len(more))
         report.next_crop()
         return found
@@ -160,33 +163,6 @@ class AutomaticMaskGenerator:
             changed.append(result.changed)
         threshold = max(self.options.box_nms_thresh, self.options.crop_nms_thresh)
         return _picked(cleaned, filters.after_cleaning(_boxes(cleaned), np.array(changed, bool), threshold))
-
-
-class _Shelf:
-    """Room for the logits of many candidates in one piece.
-
-    Each kept by itself, they lie between the large short-lived tensors of decoding and pin what is around.
-    """
-
-    def __init__(self, places: int) -> None:
-        self._places, self._taken = places, 0
-        self._room: torch.Tensor | None = None  # [places, h, w]; pages never written to cost nothing
-
-    @property
-    def full(self) -> bool:
-        return self._taken == self._places
-
-    def clear(self) -> None:
-        self._taken = 0
-
-    def hold(self, candidate: Candidate) -> Candidate:
-        """The candidate, its logits copied to the shelf."""
-        assert candidate.logits is not None
-        if self._room is None:
-            self._room = candidate.logits.new_empty(self._places, *candidate.logits.shape)
-        place = self._room[self._taken].copy_(candidate.logits)
-        self._taken += 1
-        return replace(candidate, logits=place)
 
 
 class _Reporter:

@@ -1,15 +1,13 @@
-"""Areas, boxes and runs of masks as they are after upscaling, without upscaling them.
+"""Areas, boxes and runs of masks as they are after upscaling, without upscaling whole photos.
 
-Bilinear interpolation is convex: a pixel of the photo lies between the low-resolution logits around it. Where
-all of those are above a threshold, or all below, the pixel is decided without being computed. That leaves
-the few windows that an outline runs through (1 to 4 % of them), and only their pixels are interpolated. The
-results are those of the full-resolution tensor, pixel for pixel: pixels so close to a threshold that the
-order of rounding matters are computed again exactly as ``torch.nn.functional.interpolate`` does.
+Bilinear interpolation is convex: a pixel of the photo lies between the low-resolution logits around it. So a
+mask's pixels lie where some logit is above the threshold, and only the box around those is upscaled, in bands
+that fit a core's cache, as two small matrix products each. The results are those of the full-resolution
+tensor, pixel for pixel: pixels so close to a threshold that the order of rounding matters are computed again
+exactly as ``torch.nn.functional.interpolate`` does.
 
-A window is K x K neighbouring logits; its pixels are those interpolated from them.
-
-Letters used in shapes: m masks, h x w logits, H x W the photo, n open windows, q pixels of a window along one
-side, K neighbours along one side (2, or 3 where there are two bilinear steps).
+Letters used in shapes: m masks, h x w logits, k x l a patch of them, H x W the photo, K neighbours along one
+side that a pixel is interpolated from (2, or 3 where there are two bilinear steps).
 """
 
 from __future__ import annotations
@@ -25,10 +23,16 @@ from torch.nn import functional as F
 
 from everymask.errors import InputError
 from everymask.geometry import Stretch
-from everymask.masks.rle import Rle, encode_columns
 
 TOLERANCE = 4e-6
 """Float32 rounding of two bilinear steps, as a share of a mask's largest logit, with room to spare."""
+
+BAND_PIXELS = 1 << 16
+"""Pixels of a band: with what is counted about them they fit a core's cache."""
+
+BLOCK = 64  # pixels along x interpolated with one small matrix
+
+PLAIN_BYTES = 64_000_000  # of upscaled logits at a time
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,21 @@ class Measured:
 
 
 @dataclass(frozen=True)
+class Patch:
+    """The part of one mask's logits that its pixels above a threshold are interpolated from."""
+
+    values: Tensor  # float32 [k, l]
+    y: int  # of the upper left one among all logits
+    x: int
+    tolerance: np.float32  # of pixels interpolated from them
+
+    @property
+    def bytes(self) -> int:
+        """Memory that it holds."""
+        return 4 * self.values.numel()
+
+
+@dataclass(frozen=True)
 class Step:
     """One bilinear step along one axis, as torch computes it: two neighbours of each pixel, their weights."""
 
@@ -56,36 +75,35 @@ class Step:
 
 @dataclass(frozen=True)
 class Axis:
-    """All steps along one axis, and which pixels each window has.
-
-    A window's pixels are stored in pieces of at most q: those at the border have half as many again.
-    """
+    """All steps along one axis."""
 
     steps: tuple[Step, ...]
+    first: np.ndarray  # int64 [out] first neighbour of each pixel
     taps: int  # K
-    counts: np.ndarray  # float64 [h] pixels of the window that starts at each logit
-    first_piece: np.ndarray  # int64 [h]
-    pieces: np.ndarray  # int64 [h] how many pieces, 0 for a window without pixels
-    starts: np.ndarray  # int64 [pieces] first pixel
-    weights: np.ndarray  # float32 [pieces, K, q]; NaN where a piece has fewer than q pixels
+    weights: Tensor  # float32 [out, in], K of a row not 0
 
-    @property
-    def length(self) -> int:
-        """Pixels along the axis."""
-        return int(self.counts.sum())
+    def covered(self, start: int, stop: int) -> tuple[int, int]:
+        """Start and stop of the pixels that the logits from ``start`` to before ``stop`` decide alone."""
+        at_end = stop == self.weights.shape[1]
+        end = len(self.first) if at_end else int(np.searchsorted(self.first, stop - self.taps, "right"))
+        return int(np.searchsorted(self.first, start, "left")), end
+
+    def logits_of(self, start: int, stop: int) -> tuple[int, int]:
+        """Start and stop of the logits that the pixels from ``start`` to before ``stop`` are made from."""
+        return int(self.first[start]), min(int(self.first[stop - 1]) + self.taps, self.weights.shape[1])
 
 
 @dataclass(frozen=True)
-class Pixels:
-    """Interpolated pixels of n pieces of windows: some of a mask's pixels at the photo's size."""
+class Band:
+    """Upscaled pixels of a mask: some rows of the box in which there are any."""
 
-    values: np.ndarray  # float32 [n, qy, qx], NaN where there is no pixel
-    y: np.ndarray  # int64 [n] of the upper left one
-    x: np.ndarray  # int64 [n]
+    values: np.ndarray  # float32 [rows, columns]; the next band overwrites it
+    y: int  # of the upper left one in the photo
+    x: int
 
 
 class Upscaler:
-    """Measures and encodes masks: logits [m, h, w] that ``stretches`` would make [m, H, W].
+    """Measures and draws masks: logits [m, h, w] that ``stretches`` would make [m, H, W].
 
     Works on the host, a mask at a time. Logits on a GPU, and those of small photos, are upscaled in
     earnest, a few at a time: there it costs nothing. So they are where this machine's bilinear kernel
@@ -102,29 +120,42 @@ class Upscaler:
         # Up to this size torch takes another kernel, with another rounding.
         self.plain = any(sum(size) <= 128 for size in sizes) or not formula_holds()
 
-    def measure(
-        self, logits: Tensor, threshold: float, offset: float, min_stability: float = 0.0
-    ) -> Measured:
-        """Areas and boxes of ``logits`` float32 [m, h, w].
-
-        A mask whose stability (``area_above / area_below``) is certain to stay below ``min_stability`` is
-        not computed to the end: its areas are those of some unstable mask, its box is 0.
-        """
+    def measure(self, logits: Tensor, threshold: float, offset: float) -> Measured:
+        """Areas and boxes of ``logits`` float32 [m, h, w]."""
         # The comparisons of the official code are with float32 thresholds.
         thresholds = tuple(np.float32(t) for t in (threshold - offset, threshold, threshold + offset))
-        if self.plain or logits.device.type != "cpu":
+        if self._upscales_in_earnest(logits):
             found = list(self._measure_plain(logits, thresholds))
         else:
-            found = [self._measure_one(one, thresholds, min_stability) for one in logits.numpy()]
+            found = [self._measure_one(one, thresholds) for one in logits]
         areas = np.array([areas for areas, _ in found], np.int64).reshape(-1, 3)
         boxes = np.array([box for _, box in found], np.int64).reshape(-1, 4)
         return Measured(areas[:, 1], areas[:, 2], areas[:, 0], boxes)
 
-    def runs(self, logits: Tensor, threshold: float) -> Rle:
-        """The mask of ``logits`` float32 [h, w] above ``threshold``, encoded at the photo's size."""
-        if self.plain or logits.device.type != "cpu":
-            return encode_columns((self.upscaled(logits[None])[0] > threshold).T.contiguous().cpu().numpy())
-        return encode_columns(self._painted(logits.numpy(), np.float32(threshold)))
+    def patch(self, logits: Tensor, threshold: float) -> Patch:
+        """What must be kept of ``logits`` float32 [h, w] to draw the mask above ``threshold``: a copy."""
+        if self._upscales_in_earnest(logits):
+            return Patch(logits.clone(), 0, 0, np.float32(0))
+        cut = self._cut(logits, np.float32(threshold))
+        return Patch(cut.values.clone(), cut.y, cut.x, cut.tolerance)
+
+    def draw(self, patch: Patch, threshold: float) -> tuple[np.ndarray, tuple[int, int]]:
+        """The mask above ``threshold``: bool [rows, columns], and where its upper left pixel (x, y) lies.
+
+        Everything of the photo outside is background.
+        """
+        if self._upscales_in_earnest(patch.values):
+            return (self.upscaled(patch.values[None])[0] > threshold).cpu().numpy(), (0, 0)
+        limits = (np.float32(threshold),)
+        (top, bottom), (left, right) = self._pixel_box(patch)
+        mask = np.zeros((max(0, bottom - top), max(0, right - left)), dtype=bool)
+        close = Close()
+        for band in self._bands(patch):
+            above = close.above(band, limits, patch.tolerance)[0]
+            mask[band.y - top : band.y - top + len(above)] = above
+        at = self._settled(patch, close, limits)
+        mask[at.y - top, at.x - left] = True
+        return mask, (left, top)
 
     def upscaled(self, logits: Tensor) -> Tensor:
         """The plain way: [m, h, w] -> [m, H, W]."""
@@ -134,156 +165,171 @@ class Upscaler:
             logits = logits[:, :height, :width]
         return logits
 
+    def _upscales_in_earnest(self, logits: Tensor) -> bool:
+        return self.plain or logits.device.type != "cpu"
+
     def _measure_plain(
         self, logits: Tensor, thresholds: Sequence[np.float32]
     ) -> Iterator[tuple[list[int], tuple[int, int, int, int]]]:
         batch = max(1, PLAIN_BYTES // max(1, 4 * self.photo_hw[0] * self.photo_hw[1]))
         for part in logits.split(batch) if len(logits) else ():
             full = self.upscaled(part)
-            if full.device.type == "cpu":
-                yield from (_measure_full(one, thresholds) for one in full.numpy())
-                continue
             areas = torch.stack([(full > float(t)).sum((1, 2)) for t in thresholds], dim=1).tolist()
             inside = full > float(thresholds[1])
             lines = zip(inside.any(2).cpu().numpy(), inside.any(1).cpu().numpy(), strict=True)
             yield from zip(areas, [_box_of_lines(*pair) for pair in lines], strict=True)
 
     def _measure_one(
-        self, logits: np.ndarray, thresholds: Sequence[np.float32], min_stability: float
+        self, logits: Tensor, thresholds: Sequence[np.float32]
     ) -> tuple[list[int], tuple[int, int, int, int]]:
-        low, high = self._bounds(logits)
-        tolerance = _tolerance(logits)
-        within = [low > t + tolerance for t in thresholds]
-        open_ = [~w & (high > t - tolerance) for w, t in zip(within, thresholds, strict=True)]
-        areas = [self._count(w) for w in within]
-        best = (areas[2] + self._count(open_[2])) / max(1, areas[0])
-        if best < min_stability - 1e-5:
-            return [max(areas[0], 1), areas[1], 0], (0, 0, 0, 0)
-        if 2 * sum(map(self._count, open_)) * self.rows.taps > self.rows.length * self.columns.length:
-            # Noise: so much is open that the whole photo's size is cheaper.
-            return _measure_full(self.upscaled(torch.from_numpy(logits)[None])[0].numpy(), thresholds)
-        for i in (2, 0):
-            for _, hits in self._open_pixels(logits, open_[i], thresholds[i], tolerance):
-                areas[i] += int(np.count_nonzero(hits))
-        if areas[2] < (min_stability - 1e-5) * areas[0]:
-            return areas, (0, 0, 0, 0)
-        lines = self._whole_lines(within[1])
-        for pixels, hits in self._open_pixels(logits, open_[1], thresholds[1], tolerance):
-            areas[1] += int(np.count_nonzero(hits))
-            _mark_lines(lines, pixels, hits)
-        return areas, _box_of_lines(*lines)
+        patch = self._cut(logits, thresholds[0])
+        areas = [0, 0, 0]
+        rows, columns = (np.zeros(length, dtype=bool) for length in self.photo_hw)
+        close = Close()
+        for band in self._bands(patch):
+            inside = close.above(band, thresholds, patch.tolerance)
+            for number, mask in enumerate(inside):
+                areas[number] += np.count_nonzero(mask)
+            height, width = inside[1].shape
+            rows[band.y : band.y + height] |= np.logical_or.reduce(inside[1], axis=1)
+            columns[band.x : band.x + width] |= np.logical_or.reduce(inside[1], axis=0)
+        at = self._settled(patch, close, thresholds)
+        for number in range(len(thresholds)):
+            areas[number] += np.count_nonzero(at.which == number)
+        rows[at.y[at.which == 1]] = True
+        columns[at.x[at.which == 1]] = True
+        return areas, _box_of_lines(rows, columns)
 
-    def _open_pixels(
-        self, logits: np.ndarray, windows: np.ndarray, threshold: np.float32, tolerance: np.float32
-    ) -> Iterator[tuple[Pixels, np.ndarray]]:
-        """Pixels of the marked windows and which are above the threshold, a part at a time."""
-        y, x = np.nonzero(windows)
-        for start in range(0, len(y), CHUNK):
-            part = slice(start, start + CHUNK)
-            pixels = self._pixels(logits, y[part], x[part], threshold, tolerance)
-            yield pixels, pixels.values > threshold
+    def _cut(self, logits: Tensor, threshold: np.float32) -> Patch:
+        """The logits [h, w] around those above ``threshold``; a view."""
+        values = logits.numpy()
+        tolerance = np.float32(TOLERANCE * max(float(values.max(initial=0)), -float(values.min(initial=0))))
+        above: np.ndarray = values > threshold - tolerance
+        ranges = []
+        lines = np.logical_or.reduce(above, axis=1), np.logical_or.reduce(above, axis=0)
+        for axis, line in zip((self.rows, self.columns), lines, strict=True):
+            hits = np.flatnonzero(line)
+            if len(hits) == 0:
+                return Patch(logits[:0, :0], 0, 0, tolerance)
+            margin = axis.taps - 1
+            ranges.append((max(0, int(hits[0]) - margin), min(len(line), int(hits[-1]) + margin + 1)))
+        (y0, y1), (x0, x1) = ranges
+        return Patch(logits[y0:y1, x0:x1], y0, x0, tolerance)
 
-    def _bounds(self, logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The least and the greatest logit of each window, [h, w] twice."""
-        return tuple(  # type: ignore[return-value]
-            _over_windows(_over_windows(logits, self.rows.taps, 0, pick), self.columns.taps, 1, pick)
-            for pick in (np.minimum, np.maximum)
+    def _pixel_box(self, patch: Patch) -> tuple[tuple[int, int], tuple[int, int]]:
+        """Start and stop of the rows and of the columns of pixels that a patch decides."""
+        if patch.values.numel() == 0:
+            return (0, 0), (0, 0)
+        height, width = patch.values.shape
+        return (
+            self.rows.covered(patch.y, patch.y + height),
+            self.columns.covered(patch.x, patch.x + width),
         )
 
-    def _count(self, windows: np.ndarray) -> int:
-        """How many pixels the marked windows have."""
-        # Sums below 2^24 in float32 are exact: that is one row of a photo 16 million pixels wide.
-        per_row = windows.astype(np.float32) @ self.columns.counts.astype(np.float32)
-        return int(per_row.astype(np.float64) @ self.rows.counts)
+    def _bands(self, patch: Patch) -> Iterator[Band]:
+        """All pixels that a patch decides, a few rows at a time."""
+        (top, bottom), (left, right) = self._pixel_box(patch)
+        if bottom <= top or right <= left:
+            return
+        lines = self._stretched_along_x(patch, left, right)
+        height = max(1, BAND_PIXELS // (right - left))
+        room = lines.new_empty(height, right - left)
+        for start in range(top, bottom, height):
+            stop = min(start + height, bottom)
+            low, high = self.rows.logits_of(start, stop)
+            part = room[: stop - start]
+            torch.mm(self.rows.weights[start:stop, low:high], lines[low - patch.y : high - patch.y], out=part)
+            yield Band(part.numpy(), start, left)
 
-    def _pixels(
-        self,
-        logits: np.ndarray,
-        at_y: np.ndarray,
-        at_x: np.ndarray,
-        threshold: np.float32,
-        tolerance: np.float32,
-    ) -> Pixels:
-        """The pixels of windows [n]; exact where it matters for ``threshold``."""
-        y, x = self._pieces_of(at_y, at_x)
-        row, column = self.rows.weights[y[1]], self.columns.weights[x[1]]  # [n, K, q]
-        last_y, last_x = logits.shape[0] - 1, logits.shape[1] - 1
-        values = None
-        for i in range(self.rows.taps):
-            line_start = np.minimum(y[0] + i, last_y) * logits.shape[1]
-            line = None
-            for j in range(self.columns.taps):
-                corner = logits.reshape(-1)[line_start + np.minimum(x[0] + j, last_x)]
-                term = corner[:, None] * column[:, j]
-                line = term if line is None else np.add(line, term, out=line)
-            part = line[:, None, :] * row[:, i, :, None]  # type: ignore[index]
-            values = part if values is None else np.add(values, part, out=values)
-        assert values is not None
-        near = np.flatnonzero(np.abs(values - threshold).reshape(-1) <= tolerance)
-        found = Pixels(values, self.rows.starts[y[1]], self.columns.starts[x[1]])
-        if len(near):
-            piece, dy, dx = np.unravel_index(near, values.shape)
-            values.reshape(-1)[near] = exact_values(
-                logits, found.y[piece] + dy, found.x[piece] + dx, self.rows.steps, self.columns.steps
-            )
-        return found
+    def _stretched_along_x(self, patch: Patch, left: int, right: int) -> Tensor:
+        """The rows of a patch interpolated along x, [k, right - left]."""
+        lines = patch.values.new_empty(len(patch.values), right - left)
+        for start in range(left, right, BLOCK):
+            stop = min(start + BLOCK, right)
+            low, high = self.columns.logits_of(start, stop)
+            weights = self.columns.weights[start:stop, low:high]
+            lines[:, start - left : stop - left] = patch.values[:, low - patch.x : high - patch.x] @ weights.T
+        return lines
 
-    def _pieces_of(
-        self, y: np.ndarray, x: np.ndarray
-    ) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
-        """Windows as pieces: (window, piece) along y and along x. Only border windows have several."""
-        repeats = self.rows.pieces[y] * self.columns.pieces[x]
-        if (repeats == 1).all():
-            return (y, self.rows.first_piece[y]), (x, self.columns.first_piece[x])
-        number = np.arange(int(repeats.sum())) - np.repeat(np.cumsum(repeats) - repeats, repeats)
-        y, x = np.repeat(y, repeats), np.repeat(x, repeats)
-        across = self.columns.pieces[x]
-        return (y, self.rows.first_piece[y] + number // across), (
-            x,
-            self.columns.first_piece[x] + number % across,
+    def _settled(self, patch: Patch, close: Close, thresholds: Sequence[np.float32]) -> Places:
+        """Those of the close pixels that are above their threshold, exactly."""
+        at = close.places()
+        if len(at.y):
+            limits = np.array(thresholds, np.float32)[at.which]
+            origin = patch.y, patch.x
+            steps = self.rows.steps, self.columns.steps
+            return at.where(exact_values(patch.values.numpy(), origin, at.y, at.x, *steps) > limits)
+        return at
+
+
+@dataclass(frozen=True)
+class Places:
+    """Some pixels of the photo."""
+
+    which: np.ndarray  # int64 [n] the threshold they are compared with
+    y: np.ndarray  # int64 [n]
+    x: np.ndarray  # int64 [n]
+
+    def where(self, chosen: np.ndarray) -> Places:
+        """Those marked in bool [n]."""
+        return Places(self.which[chosen], self.y[chosen], self.x[chosen])
+
+
+class Close:
+    """Collects the pixels that lie too close to a threshold to be told by a matrix product.
+
+    They are few, but most masks have some: settled together they cost a fifth.
+    """
+
+    def __init__(self) -> None:
+        self._found: list[tuple[int, np.ndarray, np.ndarray]] = []
+
+    def above(self, band: Band, thresholds: Sequence[np.float32], tolerance: np.float32) -> list[np.ndarray]:
+        """For each threshold which pixels of a band are above it for certain, bool [rows, columns]."""
+        result = []
+        for number, threshold in enumerate(thresholds):
+            above: np.ndarray = band.values > threshold + tolerance
+            perhaps: np.ndarray = band.values >= threshold - tolerance
+            if np.count_nonzero(above) != np.count_nonzero(perhaps):
+                y, x = np.divmod(np.flatnonzero(np.logical_xor(perhaps, above)), above.shape[1])
+                self._found.append((number, y + band.y, x + band.x))
+            result.append(above)
+        return result
+
+    def places(self) -> Places:
+        """All that were collected."""
+        which = [np.full(len(y), number) for number, y, _ in self._found]
+        nothing = [np.zeros(0, np.int64)]
+        return Places(
+            np.concatenate(nothing + which),
+            np.concatenate(nothing + [y for _, y, _ in self._found]),
+            np.concatenate(nothing + [x for _, _, x in self._found]),
         )
-
-    def _whole_lines(self, within: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Which rows and columns of the photo hold a whole window of the mask, bool [H] and [W]."""
-        # Windows without pixels lie in SAM's padding, or are skipped where a small photo shrinks the logits.
-        y, x = self.rows.counts.astype(np.int64), self.columns.counts.astype(np.int64)
-        return np.repeat(within[:, x > 0].any(axis=1), y), np.repeat(within[y > 0].any(axis=0), x)
-
-    def _painted(self, logits: np.ndarray, threshold: np.float32) -> np.ndarray:
-        """The mask transposed, bool [W, H]: whole windows first, then single pixels."""
-        low, high = self._bounds(logits)
-        tolerance = _tolerance(logits)
-        within = low > threshold + tolerance
-        rows, columns = (axis.counts.astype(np.int64) for axis in (self.rows, self.columns))
-        picture = np.repeat(np.repeat(within.T, rows, axis=1), columns, axis=0)
-        open_ = ~within & (high > threshold - tolerance)
-        for pixels, hits in self._open_pixels(logits, open_, threshold, tolerance):
-            piece, dy, dx = np.nonzero(hits)
-            picture.reshape(-1)[(pixels.x[piece] + dx) * self.photo_hw[0] + pixels.y[piece] + dy] = True
-        return picture
-
-
-CHUNK = 2048  # windows interpolated together: their pixels fit a core's cache
-PLAIN_BYTES = 64_000_000  # of upscaled logits at a time
 
 
 def exact_values(
-    logits: np.ndarray, y: np.ndarray, x: np.ndarray, rows: Sequence[Step], columns: Sequence[Step]
+    logits: np.ndarray,
+    origin_yx: tuple[int, int],
+    y: np.ndarray,
+    x: np.ndarray,
+    rows: Sequence[Step],
+    columns: Sequence[Step],
 ) -> np.ndarray:
-    """Single upscaled pixels of ``logits`` float32 [h, w], rounded as torch's CPU kernel rounds: float32 [n].
+    """Single upscaled pixels of ``logits`` float32 [k, l], rounded as torch's CPU kernel rounds: float32 [n].
 
+    ``origin_yx`` says where the logits lie among all of their mask.
     The kernel computes ``fma(fma(a, v, b * w), s, fma(c, v, d * w) * t)`` from the four neighbours. A fused
     product and sum is a float64 one rounded once: the product of two float32 is exact there.
     """
     if not rows:
-        return logits[y, x]
+        return logits[y - origin_yx[0], x - origin_yx[1]]
     row, column = rows[-1], columns[-1]
     v, w = column.low_weight[x].astype(np.float64), column.high_weight[x].astype(np.float64)
     s, t = row.low_weight[y].astype(np.float64), row.high_weight[y].astype(np.float64)
 
     def line(lines: np.ndarray) -> np.ndarray:
-        left = exact_values(logits, lines, column.low[x], rows[:-1], columns[:-1])
-        right = exact_values(logits, lines, column.high[x], rows[:-1], columns[:-1])
+        left = exact_values(logits, origin_yx, lines, column.low[x], rows[:-1], columns[:-1])
+        right = exact_values(logits, origin_yx, lines, column.high[x], rows[:-1], columns[:-1])
         return _rounded(left * v + _rounded(right * w))
 
     return _rounded(line(row.low[y]) * s + _rounded(line(row.high[y]) * t)).astype(np.float32)
@@ -296,7 +342,7 @@ def formula_holds() -> bool:
     hw = (211, 167)
     rows, columns = (_step(n, to, to) for n, to in zip(logits.shape, hw, strict=True))
     y, x = (i.reshape(-1) for i in np.meshgrid(*(np.arange(n) for n in hw), indexing="ij"))
-    ours = exact_values(logits.numpy(), y, x, (rows,), (columns,))
+    ours = exact_values(logits.numpy(), (0, 0), y, x, (rows,), (columns,))
     theirs = F.interpolate(logits[None, None], hw, mode="bilinear", align_corners=False)
     return np.array_equal(ours, theirs.reshape(-1).numpy())
 
@@ -313,41 +359,6 @@ def _rounded(x: np.ndarray) -> np.ndarray:
     return x.astype(np.float32).astype(np.float64)
 
 
-def _tolerance(logits: np.ndarray) -> np.float32:
-    return np.float32(TOLERANCE * float(np.abs(logits).max(initial=0.0)))
-
-
-def _over_windows(x: np.ndarray, taps: int, axis: int, pick: np.ufunc) -> np.ndarray:
-    """``pick`` over ``taps`` neighbours from each place on; the last one stands for those beyond the end."""
-    out = x.copy()
-    for tap in range(1, taps):
-        head = [slice(None)] * 2
-        tail = [slice(None)] * 2
-        head[axis], tail[axis] = slice(0, x.shape[axis] - tap), slice(tap, None)
-        pick(out[tuple(head)], x[tuple(tail)], out=out[tuple(head)])
-        head[axis], tail[axis] = slice(max(0, x.shape[axis] - tap), None), slice(-1, None)
-        pick(out[tuple(head)], x[tuple(tail)], out=out[tuple(head)])
-    return out
-
-
-def _measure_full(
-    full: np.ndarray, thresholds: Sequence[np.float32]
-) -> tuple[list[int], tuple[int, int, int, int]]:
-    """Areas and box of one mask at the photo's size, [H, W]; numpy counts ten times as fast as torch."""
-    inside: np.ndarray = np.greater(full, thresholds[1])
-    below, above = np.count_nonzero(full > thresholds[0]), np.count_nonzero(full > thresholds[2])
-    areas = [int(below), int(np.count_nonzero(inside)), int(above)]
-    return areas, _box_of_lines(np.logical_or.reduce(inside, axis=1), np.logical_or.reduce(inside, axis=0))
-
-
-def _mark_lines(lines: tuple[np.ndarray, np.ndarray], pixels: Pixels, hits: np.ndarray) -> None:
-    """Mark the rows and columns of the photo that single pixels lie on."""
-    piece, dy = np.nonzero(hits.any(axis=2))
-    lines[0][pixels.y[piece] + dy] = True
-    piece, dx = np.nonzero(hits.any(axis=1))
-    lines[1][pixels.x[piece] + dx] = True
-
-
 def _box_of_lines(rows: np.ndarray, columns: np.ndarray) -> tuple[int, int, int, int]:
     """The box of a mask that occupies these rows and columns; (0, 0, 0, 0) for none."""
     y, x = np.flatnonzero(rows), np.flatnonzero(columns)
@@ -359,18 +370,11 @@ def _axis(length: int, sizes: Sequence[int], kept: Sequence[int]) -> Axis:
     for to, keep in zip(sizes, kept, strict=True):
         steps.append(_step(size, to, keep))
         size = keep
-    base, taps = _composed(length, steps)  # [out], [out, K]
-    longest = -(-len(base) // length)  # q
-    place = _place_in_run(base)
-    is_start = place % longest == 0
-    starts = np.flatnonzero(is_start)
-    piece_of = np.cumsum(is_start) - 1
-    weights = np.full((len(starts), taps.shape[1], longest), np.nan, np.float32)
-    weights[piece_of, :, np.arange(len(base)) - starts[piece_of]] = taps
-    pieces = np.bincount(base[starts], minlength=length)
-    first_piece = np.cumsum(pieces) - pieces
-    counts = np.bincount(base, minlength=length).astype(np.float64)
-    return Axis(tuple(steps), taps.shape[1], counts, first_piece, pieces, starts, weights)
+    first, taps = _composed(length, steps)  # [out], [out, K]
+    weights = np.zeros((len(first), length))
+    for tap in range(taps.shape[1]):
+        np.add.at(weights, (np.arange(len(first)), np.minimum(first + tap, length - 1)), taps[:, tap])
+    return Axis(tuple(steps), first, taps.shape[1], torch.from_numpy(weights.astype(np.float32)))
 
 
 def _step(length: int, to: int, keep: int) -> Step:
@@ -398,9 +402,3 @@ def _composed(length: int, steps: Sequence[Step]) -> tuple[np.ndarray, np.ndarra
         )
         base, taps = first, wider
     return base, taps
-
-
-def _place_in_run(values: np.ndarray) -> np.ndarray:
-    """How far each entry is from the start of its run of equal values."""
-    starts = np.flatnonzero(np.concatenate([[True], values[1:] != values[:-1]]))
-    return np.arange(len(values)) - np.repeat(starts, np.diff(np.append(starts, len(values))))
