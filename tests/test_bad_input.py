@@ -312,7 +312,7 @@ PICTURES = [
         "animation",
         picture("a.gif", animated),
         PictureError,
-        "'{folder}/a.gif' holds 3 pages or frames; pass page=0 to page=2",
+        "'{folder}/a.gif' holds 3 pages or frames; pass page=0 to page=2 (--page 0 in the shell)",
     ),
     Row(
         "page",

@@ -28,7 +28,7 @@ MASK_SUFFIXES = {format_.suffix for format_ in FORMATS.values()} | {".tiff"}
 
 def convert(
     inputs: Annotated[
-        list[str], typer.Argument(metavar="INPUT...", help="Mask files, folders of them, globs, amg folders.")
+        list[str], typer.Argument(metavar="INPUT", help="Mask files, folders of them, globs, amg folders.")
     ],
     formats: Annotated[
         list[str],

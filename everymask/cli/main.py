@@ -30,15 +30,15 @@ class Command:
 
 
 COMMANDS = (
-    Command("segment", "segment", "segment", "Every object of photos and folders, as masks in any format."),
-    Command("predict", "predict", "predict", "One object of a photo, from points, a box or a mask."),
-    Command("track", "track", "track", "Objects through a video, from points or boxes in any frame."),
-    Command("convert", "convert", "convert", "Mask files from one format to another; says what gets lost."),
-    Command("models", "models", "app", "List, fetch, verify and remove model weights."),
-    Command("doctor", "doctor", "doctor", "What this machine has, and whether everymask works on it."),
-    Command("demo", "demo", "demo", "Masks, overlay and summary of a bundled photo, out of the box."),
+    Command("segment", "segment", "segment", "Every object of photos, in any mask format."),
+    Command("predict", "predict", "predict", "One object, from points, a box or a mask."),
+    Command("track", "track", "track", "Objects through a video, from clicks."),
+    Command("convert", "convert", "convert", "Mask files from one format to another."),
+    Command("models", "models", "app", "List, fetch, verify and remove weights."),
+    Command("doctor", "doctor", "doctor", "Whether everymask works on this machine."),
+    Command("demo", "demo", "demo", "A first picture, from a bundled photo."),
     Command("evaluate", "evaluate", "evaluate", "Measure a model on data with known masks."),
-    Command("train", "train", "train", "Fine-tune a model on your own photos with masks."),
+    Command("train", "train", "train", "Fine-tune a model on your own photos."),
 )
 
 EPILOG = "everymask COMMAND --help explains a command. Start with: everymask demo"

@@ -19,7 +19,7 @@ from .downloads import pull_visibly, size_text
 
 app = typer.Typer(no_args_is_help=True, help="List, fetch, verify and remove model weights.")
 
-Names = Annotated[list[str], typer.Argument(metavar="NAME...", help="Names of `everymask models list`.")]
+Names = Annotated[list[str], typer.Argument(metavar="NAME", help="Names of `everymask models list`.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 NARROW, WIDE = 40, 100
 

@@ -62,9 +62,10 @@ class Progress:
 
     def within_photo(self, done: int, total: int) -> None:
         """How far the model is in the present photo."""
-        if self._bar is not None:
+        if self._bar is not None and done:
             share = done / max(total, 1)
-            self._bar.update(self._task, completed=self.kept + self.done + self.failed + share)
+            speed = ", ".join(self._rate(share))
+            self._bar.update(self._task, completed=self.kept + self.done + self.failed + share, speed=speed)
 
     def _tell(self, line: str | None) -> None:
         finished = self.kept + self.done + self.failed
@@ -75,10 +76,10 @@ class Progress:
             self._said = time.monotonic()
             self._echo(f"[{finished}/{self.total}] {line}" + (f"; {left}" if finished < self.total else ""))
 
-    def _rate(self) -> tuple[str, str]:
-        """Time a photo and time left, from the photos of this run alone."""
-        worked = self.done + self.failed
-        each = (time.monotonic() - self._begun) / max(worked, 1)
+    def _rate(self, share: float = 0.0) -> tuple[str, str]:
+        """Time a photo and time left, from the photos of this run and the share done of the present one."""
+        worked = self.done + self.failed + share
+        each = (time.monotonic() - self._begun) / (worked or 1)
         left = each * (self.total - self.kept - worked)
         rate = f"{duration(each)} a photo" if each >= 0.5 else f"{1 / max(each, 1e-6):.0f} photos a second"
         return rate, f"{duration(left)} left"

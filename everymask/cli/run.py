@@ -192,7 +192,8 @@ class Run:
                 self.outputs, format_, self._kept_photos(), self.journal.scratch
             )
             summary.written.append(self.outputs.run_path(format_))
-        summary.written += [self.outputs.folder / name for name in self.outputs.per_photo]
+        folders = [self.outputs.folder / name for name in self.outputs.per_photo]
+        summary.written += [folder for folder in folders if folder.exists()]
 
     def _kept_photos(self) -> Iterator[PhotoMasks]:
         for finished in self.journal.all_finished():

@@ -27,7 +27,7 @@ from .run import REPORT, Run, Summary
 def segment(
     inputs: Annotated[
         list[str],
-        typer.Argument(metavar="INPUT...", help="Photos, folders, globs; - reads a list from stdin."),
+        typer.Argument(metavar="INPUT", help="Photos, folders, globs; - reads a list from stdin."),
     ],
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="OUT", help="Folder for everything written.")
@@ -227,4 +227,4 @@ def summary_lines(summary: Summary, outputs: Outputs) -> list[str]:
     lines += [f"{output} cannot hold all: {losses}" for output, losses in summary.losses().items()]
     if summary.failed:
         lines.append(f"{counted(len(summary.failed), 'photo')} failed; see {outputs.folder / REPORT}")
-    return lines + [f"wrote {path}" for path in summary.written if path.exists()]
+    return lines + [f"wrote {path}" for path in summary.written]

@@ -121,7 +121,8 @@ def _turn_to_page(picture: Image.Image, path: Path, page: int | None) -> None:
         count = _full_pages(picture, frames)
         if count > 1:
             raise PictureError(
-                f"{str(path)!r} holds {count} pages or frames; pass page=0 to page={frames - 1}"
+                f"{str(path)!r} holds {count} pages or frames; "
+                f"pass page=0 to page={frames - 1} (--page 0 in the shell)"
             )
         return
     if not 0 <= page < frames:
