@@ -8,12 +8,16 @@ PyTorch's fused attention wants keys and values of one width; in SAM 2's memory 
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from everymask.nn.cores import on_all_cores
+
 QUERY_BLOCK = 1024
+SMALLEST_BLOCK = 256
 KEY_BLOCK = 512
 """A block of scores (2 MB) stays in the second-level cache between its two products."""
 
@@ -34,29 +38,37 @@ def softmax_product(
     if q.device.type != "cpu":
         shared = v.expand(len(q), -1, -1)
         return F.scaled_dot_product_attention(q[None], k[None], shared[None])[0]
-    scaled = q * (1.0 / math.sqrt(q.shape[-1]))
-    return torch.stack([_one_head(scaled[head], k[head], v, product_dtype) for head in range(len(q))])
-
-
-def _one_head(q: Tensor, k: Tensor, v: Tensor, product_dtype: torch.dtype | None) -> Tensor:
-    """Blockwise softmax with a running maximum (Milakov & Gimelshein 2018; Dao et al. 2022)."""
-    length, width = len(q), v.shape[-1]
     inner = product_dtype or q.dtype
     wide = torch.promote_types(v.dtype, torch.float32)  # of sums and of the softmax
-    q, k = q.to(inner), k.to(inner)
+    q, k = (q * (1.0 / math.sqrt(q.shape[-1]))).to(inner), k.to(inner)
     # A column of ones beside the values sums the weights in the same product.
     v1 = torch.cat([v.to(inner), v.new_ones(len(v), 1, dtype=inner)], dim=-1)  # [T, D + 1]
-    out = v.new_empty(length, width)
-    for start in range(0, length, QUERY_BLOCK):
-        rows = q[start : start + QUERY_BLOCK]
-        peak = torch.full((len(rows), 1), -math.inf, dtype=wide)
-        total = torch.zeros(len(rows), width + 1, dtype=wide)
-        for first in range(0, len(k), KEY_BLOCK):
-            scores = (rows @ k[first : first + KEY_BLOCK].T).to(wide)  # [<=1024, <=512]
-            higher = torch.maximum(peak, scores.amax(dim=-1, keepdim=True))
-            total *= torch.exp(peak - higher)
-            weights = scores.sub_(higher).exp_().to(inner)
-            total += weights @ v1[first : first + KEY_BLOCK]
-            peak = higher
-        out[start : start + QUERY_BLOCK] = total[:, :width] / total[:, width:]
+    out = v.new_empty(len(q), q.shape[1], v.shape[-1])
+    on_all_cores(
+        [
+            partial(_rows, q[head, rows], k[head], v1, out[head, rows], wide)
+            for head in range(len(q))
+            for rows in _blocks(q.shape[1])
+        ]
+    )
     return out
+
+
+def _blocks(length: int) -> list[slice]:
+    """Queries in portions that leave no core without one."""
+    size = max(SMALLEST_BLOCK, min(QUERY_BLOCK, -(-length // torch.get_num_threads())))
+    return [slice(start, start + size) for start in range(0, length, size)]
+
+
+def _rows(q: Tensor, k: Tensor, v1: Tensor, out: Tensor, wide: torch.dtype) -> None:
+    """Blockwise softmax with a running maximum (Milakov & Gimelshein 2018; Dao et al. 2022), into ``out``."""
+    peak = torch.full((len(q), 1), -math.inf, dtype=wide)
+    total = torch.zeros(len(q), v1.shape[-1], dtype=wide)
+    for first in range(0, len(k), KEY_BLOCK):
+        scores = (q @ k[first : first + KEY_BLOCK].T).to(wide)  # [<=1024, <=512]
+        higher = torch.maximum(peak, scores.amax(dim=-1, keepdim=True))
+        total *= torch.exp(peak - higher)
+        weights = scores.sub_(higher).exp_().to(v1.dtype)
+        total += weights @ v1[first : first + KEY_BLOCK]
+        peak = higher
+    out.copy_(total[:, :-1] / total[:, -1:])
