@@ -3,8 +3,9 @@
 
     python tools/train_nano_memory.py IMAGE_WEIGHTS.safetensors --out WITH_MEMORY.safetensors --minutes 20
 
-The weights to start from are those of ``tools/train_nano.py``; --memory continues with the memory parts of
-a file that this script wrote.
+The weights to start from are those of ``tools/train_nano.py``; --memory takes the memory parts from another
+file: one that this script wrote, or the bundled weights. The averaged weights so far are written to --out
+every few minutes.
 """
 
 from __future__ import annotations
@@ -21,9 +22,16 @@ from safetensors.torch import load_file, save_file
 from everymask.models.sam2 import Sam2
 from everymask.models.specs import MODELS
 from everymask.train.cache import SceneFolder
-from everymask.train.clips import make_clip
-from everymask.train.loop import TrainOptions
+from everymask.train.clips import varied_clip
+from everymask.train.loop import TrainOptions, start
 from everymask.train.memory import MEMORY_PARTS, begin_memory, train_memory
+
+SAVE_MINUTES = 4.0
+
+
+def float_weights(path: Path) -> dict[str, torch.Tensor]:
+    """The tensors of a file in float32: those of the bundled weights are float16."""
+    return {name: value.float() for name, value in load_file(path).items()}
 
 
 def main() -> None:
@@ -34,20 +42,21 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--scenes", type=Path, default="runs/scenes")
     parser.add_argument("--side", type=int, default=256)
-    parser.add_argument("--frames", type=int, default=4)
-    parser.add_argument("--objects", type=int, default=3)
     parser.add_argument("--minutes", type=float, default=20)
     parser.add_argument("--rate", type=float, default=1e-3)
+    parser.add_argument("--final-rate", type=float, default=0.02, help="share of it left at the end (cosine)")
+    parser.add_argument("--warmup", type=int, default=100, help="steps")
+    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
-    torch.set_num_threads(1)
+    torch.set_num_threads(arguments.threads)
     cv2.setNumThreads(1)
     torch.manual_seed(arguments.seed)
     model = Sam2(replace(MODELS["nano"], image_size=arguments.side)).eval()
-    model.load_state_dict(load_file(arguments.weights))
+    model.load_state_dict(float_weights(arguments.weights))
     folder = SceneFolder(arguments.scenes)
     if arguments.memory:
-        kept = {k: v for k, v in load_file(arguments.memory).items() if k.startswith(MEMORY_PARTS)}
+        kept = {k: v for k, v in float_weights(arguments.memory).items() if k.startswith(MEMORY_PARTS)}
         model.load_state_dict(kept, strict=False)
     else:
         rng = np.random.default_rng(arguments.seed)
@@ -57,7 +66,8 @@ def main() -> None:
     options = TrainOptions(
         minutes=arguments.minutes,
         learning_rate=arguments.rate,
-        warmup_steps=100,
+        final_rate=arguments.final_rate,
+        warmup_steps=arguments.warmup,
         ema=0.995,
         seed=arguments.seed,
         train_parts=MEMORY_PARTS,
@@ -66,12 +76,17 @@ def main() -> None:
     )
 
     def source(rng: np.random.Generator):
-        return make_clip(rng, folder.draw, arguments.side, arguments.frames, arguments.objects)
+        return varied_clip(rng, folder.draw, arguments.side)
 
-    for report in train_memory(model, source, options):
+    saved = 0.0
+    state = start(model, options)
+    for report in train_memory(state, source, options):
         means = " ".join(f"{name}={value:.3f}" for name, value in report.losses.items())
         print(f"step={report.step} minutes={report.minutes:.1f} {means}", flush=True)
-    save_file(model.state_dict(), arguments.out)
+        if report.minutes - saved > SAVE_MINUTES:
+            saved = report.minutes
+            save_file(state.average.state_dict(), arguments.out)
+    save_file(state.average.state_dict(), arguments.out)
 
 
 if __name__ == "__main__":

@@ -56,6 +56,13 @@ def make_clip(
     return Clip(np.stack(pictures), np.stack(labels)[None] == numbers[:, None, None, None])
 
 
+def varied_clip(rng: np.random.Generator, draw: Draw, side: int, most_frames: int = 8) -> Clip:
+    """A clip for training: now few frames with several things, now many with one, sometimes in a hurry."""
+    frames = int(rng.choice([count for count in (3, 4, 6, 8) if count <= most_frames]))
+    pace = int(rng.choice([1, 2, 3], p=[0.6, 0.25, 0.15]))
+    return make_clip(rng, draw, side, frames, max(1, 12 // frames), pace=pace)
+
+
 def followed_numbers(rng: np.random.Generator, labels: np.ndarray, objects: int) -> np.ndarray:
     """Which numbers of the first frame's label map are followed: what moves on its own (negative
     numbers) before parts of the scene, large things only. Where none is large, the largest."""

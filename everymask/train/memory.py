@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +20,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from everymask.models import memory
-from everymask.models.memory import Seen
+from everymask.models.memory import ABSENT, Seen
 from everymask.models.sam2 import Sam2
 from everymask.nn.records import ImageFeatures
 from everymask.train.clips import Clip
@@ -29,10 +30,10 @@ from everymask.train.loop import (
     TrainState,
     finished,
     learning_rate,
-    start,
     update_average,
 )
 from everymask.train.losses import LossWeights, mask_loss, true_iou
+from everymask.train.prompts import click_inside, corrective_click, jittered_box, shrink
 
 MEMORY_PARTS = (
     "memory_attention",
@@ -46,7 +47,7 @@ MEMORY_PARTS = (
     "sam_mask_decoder.pred_obj_score_head",  # while training on photos every object was there
 )
 POINTER_SPAN = 16  # frames that distances in time are measured by, as in tracking
-GIVEN_MASKS = 0.5  # share of clips whose first frame comes as a mask rather than as a box
+PROMPTS = {"mask": 0.6, "box": 0.25, "click": 0.15}  # what the first frame is told by, in shares of the clips
 
 ClipSource = Callable[[np.random.Generator], Clip]
 
@@ -65,34 +66,40 @@ def begin_memory(model: Sam2, typical: Tensor) -> None:
             gamma.fill_(0.1)  # the official 1e-6 is for training that takes days
 
 
-def train_memory(model: Sam2, source: ClipSource, options: TrainOptions) -> Iterator[Report]:
-    """Train the memory parts of ``model`` in place; yields reports as ``train`` of the loop does.
-
-    When the iteration ends the model holds the averaged weights, in evaluation mode.
-    """
-    state = start(model, options)
+def train_memory(state: TrainState, source: ClipSource, options: TrainOptions) -> Iterator[Report]:
+    """Train what ``start(model, options)`` chose (``train_parts=MEMORY_PARTS``); yields reports as ``train``
+    of the loop does. ``state.average`` holds the weights to use."""
     sums: dict[str, float] = {}
     since = 0
-    while not finished(state, options):
-        for name, value in clip_step(state, source, options).items():
-            sums[name] = sums.get(name, 0.0) + value
-        since += 1
-        if since == options.report_steps or finished(state, options):
-            means = {name: total / since for name, total in sums.items()}
-            yield Report(state.step, state.seconds / 60, state.step, means)
-            sums, since = {}, 0
-    model.load_state_dict(state.average.state_dict())
-    model.eval().requires_grad_(False)
+    with ThreadPoolExecutor(1) as ahead:  # makes the next clip meanwhile
+        following = ahead.submit(source, clip_stream(options, state.step))
+        while not finished(state, options):
+            began = time.perf_counter()
+            clip = following.result()
+            following = ahead.submit(source, clip_stream(options, state.step + 1))
+            values = clip_step(state, clip, options)
+            state.step += 1
+            state.seconds += time.perf_counter() - began
+            for name, value in values.items():
+                sums[name] = sums.get(name, 0.0) + value
+            since += 1
+            if since == options.report_steps or finished(state, options):
+                means = {name: total / since for name, total in sums.items()}
+                yield Report(state.step, state.seconds / 60, state.step, means)
+                sums, since = {}, 0
 
 
-def clip_step(state: TrainState, source: ClipSource, options: TrainOptions) -> dict[str, float]:
+def clip_stream(options: TrainOptions, step: int) -> np.random.Generator:
+    """The random stream that the clip of a step is made from."""
+    return np.random.default_rng([options.seed, step, 2])
+
+
+def clip_step(state: TrainState, clip: Clip, options: TrainOptions) -> dict[str, float]:
     """One clip forward and back; the means of its losses and IoUs."""
-    began = time.perf_counter()
-    rng = np.random.default_rng([options.seed, state.step, 2])
+    rng = np.random.default_rng([options.seed, state.step, 3])
     model = state.model
     assert isinstance(model, Sam2)
     model.eval()  # dropout off: there is no time to overfit
-    clip = source(rng)
     results = follow(model, clip, rng)
     loss = torch.stack([r.loss for r in results]).mean()
     for group in state.optimiser.param_groups:
@@ -103,17 +110,28 @@ def clip_step(state: TrainState, source: ClipSource, options: TrainOptions) -> d
     torch.nn.utils.clip_grad_norm_(trained, 1.0)
     state.optimiser.step()
     update_average(state, options.ema)
-    state.step += 1
-    state.seconds += time.perf_counter() - began
-    return {"loss": loss.item(), "iou": float(np.mean([r.iou for r in results])), "last_iou": results[-1].iou}
+    ious = np.concatenate([r.ious for r in results])
+    values = {
+        "loss": loss.item(),
+        "iou": _mean(ious),
+        "last_iou": _mean(results[-1].ious),
+        "presence": float(np.mean([r.presence for r in results])),
+    }
+    return values
+
+
+def _mean(ious: np.ndarray) -> float:
+    return float(ious.mean()) if len(ious) else 1.0
 
 
 @dataclass(frozen=True)
 class FrameResult:
-    """One followed frame: its loss, and the mean IoU of its masks with the truth."""
+    """One followed frame: its loss, the IoU of each object that is there, and how often the model knew
+    whether an object is there."""
 
     loss: Tensor
-    iou: float
+    ious: np.ndarray
+    presence: float
 
 
 def follow(model: Sam2, clip: Clip, rng: np.random.Generator) -> list[FrameResult]:
@@ -131,28 +149,48 @@ def follow(model: Sam2, clip: Clip, rng: np.random.Generator) -> list[FrameResul
         seen = follow_frame(model, frames[index], memories, pointers, objects=len(truth))
         target = small[:, index]
         there = target.flatten(1).sum(1) > 4
+        said = seen.object_logit[:, 0] > 0
         loss = presence_loss(seen, there)
+        ious = np.zeros(0)
         if there.any():
-            mask = mask_loss(seen.mask_logits[there, 0], target[there], LossWeights())
-            loss = loss + mask.mean()
-        iou = true_iou(seen.mask_logits[there, 0], target[there]).mean().item() if there.any() else 1.0
-        results.append(FrameResult(loss, iou))
-        memories.append(memory.remember(model, frames[index], seen.mask_logits, seen.object_logit))
-        pointers.append(seen.pointer)
+            logits = seen.mask_logits[there, 0]
+            loss = loss + mask_loss(logits, target[there], LossWeights()).mean()
+            found = true_iou(logits, target[there]) * said[there]
+            ious = found.detach().cpu().numpy()
+        results.append(FrameResult(loss, ious, float((said == there).float().mean())))
+        if index + 1 < len(clip.frames):
+            cut = torch.where(said[:, None, None, None], seen.mask_logits, ABSENT)  # as tracking does it
+            memories.append(memory.remember(model, frames[index], cut, seen.object_logit))
+            pointers.append(seen.pointer)
     return results
 
 
 def prompt_first(model: Sam2, frame: ImageFeatures, truth: Tensor, rng: np.random.Generator) -> Seen:
-    """The objects on the first frame, told by their masks [O, S, S] or by boxes around them."""
-    if rng.random() < GIVEN_MASKS:
+    """The objects on the first frame, told by their masks [O, S, S], or by boxes around or clicks into them,
+    half of these with a second click where the first answer was wrong."""
+    kind = rng.choice(list(PROMPTS), p=list(PROMPTS.values()))
+    if kind == "mask":
         return memory.take_mask(model, frame, truth[:, None])
-    corners = []
-    for mask in truth.cpu().numpy() > 0.5:
-        ys, xs = np.nonzero(mask)
-        corners.append([[xs.min(), ys.min()], [xs.max(), ys.max()]])
-    points = torch.tensor(np.array(corners), dtype=torch.float32, device=truth.device)
-    labels = torch.tensor([[2, 3]] * len(corners), dtype=torch.int32, device=truth.device)
-    return memory.segment(model, model.without_memory(frame), points, labels, multimask=False)
+    masks = truth.cpu().numpy() > 0.5
+    if kind == "box":
+        places = [jittered_box(rng, mask).reshape(2, 2) for mask in masks]
+        marks = [2, 3]
+    else:
+        places = [np.reshape(click_inside(rng, mask), (1, 2)) for mask in masks]
+        marks = [1]
+    points = torch.tensor(np.array(places), dtype=torch.float32, device=truth.device)  # [O, N, 2]
+    labels = torch.tensor([marks] * len(places), dtype=torch.int32, device=truth.device)
+    alone = model.without_memory(frame)
+    answer = memory.segment(model, alone, points, labels)
+    if rng.random() < 0.5:
+        return answer
+    previous = answer.mask_logits.detach().clamp(-20, 20)
+    shown = (previous[:, 0] > 0).cpu().numpy()
+    clicks = [corrective_click(rng, p, shrink(m) > 0.5) for p, m in zip(shown, masks, strict=True)]
+    more = torch.tensor([[[4 * x + 1.5, 4 * y + 1.5]] for x, y, _ in clicks], device=truth.device)
+    kinds = torch.tensor([[label] for *_, label in clicks], dtype=torch.int32, device=truth.device)
+    points, labels = torch.cat([points, more], 1), torch.cat([labels, kinds], 1)
+    return memory.segment(model, alone, points, labels, previous, multimask=False)
 
 
 def follow_frame(

@@ -8,9 +8,17 @@ import torch
 from everymask.models.load import build
 from everymask.models.specs import MODELS, MemorySpec
 from everymask.nn.encoders.convnet import ConvSpec
-from everymask.train.clips import make_clip, pick_region
-from everymask.train.loop import TrainOptions
-from everymask.train.memory import MEMORY_PARTS, begin_memory, train_memory
+from everymask.train.clips import (
+    Light,
+    Motion,
+    Thing,
+    followed_numbers,
+    make_clip,
+    pick_region,
+    varied_clip,
+)
+from everymask.train.loop import TrainOptions, start
+from everymask.train.memory import MEMORY_PARTS, begin_memory, prompt_first, train_memory
 from everymask.train.scenes import Scene, make_scene
 from everymask.train.sources import Bank
 
@@ -51,6 +59,57 @@ def test_frames_differ():
     assert (clip.frames[0] != clip.frames[1]).any()
 
 
+def test_what_moves_on_its_own_is_followed_before_parts_of_the_scene():
+    labels = np.full((20, 20), 3, np.int32)
+    labels[:5] = -1
+    labels[5:10] = -2
+    labels[19, 19] = 7  # too small
+    numbers = followed_numbers(np.random.default_rng(0), labels, objects=5)
+    assert numbers.tolist() == [-1, -2, 3]
+
+
+def test_a_thing_in_front_hides_the_one_behind_and_comes_past():
+    still = Motion(40, np.zeros(2), np.array([20.0, 20.0]), 1.0, np.zeros(2), 0.0, 0.0, 5.0)
+    thing = Thing(np.zeros((10, 10, 3), np.uint8), np.ones((10, 10), np.float32), still)
+    crossing = thing.across(np.random.default_rng(0), still, last=10.0)
+    away = [np.linalg.norm(crossing.motion.place_at(t) - still.place_px) for t in np.arange(0, 10, 0.25)]
+    assert away[0] > 15
+    assert min(away) < 2
+
+
+def test_things_turn_round():
+    motion = Motion(40, np.zeros(2), np.zeros(2), 1.0, np.array([1.0, 0.0]), 0.0, 0.0, swing=4.0)
+    way = [motion.place_at(t)[0] for t in range(12)]
+    assert way[1] > 0.9
+    assert max(way) < 4.01
+    assert way[11] < way[6]
+
+
+def test_light_changes_brightness_in_time():
+    light = Light(np.full(3, 0.3), period=2.0, phase=0.0)
+    gray = np.full((2, 2, 3), 100, np.uint8)
+    assert light.fall_on(gray, 0.0)[0, 0, 0] == 100
+    assert light.fall_on(gray, np.pi)[0, 0, 0] == int(100 * np.exp(0.3))
+
+
+def test_clips_for_training_vary_and_stay_within_twelve_object_frames():
+    clips = [varied_clip(np.random.default_rng(seed), draw, 64) for seed in range(8)]
+    assert len({len(clip.frames) for clip in clips}) > 1
+    assert all(len(clip.frames) * len(clip.objects) <= 12 for clip in clips)
+
+
+def test_every_way_of_prompting_the_first_frame_answers_for_every_object():
+    torch.manual_seed(0)
+    model = build(TINY)
+    clip = clip_source(np.random.default_rng(0))
+    truth = torch.from_numpy(clip.objects[:, 0]).float()
+    frame = model.encode_frame(model.preprocess(clip.frames[0])[None])
+    for seed in range(12):
+        seen = prompt_first(model, frame, truth, np.random.default_rng(seed))
+        assert seen.mask_logits.shape == (len(truth), 1, 16, 16)
+        assert seen.pointer.shape == (len(truth), 32)
+
+
 def test_a_region_of_middling_size_is_picked():
     labels = np.ones((3, 40, 40), np.uint8)
     labels[:, 10:20, 10:20] = 2
@@ -65,9 +124,10 @@ def test_memory_training_leaves_the_photo_parts_alone():
     options = TrainOptions(
         steps=3, minutes=100, train_parts=MEMORY_PARTS, dense=False, report_steps=1, warmup_steps=1
     )
-    reports = list(train_memory(model, clip_source, options))
+    state = start(model, options)
+    reports = list(train_memory(state, clip_source, options))
     assert [r.step for r in reports] == [1, 2, 3]
-    changed = {name for name, value in model.state_dict().items() if (value != before[name]).any()}
+    changed = {name for name, value in state.average.state_dict().items() if (value != before[name]).any()}
     assert any(name.startswith("memory_attention") for name in changed)
     assert all(name.startswith(MEMORY_PARTS) for name in changed)
 
