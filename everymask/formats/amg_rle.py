@@ -12,7 +12,7 @@ from typing import Any
 from ..errors import FormatError
 from ..maskset import Mask, MaskSet
 from .losses import Losses
-from .record import PhotoMasks, WriteOptions, build_mask, rle_of, scores_of
+from .record import SIZE_HINT, PhotoMasks, WriteOptions, build_mask, rle_of, scores_of
 from .text import entry, read_json, want, write_json
 
 
@@ -50,7 +50,5 @@ def common_size(masks: list[Mask], photo_hw: tuple[int, int] | None, path: Path)
     if len(sizes) == 1:
         return sizes.pop()
     if not sizes:
-        raise FormatError(
-            f"{path} has no masks and so does not say the photo's size; give photo_hw=(height, width)"
-        )
+        raise FormatError(f"{path} has no masks and so does not say the photo's size; give {SIZE_HINT}")
     raise FormatError(f"the masks of {path} must all have the photo's size, got {sorted(sizes)}")

@@ -19,7 +19,7 @@ from .georeference import Georeference
 from .losses import Losses
 from .outlines import outlines
 from .raster import fill_rings
-from .record import PhotoMasks, WriteOptions, build_mask, category_of, label_of, scores_of
+from .record import SIZE_HINT, PhotoMasks, WriteOptions, build_mask, category_of, label_of, scores_of
 from .text import entry, read_json, want
 
 WGS84_DECIMALS = 9  # a tenth of a millimetre; more digits only make the file larger
@@ -69,7 +69,7 @@ def read(path: Path, photo_hw: tuple[int, int] | None = None) -> list[PhotoMasks
     place = Georeference(tuple(own["affine"]), own["crs_wkt"]) if own.get("frame") == "wgs84" else None
     size = (int(own["height"]), int(own["width"])) if "height" in own else photo_hw
     if size is None:
-        raise FormatError(f"{path} does not say how large the photo is; give photo_hw=(height, width)")
+        raise FormatError(f"{path} does not say how large the photo is; give {SIZE_HINT}")
     features = entry(content, "features", list, str(path))
     masks = [
         _mask(feature, size, place, f"feature {index} of {path}") for index, feature in enumerate(features)

@@ -19,7 +19,7 @@ import numpy as np
 from ..errors import FormatError
 from ..maskset import Mask, MaskSet
 from .losses import Losses
-from .record import PhotoMasks, WriteOptions, build_mask, category_of, label_of, scores_of
+from .record import SIZE_HINT, PhotoMasks, WriteOptions, build_mask, category_of, label_of, scores_of
 from .text import entry, read_json, want
 
 CHANNELS = 4
@@ -162,9 +162,7 @@ def _size(
     if "original_height" in known and "original_width" in known:
         return int(known["original_height"]), int(known["original_width"])
     if photo_hw is None:
-        raise FormatError(
-            f"{where} has no masks and so does not say the photo's size; give photo_hw=(height, width)"
-        )
+        raise FormatError(f"{where} has no masks and so does not say the photo's size; give {SIZE_HINT}")
     return photo_hw
 
 

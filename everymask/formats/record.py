@@ -25,6 +25,10 @@ SCORES = ("predicted_iou", "stability_score", "point_coords", "crop_box")
 """What a mask may know besides its pixels and label, by the official names."""
 
 
+SIZE_HINT = "photo_hw=(height, width), or --photos FOLDER in the shell"
+"""How to say how large a photo is, for the messages of formats that do not say it themselves."""
+
+
 @dataclass(frozen=True)
 class PhotoMasks:
     """The masks of one photo as a file holds them."""

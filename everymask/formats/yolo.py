@@ -18,7 +18,7 @@ import numpy as np
 from ..errors import FormatError
 from ..maskset import Mask, MaskSet
 from .losses import Kind, Loss, Losses
-from .record import PhotoMasks, WriteOptions, build_mask, category_of, label_of
+from .record import SIZE_HINT, PhotoMasks, WriteOptions, build_mask, category_of, label_of
 from .text import read_text
 
 INSIDE_PIXEL = 0.25
@@ -111,9 +111,7 @@ def fill(ring: np.ndarray, photo_hw: tuple[int, ...]) -> np.ndarray:
 def read(path: Path, photo_hw: tuple[int, int] | None = None) -> list[PhotoMasks]:
     """The masks of one photo. The file does not say the photo's size: ``photo_hw`` must."""
     if photo_hw is None:
-        raise FormatError(
-            f"{path} gives shares of width and height; say how large the photo is: photo_hw=(height, width)"
-        )
+        raise FormatError(f"{path} gives shares of width and height; say how large the photo is: {SIZE_HINT}")
     names = _names(path)
     lines = read_text(path).splitlines()
     masks = [
