@@ -6,6 +6,7 @@ import glob
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -31,11 +32,11 @@ def convert(
         list[str], typer.Argument(metavar="INPUT", help="Mask files, folders of them, globs, amg folders.")
     ],
     formats: Annotated[
-        list[str],
+        list[str] | None,
         typer.Option(
             "--format", "-f", metavar="NAME", help=f"What to write; may be repeated: {', '.join(FORMATS)}."
         ),
-    ],
+    ] = None,
     output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="Folder to write to.")] = Path(
         "out"
     ),
@@ -66,7 +67,9 @@ def convert(
 
     Exit status: 0 all done, 1 some files could not be read (named on stderr), 2 wrong use.
     """
-    outputs = choose_outputs(output, formats, overlay, cutouts, ids, overlap, rings)
+    if not formats and not overlay and not cutouts:
+        raise InputError("say what to write: --format NAME, --overlay or --cutouts")
+    outputs = choose_outputs(output, formats or [], overlay, cutouts, ids, overlap, rings)
     if source is not None:
         find_format(source)
     finder = PhotoFinder(photos)
@@ -88,9 +91,10 @@ def convert(
     records = [replace(record, masks=record.masks.filter(**bounds)) for record in records]
     keys = Keys([])
     draws = overlay or cutouts
+    for record in records if draws else []:
+        finder.check(record)
     items = [
-        Item(keys.new(record.photo or "photo"), record, finder.pixels(record) if draws else None)
-        for record in records
+        Item(keys.new(record.photo or "photo"), record, partial(finder.pixels, record)) for record in records
     ]
     losses, written = write_at_once(outputs, items, overwrite) if items else ({}, [])
     masks = sum(len(record.masks) for record in records)
@@ -109,20 +113,21 @@ def convert(
 
 
 def find_mask_files(words: Sequence[str], any_suffix: bool = False) -> Iterator[tuple[Path, str]]:
-    """The mask files and amg folders meant by ``words``, each with its relative path without suffix.
+    """The mask files and amg folders meant by ``words``, each once, with its relative path without suffix.
 
     ``any_suffix`` takes every file of a folder, for formats that are named and not told by the ending.
     """
+    seen: set[Path] = set()
     for word in words:
-        path = Path(word)
-        if path.is_dir():
-            yield from _in_folder(path, path, any_suffix)
-        elif path.exists():
-            yield path, path.stem
-        elif matches := sorted(glob.glob(word, recursive=True)):
-            yield from ((Path(match), Path(match).stem) for match in matches)
-        else:
+        matches = [word] if Path(word).exists() else sorted(glob.glob(word, recursive=True))
+        if not matches:
             raise InputError(f"{word!r} is neither a file nor a folder of masks")
+        for path in map(Path, matches):
+            inside = _in_folder(path, path, any_suffix) if path.is_dir() else [(path, path.stem)]
+            for file, stem in inside:
+                if file.absolute() not in seen:
+                    seen.add(file.absolute())
+                    yield file, stem
 
 
 def _in_folder(folder: Path, root: Path, any_suffix: bool) -> Iterator[tuple[Path, str]]:
@@ -182,17 +187,21 @@ class PhotoFinder:
         place = record.georeference or read_georeference(path)
         return replace(record, photo=name, georeference=place, source=path)
 
-    def pixels(self, record: PhotoMasks) -> np.ndarray:
+    def check(self, record: PhotoMasks) -> Path:
         """The photo of a record. Raises :class:`InputError` when it is not there or has another size."""
         path = self.find(record.photo)
         if path is None:
             raise InputError(
                 f"drawing needs the photo {record.photo!r}; say where the photos are: --photos FOLDER"
             )
-        pixels = read_photo(path)
-        if pixels.shape[:2] != record.photo_hw:
+        height, width = photo_size(path)
+        if (height, width) != record.photo_hw:
             raise InputError(
-                f"{path} is {pixels.shape[1]} x {pixels.shape[0]}, its masks are "
+                f"{path} is {width} x {height}, its masks are "
                 f"{record.photo_hw[1]} x {record.photo_hw[0]}; was the photo resized?"
             )
-        return pixels
+        return path
+
+    def pixels(self, record: PhotoMasks) -> np.ndarray:
+        """The photo of a record, RGB, read anew each time: thousands do not fit in memory."""
+        return read_photo(self.check(record))

@@ -38,7 +38,7 @@ def demo(
         output, ["coco"], overlay=True, cutouts=False, ids=False, overlap="keep", rings="bridge"
     )
     record = PhotoMasks(PHOTO.name, masks, None, segmenter.model_hash)
-    write_at_once(outputs, [Item(PHOTO.stem, record, pixels)], overwrite=True)
+    write_at_once(outputs, [Item(PHOTO.stem, record, lambda: pixels)], overwrite=True)
     height, width = masks.photo_hw
     share = int(masks.segmentations().any(axis=0).sum()) / (height * width)
     typer.echo(f"photo     {PHOTO.name}, {width} x {height} pixels, CC0")

@@ -9,7 +9,7 @@ OUT/report.json               what was done, what failed, what was lost
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -172,8 +172,8 @@ class Item:
 
     key: str
     photo: PhotoMasks
-    pixels: np.ndarray | None = None
-    """The photo itself, RGB [H, W, 3]; needed where something is drawn."""
+    pixels: Callable[[], np.ndarray]
+    """Reads the photo itself, RGB [H, W, 3]; called where something is drawn."""
 
 
 def free_paths(
@@ -201,7 +201,11 @@ def write_at_once(
     outputs = replace(outputs, categories=categories_of([item.photo for item in items]))
     losses: dict[str, Losses] = {}
     for output in outputs.per_photo:
-        lost = [write_output(outputs, output, item.key, item.photo, item.pixels) for item in items]
+        draws = output in (OVERLAY, CUTOUTS)
+        lost = [
+            write_output(outputs, output, item.key, item.photo, item.pixels() if draws else None)
+            for item in items
+        ]
         losses[output] = Losses.total(lost)
     for format_ in outputs.per_run:
         losses[format_.name] = write_run(outputs, format_, [item.photo for item in items])

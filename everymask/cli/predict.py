@@ -88,7 +88,7 @@ def predict(
     free_paths(outputs, [(photo.stem, pixels.shape[:2])], overwrite)  # said before the model works
     found = ask(model, device, pixels, prompts, multimask)
     record = PhotoMasks(photo.name, found, read_georeference(photo), source=photo)
-    losses, written = write_at_once(outputs, [Item(photo.stem, record, pixels)], overwrite)
+    losses, written = write_at_once(outputs, [Item(photo.stem, record, lambda: pixels)], overwrite)
     if as_json:
         typer.echo(json.dumps(_facts(photo, found, written), indent=2))
     for mask in found:

@@ -50,6 +50,17 @@ def test_there_and_back_again(folder, name, capsys):
     assert np.array_equal(back["sub/b.jpg"].segmentations(), expected.segmentations())
 
 
+def test_masks_are_drawn_again_without_a_format(folder):
+    assert run("convert", "coco.json", "--overlay", "--cutouts", "--photos", "photos") == 0
+    assert sorted(each.name for each in (folder / "out").iterdir()) == ["cutouts", "overlay"]
+    assert (folder / "out" / "overlay" / "sub" / "b.jpg").exists()
+
+
+def test_a_file_meant_twice_is_read_once(folder, capsys):
+    assert run("convert", "*.json", "coco.json", "-f", "sa1b") == 0
+    assert "2 photos, 8 masks" in capsys.readouterr().err
+
+
 def test_losses_are_said(folder, capsys):
     assert run("convert", "coco.json", "-f", "yolo", "-f", "labelmap", "--rings", "largest") == 0
     said = capsys.readouterr().err
@@ -121,6 +132,8 @@ def test_names_in_a_file_do_not_lead_out_of_the_folder(folder):
 
 
 def test_wrong_use(folder, capsys):
+    assert run("convert", "coco.json") == 2
+    assert "say what to write: --format NAME, --overlay or --cutouts" in capsys.readouterr().err
     assert run("convert", "none.json", "-f", "coco") == 2
     assert "'none.json' is neither a file nor a folder of masks" in capsys.readouterr().err
     assert run("convert", "coco.json") == 2
