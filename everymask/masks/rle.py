@@ -60,17 +60,19 @@ def encode_columns(mask_wh: np.ndarray) -> Rle:
     return Rle((height, width), np.concatenate([[0], counts]) if flat[0] else counts)
 
 
-def encode_at(mask: np.ndarray, offset_xy: tuple[int, int], photo_hw: tuple[int, int]) -> Rle:
-    """The runs of a mask [h, w] in a larger photo, its upper left pixel at ``offset_xy``, background around.
+def encode_at(mask_wh: np.ndarray, offset_xy: tuple[int, int], photo_hw: tuple[int, int]) -> Rle:
+    """The runs of a mask in a larger photo, background around it.
+
+    ``mask_wh`` bool [w, h] holds its columns, the first pixel lies at ``offset_xy``.
 
     >>> encode_at(np.array([[True]]), (1, 0), (2, 2)).counts.tolist()
     [2, 1, 1]
     """
-    (x0, y0), (height, width), (photo_height, photo_width) = offset_xy, mask.shape, photo_hw
+    (x0, y0), (width, height), (photo_height, photo_width) = offset_xy, mask_wh.shape, photo_hw
     if photo_height * photo_width == 0:
         return Rle(photo_hw, np.zeros(0, np.int64))
     columns = np.zeros((width, height + 1), dtype=bool)  # a background pixel below each column ends its runs
-    columns[:, :height] = _transposed(mask)
+    columns[:, :height] = mask_wh
     flat = columns.reshape(-1)
     changes = np.flatnonzero(flat[1:] != flat[:-1]) + 1
     if flat[:1].any():

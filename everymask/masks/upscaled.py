@@ -1,13 +1,15 @@
-"""Areas, boxes and runs of masks as they are after upscaling, without upscaling whole photos.
+"""Areas, boxes and pictures of masks as they are after upscaling, without upscaling whole photos.
 
 Bilinear interpolation is convex: a pixel of the photo lies between the low-resolution logits around it. So a
-mask's pixels lie where some logit is above the threshold, and only the box around those is upscaled, in bands
-that fit a core's cache, as two small matrix products each. The results are those of the full-resolution
-tensor, pixel for pixel: pixels so close to a threshold that the order of rounding matters are computed again
-exactly as ``torch.nn.functional.interpolate`` does.
+mask's pixels lie where some logit is above the threshold: only the box around those is looked at, in stripes
+of rows. A column of a stripe whose logits are all above, or all below, is decided; the others are
+interpolated, as two small matrix products. The results are those of the full-resolution tensor, pixel for
+pixel: pixels so close to a threshold that the order of rounding matters are computed again exactly as
+``torch.nn.functional.interpolate`` does.
 
 Letters used in shapes: m masks, h x w logits, k x l a patch of them, H x W the photo, K neighbours along one
-side that a pixel is interpolated from (2, or 3 where there are two bilinear steps).
+side that a pixel is interpolated from (2, or 3 where there are two bilinear steps), s stripes, n columns of
+stripes that are interpolated.
 """
 
 from __future__ import annotations
@@ -27,10 +29,8 @@ from everymask.geometry import Stretch
 TOLERANCE = 4e-6
 """Float32 rounding of two bilinear steps, as a share of a mask's largest logit, with room to spare."""
 
-BAND_PIXELS = 1 << 16
-"""Pixels of a band: with what is counted about them they fit a core's cache."""
-
-BLOCK = 64  # pixels along x interpolated with one small matrix
+STRIPE = 64  # rows of pixels
+BLOCK = 128  # pixels along x interpolated with one small matrix
 
 PLAIN_BYTES = 64_000_000  # of upscaled logits at a time
 
@@ -88,18 +88,32 @@ class Axis:
         end = len(self.first) if at_end else int(np.searchsorted(self.first, stop - self.taps, "right"))
         return int(np.searchsorted(self.first, start, "left")), end
 
-    def logits_of(self, start: int, stop: int) -> tuple[int, int]:
-        """Start and stop of the logits that the pixels from ``start`` to before ``stop`` are made from."""
-        return int(self.first[start]), min(int(self.first[stop - 1]) + self.taps, self.weights.shape[1])
+    def logits_of(self, start: np.ndarray, stop: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """First and last (exclusive) logits that the pixels ``start`` to before ``stop`` are made from."""
+        return self.first[start], np.minimum(self.first[stop - 1] + self.taps, self.weights.shape[1])
 
 
 @dataclass(frozen=True)
-class Band:
-    """Upscaled pixels of a mask: some rows of the box in which there are any."""
+class Pixels:
+    """The pixels that a patch decides, in stripes of :data:`STRIPE` rows."""
 
-    values: np.ndarray  # float32 [rows, columns]; the next band overwrites it
-    y: int  # of the upper left one in the photo
-    x: int
+    top: int  # row of the photo at which the first stripe starts
+    left: int  # column of the photo at which all start
+    bottom: int  # row before which the last one stops
+    whole: np.ndarray  # bool [s, columns]: columns of a stripe that are above every threshold
+    stripe: np.ndarray  # int64 [n]
+    column: np.ndarray  # int64 [n] counted from ``left``
+    values: np.ndarray  # float32 [STRIPE, n]; -inf from ``bottom`` on
+
+    def lengths(self) -> np.ndarray:
+        """How many rows of the photo each stripe has, int64 [s]."""
+        starts = self.top + STRIPE * np.arange(len(self.whole))
+        return np.minimum(STRIPE, self.bottom - starts)
+
+
+NO_PIXELS = Pixels(
+    0, 0, 0, np.zeros((0, 0), bool), *2 * (np.zeros(0, np.int64),), np.zeros((STRIPE, 0), np.float32)
+)
 
 
 class Upscaler:
@@ -140,22 +154,18 @@ class Upscaler:
         return Patch(cut.values.clone(), cut.y, cut.x, cut.tolerance)
 
     def draw(self, patch: Patch, threshold: float) -> tuple[np.ndarray, tuple[int, int]]:
-        """The mask above ``threshold``: bool [rows, columns], and where its upper left pixel (x, y) lies.
+        """The columns of a mask, bool [columns, rows], and where in the photo its first pixel (x, y) lies.
 
         Everything of the photo outside is background.
         """
         if self._upscales_in_earnest(patch.values):
-            return (self.upscaled(patch.values[None])[0] > threshold).cpu().numpy(), (0, 0)
+            return (self.upscaled(patch.values[None])[0] > threshold).T.contiguous().cpu().numpy(), (0, 0)
         limits = (np.float32(threshold),)
-        (top, bottom), (left, right) = self._pixel_box(patch)
-        mask = np.zeros((max(0, bottom - top), max(0, right - left)), dtype=bool)
-        close = Close()
-        for band in self._bands(patch):
-            above = close.above(band, limits, patch.tolerance)[0]
-            mask[band.y - top : band.y - top + len(above)] = above
-        at = self._settled(patch, close, limits)
-        mask[at.y - top, at.x - left] = True
-        return mask, (left, top)
+        pixels = self._pixels(patch, limits)
+        (above,) = self._above(patch, pixels, limits)
+        columns = np.repeat(pixels.whole.T, STRIPE, axis=1)  # [columns, s * STRIPE]
+        columns.reshape(len(columns), len(pixels.whole), STRIPE)[pixels.column, pixels.stripe] = above.T
+        return columns[:, : pixels.bottom - pixels.top], (pixels.left, pixels.top)
 
     def upscaled(self, logits: Tensor) -> Tensor:
         """The plain way: [m, h, w] -> [m, H, W]."""
@@ -174,30 +184,30 @@ class Upscaler:
         batch = max(1, PLAIN_BYTES // max(1, 4 * self.photo_hw[0] * self.photo_hw[1]))
         for part in logits.split(batch) if len(logits) else ():
             full = self.upscaled(part)
-            areas = torch.stack([(full > float(t)).sum((1, 2)) for t in thresholds], dim=1).tolist()
+            if full.device.type == "cpu":  # numpy counts ten times as fast as torch
+                counted = [[np.count_nonzero(one > t) for t in thresholds] for one in full.numpy()]
+            else:
+                counted = torch.stack([(full > float(t)).sum((1, 2)) for t in thresholds], dim=1).tolist()
             inside = full > float(thresholds[1])
             lines = zip(inside.any(2).cpu().numpy(), inside.any(1).cpu().numpy(), strict=True)
-            yield from zip(areas, [_box_of_lines(*pair) for pair in lines], strict=True)
+            yield from zip(counted, [_box_of_lines(*pair) for pair in lines], strict=True)
 
     def _measure_one(
         self, logits: Tensor, thresholds: Sequence[np.float32]
     ) -> tuple[list[int], tuple[int, int, int, int]]:
         patch = self._cut(logits, thresholds[0])
-        areas = [0, 0, 0]
+        pixels = self._pixels(patch, thresholds)
+        inside = self._above(patch, pixels, thresholds)
+        decided = int(np.count_nonzero(pixels.whole, axis=1) @ pixels.lengths())
+        areas = [decided + np.count_nonzero(x) for x in inside]
         rows, columns = (np.zeros(length, dtype=bool) for length in self.photo_hw)
-        close = Close()
-        for band in self._bands(patch):
-            inside = close.above(band, thresholds, patch.tolerance)
-            for number, mask in enumerate(inside):
-                areas[number] += np.count_nonzero(mask)
-            height, width = inside[1].shape
-            rows[band.y : band.y + height] |= np.logical_or.reduce(inside[1], axis=1)
-            columns[band.x : band.x + width] |= np.logical_or.reduce(inside[1], axis=0)
-        at = self._settled(patch, close, thresholds)
-        for number in range(len(thresholds)):
-            areas[number] += np.count_nonzero(at.which == number)
-        rows[at.y[at.which == 1]] = True
-        columns[at.x[at.which == 1]] = True
+        by_stripe = np.repeat(np.logical_or.reduce(pixels.whole, axis=1), STRIPE).reshape(-1, STRIPE)
+        starts = np.flatnonzero(np.diff(pixels.stripe, prepend=-1))
+        if len(starts):
+            by_stripe[pixels.stripe[starts]] |= np.logical_or.reduceat(inside[1], starts, axis=1).T
+        rows[pixels.top : pixels.bottom] = by_stripe.reshape(-1)[: pixels.bottom - pixels.top]
+        columns[pixels.left : pixels.left + pixels.whole.shape[1]] = np.logical_or.reduce(pixels.whole)
+        columns[pixels.left + pixels.column[np.logical_or.reduce(inside[1], axis=0)]] = True
         return areas, _box_of_lines(rows, columns)
 
     def _cut(self, logits: Tensor, threshold: np.float32) -> Patch:
@@ -226,85 +236,90 @@ class Upscaler:
             self.columns.covered(patch.x, patch.x + width),
         )
 
-    def _bands(self, patch: Patch) -> Iterator[Band]:
-        """All pixels that a patch decides, a few rows at a time."""
+    def _pixels(self, patch: Patch, thresholds: Sequence[np.float32]) -> Pixels:
+        """All pixels of a patch; those that some of the ascending ``thresholds`` may divide interpolated."""
         (top, bottom), (left, right) = self._pixel_box(patch)
         if bottom <= top or right <= left:
-            return
+            nothing = np.zeros(0, np.int64)
+            return Pixels(
+                0, 0, 0, np.zeros((0, 0), bool), nothing, nothing, np.zeros((STRIPE, 0), np.float32)
+            )
+        starts = range(top, bottom, STRIPE)
+        low, high = self.rows.logits_of(np.array(starts), np.array([*starts[1:], bottom]))
+        values, neighbours = patch.values.numpy(), self.columns.first[left:right] - patch.x
+        taps = self.columns.taps
+        above = _all_of(values > thresholds[-1] + patch.tolerance, low - patch.y, high - patch.y, taps)[
+            :, neighbours
+        ]
+        below = _all_of(values < thresholds[0] - patch.tolerance, low - patch.y, high - patch.y, taps)[
+            :, neighbours
+        ]
+        stripe, column = np.nonzero(~(above | below))
         lines = self._stretched_along_x(patch, left, right)
-        height = max(1, BAND_PIXELS // (right - left))
-        room = lines.new_empty(height, right - left)
-        for start in range(top, bottom, height):
-            stop = min(start + height, bottom)
-            low, high = self.rows.logits_of(start, stop)
-            part = room[: stop - start]
-            torch.mm(self.rows.weights[start:stop, low:high], lines[low - patch.y : high - patch.y], out=part)
-            yield Band(part.numpy(), start, left)
+        result = lines.new_empty(STRIPE, len(column))
+        bounds = np.searchsorted(stripe, np.arange(len(starts) + 1)).tolist()
+        at = torch.from_numpy(column)
+        for number, start in enumerate(starts):
+            own = slice(bounds[number], bounds[number + 1])
+            stop = min(start + STRIPE, bottom)
+            weights = self.rows.weights[start:stop, low[number] : high[number]]
+            near = lines[low[number] - patch.y : high[number] - patch.y]
+            result[: stop - start, own] = weights @ near.index_select(1, at[own])
+            result[stop - start :, own] = -torch.inf
+        return Pixels(top, left, bottom, above, stripe, column, result.numpy())
 
     def _stretched_along_x(self, patch: Patch, left: int, right: int) -> Tensor:
         """The rows of a patch interpolated along x, [k, right - left]."""
         lines = patch.values.new_empty(len(patch.values), right - left)
-        for start in range(left, right, BLOCK):
-            stop = min(start + BLOCK, right)
-            low, high = self.columns.logits_of(start, stop)
-            weights = self.columns.weights[start:stop, low:high]
-            lines[:, start - left : stop - left] = patch.values[:, low - patch.x : high - patch.x] @ weights.T
+        starts = range(left, right, BLOCK)
+        stops = [*starts[1:], right]
+        low, high = (ends.tolist() for ends in self.columns.logits_of(np.array(starts), np.array(stops)))
+        for start, stop, first, last in zip(starts, stops, low, high, strict=True):
+            weights = self.columns.weights[start:stop, first:last]
+            lines[:, start - left : stop - left] = (
+                patch.values[:, first - patch.x : last - patch.x] @ weights.T
+            )
         return lines
 
-    def _settled(self, patch: Patch, close: Close, thresholds: Sequence[np.float32]) -> Places:
-        """Those of the close pixels that are above their threshold, exactly."""
-        at = close.places()
-        if len(at.y):
-            limits = np.array(thresholds, np.float32)[at.which]
-            origin = patch.y, patch.x
-            steps = self.rows.steps, self.columns.steps
-            return at.where(exact_values(patch.values.numpy(), origin, at.y, at.x, *steps) > limits)
-        return at
+    def _above(self, patch: Patch, pixels: Pixels, thresholds: Sequence[np.float32]) -> list[np.ndarray]:
+        """For each threshold which of the interpolated pixels are above it, exactly, bool [STRIPE, n]."""
+        values, tolerance = pixels.values, patch.tolerance
+        found = [values > t + tolerance for t in thresholds]
+        close = []  # too near to a threshold for a matrix product: few, but most masks have some
+        for threshold, above in zip(thresholds, found, strict=True):
+            perhaps = values >= threshold - tolerance
+            equal = np.count_nonzero(above) == np.count_nonzero(perhaps)
+            close.append(np.flatnonzero(perhaps != above) if not equal else np.zeros(0, np.int64))
+        row, place = np.divmod(np.concatenate(close), max(1, values.shape[1]))
+        if len(row):
+            exact = exact_values(
+                patch.values.numpy(),
+                (patch.y, patch.x),
+                pixels.top + pixels.stripe[place] * STRIPE + row,
+                pixels.left + pixels.column[place],
+                self.rows.steps,
+                self.columns.steps,
+            )
+            ends = np.cumsum([len(x) for x in close])[:-1]
+            for above, flat, value, threshold in zip(
+                found, close, np.split(exact, ends), thresholds, strict=True
+            ):
+                above.reshape(-1)[flat] = value > threshold
+        return found
 
 
-@dataclass(frozen=True)
-class Places:
-    """Some pixels of the photo."""
+def _all_of(marks: np.ndarray, low: np.ndarray, high: np.ndarray, taps: int) -> np.ndarray:
+    """Whether all logits are marked in the rows from ``low`` [s] to before ``high`` [s] and ``taps`` columns.
 
-    which: np.ndarray  # int64 [n] the threshold they are compared with
-    y: np.ndarray  # int64 [n]
-    x: np.ndarray  # int64 [n]
-
-    def where(self, chosen: np.ndarray) -> Places:
-        """Those marked in bool [n]."""
-        return Places(self.which[chosen], self.y[chosen], self.x[chosen])
-
-
-class Close:
-    """Collects the pixels that lie too close to a threshold to be told by a matrix product.
-
-    They are few, but most masks have some: settled together they cost a fifth.
+    ``marks`` bool [k, l] -> bool [s, l], for the columns that start at each one.
     """
-
-    def __init__(self) -> None:
-        self._found: list[tuple[int, np.ndarray, np.ndarray]] = []
-
-    def above(self, band: Band, thresholds: Sequence[np.float32], tolerance: np.float32) -> list[np.ndarray]:
-        """For each threshold which pixels of a band are above it for certain, bool [rows, columns]."""
-        result = []
-        for number, threshold in enumerate(thresholds):
-            above: np.ndarray = band.values > threshold + tolerance
-            perhaps: np.ndarray = band.values >= threshold - tolerance
-            if np.count_nonzero(above) != np.count_nonzero(perhaps):
-                y, x = np.divmod(np.flatnonzero(np.logical_xor(perhaps, above)), above.shape[1])
-                self._found.append((number, y + band.y, x + band.x))
-            result.append(above)
-        return result
-
-    def places(self) -> Places:
-        """All that were collected."""
-        which = [np.full(len(y), number) for number, y, _ in self._found]
-        nothing = [np.zeros(0, np.int64)]
-        return Places(
-            np.concatenate(nothing + which),
-            np.concatenate(nothing + [y for _, y, _ in self._found]),
-            np.concatenate(nothing + [x for _, _, x in self._found]),
-        )
+    missing = np.zeros((len(marks) + 1, marks.shape[1]), np.int32)
+    np.cumsum(~marks, axis=0, out=missing[1:])
+    every = missing[high] == missing[low]
+    result = every.copy()
+    for tap in range(1, taps):
+        result[:, :-tap] &= every[:, tap:]  # beyond the last column there is nothing to miss
+    return result
 
 
 def exact_values(

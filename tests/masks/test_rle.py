@@ -86,7 +86,7 @@ def test_crop_is_placed_in_the_photo():
     crop = np.array([[1, 0], [1, 1]], bool)
     expected = np.zeros((4, 5), bool)
     expected[1:3, 2:4] = crop
-    assert np.array_equal(rle.decode(rle.encode_at(crop, (2, 1), (4, 5))), expected)
+    assert np.array_equal(rle.decode(rle.encode_at(crop.T, (2, 1), (4, 5))), expected)
 
 
 @pytest.mark.parametrize("hw", [(7, 5), (1, 9), (9, 1), (0, 3), (6, 6)])
@@ -97,7 +97,7 @@ def test_a_crop_anywhere_has_the_runs_of_the_whole_photo(hw, share):
         crop = rng.random(hw) < share
         left, top, right, bottom = rng.integers(0, 3, 4)
         photo = np.pad(crop, ((top, bottom), (left, right)))
-        assert rle.encode_at(crop, (left, top), photo.shape).same_as(rle.encode(photo))
+        assert rle.encode_at(crop.T, (left, top), photo.shape).same_as(rle.encode(photo))
 
 
 @pytest.mark.parametrize(
