@@ -12,6 +12,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 
+def at_least_float32(x: Tensor) -> Tensor:
+    """``x`` in float32, or in float64 if it is: where half precision would not do."""
+    return x if x.dtype == torch.float64 else x.float()
+
+
 class MLP(nn.Module):
     """Linear layers with an activation between them, and after the last one a sigmoid if asked for.
 

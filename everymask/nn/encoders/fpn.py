@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from everymask.nn.layers import at_least_float32
+
 
 class FpnNeck(nn.Module):
     """One lateral 1x1 convolution per level; chosen levels also take the next coarser one, doubled.
@@ -70,15 +72,15 @@ class FpnNeck(nn.Module):
 
 def _doubled(coarse: Tensor, fine: Tensor) -> Tensor:
     """``coarse`` at the size of ``fine``, each cell repeated; the sum with ``fine`` is in float32."""
-    up = F.interpolate(coarse.float(), scale_factor=2.0, mode="nearest")
+    up = F.interpolate(at_least_float32(coarse), scale_factor=2.0, mode="nearest")
     return up[..., : fine.shape[-2], : fine.shape[-1]].to(fine.dtype)
 
 
 def _chained_1x1(x: Tensor, first: nn.Conv2d, second: nn.Conv2d) -> Tensor:
     """``second(first(x))`` as one convolution, its weights multiplied out in float32."""
-    outer = second.weight.flatten(1).float()  # [C2, C1]
-    weight = outer @ first.weight.flatten(1).float()  # [C2, C0]
-    bias = second.bias.float() if second.bias is not None else outer.new_zeros(len(outer))
+    outer = at_least_float32(second.weight.flatten(1))  # [C2, C1]
+    weight = outer @ at_least_float32(first.weight.flatten(1))  # [C2, C0]
+    bias = at_least_float32(second.bias) if second.bias is not None else outer.new_zeros(len(outer))
     if first.bias is not None:
-        bias = torch.addmv(bias, outer, first.bias.float())
+        bias = torch.addmv(bias, outer, at_least_float32(first.bias))
     return F.conv2d(x, weight[:, :, None, None].to(x.dtype), bias.to(x.dtype))
