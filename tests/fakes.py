@@ -13,7 +13,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -57,8 +56,7 @@ class FakeModel(PromptableModel):
         kind = Letterbox if self.spec.family == "sam" else Squash
         return kind(photo_hw, self.spec.image_size)
 
-    def preprocess(self, photo: np.ndarray) -> Tensor:
-        pixels = self.frame(photo.shape[:2]).resize(photo)
+    def normalise(self, pixels: Tensor) -> Tensor:
         side = self.spec.image_size
         return F.pad(pixels, (0, side - pixels.shape[2], 0, side - pixels.shape[1]))
 

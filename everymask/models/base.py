@@ -7,6 +7,7 @@ S the model's side, h x w the embedding grid.
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -74,9 +75,13 @@ class PromptableModel(nn.Module):
     def frame(self, photo_hw: tuple[int, int]) -> Frame:
         """How a photo of this size lies in the model's square."""
 
-    @abstractmethod
     def preprocess(self, photo: np.ndarray) -> Tensor:
         """RGB uint8 [H, W, 3] -> float32 [3, S, S] on the model's device, as the model was trained."""
+        return self.normalise(self.frame(photo.shape[:2]).resize(photo).to(self.device))
+
+    @abstractmethod
+    def normalise(self, pixels: Tensor) -> Tensor:
+        """Pixels [..., 3, h, w] that :meth:`frame` resized -> [..., 3, S, S] as the trunk takes them."""
 
     @abstractmethod
     def encode_image(self, pixels: Tensor) -> ImageFeatures:
@@ -137,6 +142,22 @@ class PromptableModel(nn.Module):
 
 def _tensors(module: nn.Module) -> list[Tensor]:
     return [*(parameter.data for parameter in module.parameters()), *module.buffers()]
+
+
+def prompt_encoder(spec: ModelSpec) -> PromptEncoder:
+    """The prompt encoder, which all families have alike."""
+    return PromptEncoder(
+        dim=spec.embed_dim,
+        embedding_hw=spec.embedding_hw,
+        image_size=spec.image_size,
+        mask_channels=spec.mask_channels,
+    )
+
+
+def standardised(pixels: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
+    """Pixels [..., 3, h, w] less ``mean``, in units of ``std``, both per colour."""
+    middle, spread = (torch.tensor(values, device=pixels.device).view(3, 1, 1) for values in (mean, std))
+    return (pixels - middle) / spread
 
 
 def corner_points(boxes: Tensor) -> tuple[Tensor, Tensor]:

@@ -5,13 +5,12 @@ HQ-SAM will be a SAM whose trunk hands on early features and whose decoder has o
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from everymask.geometry import Letterbox
-from everymask.models.base import PromptableModel, corner_points, with_padding
+from everymask.models.base import PromptableModel, corner_points, prompt_encoder, standardised, with_padding
 from everymask.models.specs import ModelSpec
 from everymask.nn.encoders.tiny_vit import TinyViT, TinyViTSpec
 from everymask.nn.encoders.vit import ViT, ViTSpec
@@ -29,12 +28,7 @@ class Sam(PromptableModel):
     def __init__(self, spec: ModelSpec) -> None:
         super().__init__(spec)
         self.image_encoder = _trunk(spec)
-        self.prompt_encoder = PromptEncoder(
-            dim=spec.embed_dim,
-            embedding_hw=spec.embedding_hw,
-            image_size=spec.image_size,
-            mask_channels=spec.mask_channels,
-        )
+        self.prompt_encoder = prompt_encoder(spec)
         self.mask_decoder = MaskDecoder(spec.embed_dim, spec.decoder)
 
     @property
@@ -48,16 +42,11 @@ class Sam(PromptableModel):
     def frame(self, photo_hw: tuple[int, int]) -> Letterbox:
         return Letterbox(photo_hw, self.spec.image_size)
 
-    def preprocess(self, photo: np.ndarray) -> Tensor:
-        """RGB uint8 [H, W, 3] -> float32 [3, S, S]: resized, normalised, then padded with zeros."""
-        return self.normalise(self.frame(photo.shape[:2]).resize(photo).to(self.device))
-
     def normalise(self, pixels: Tensor) -> Tensor:
         """Values 0 to 255 [..., 3, h, w] -> [..., 3, S, S]. The padding comes last: it is 0, not black."""
-        mean, std = (torch.tensor(x, device=pixels.device).view(3, 1, 1) for x in (PIXEL_MEAN, PIXEL_STD))
         height, width = pixels.shape[-2:]
         size = self.spec.image_size
-        return F.pad((pixels - mean) / std, (0, size - width, 0, size - height))
+        return F.pad(standardised(pixels, PIXEL_MEAN, PIXEL_STD), (0, size - width, 0, size - height))
 
     def encode_image(self, pixels: Tensor) -> ImageFeatures:
         return ImageFeatures(self.image_encoder(pixels.to(self.dtype)))

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from everymask.geometry import Squash
-from everymask.models.base import PromptableModel, corner_points, with_padding
+from everymask.models.base import PromptableModel, corner_points, prompt_encoder, standardised, with_padding
 from everymask.models.specs import MemorySpec, ModelSpec
 from everymask.nn.encoders.convnet import ConvNet, ConvSpec
 from everymask.nn.encoders.fpn import FpnNeck
@@ -50,12 +49,7 @@ class Sam2(PromptableModel):
     def __init__(self, spec: ModelSpec) -> None:
         super().__init__(spec)
         self.image_encoder = ImageEncoder(spec)
-        self.sam_prompt_encoder = PromptEncoder(
-            dim=spec.embed_dim,
-            embedding_hw=spec.embedding_hw,
-            image_size=spec.image_size,
-            mask_channels=spec.mask_channels,
-        )
+        self.sam_prompt_encoder = prompt_encoder(spec)
         self.sam_mask_decoder = MaskDecoder(spec.embed_dim, spec.decoder)
         # Added to the features of a photo, or of a video's first frame, in place of memories.
         self.no_mem_embed = nn.Parameter(_small(1, 1, spec.embed_dim))
@@ -88,14 +82,9 @@ class Sam2(PromptableModel):
     def frame(self, photo_hw: tuple[int, int]) -> Squash:
         return Squash(photo_hw, self.spec.image_size)
 
-    def preprocess(self, photo: np.ndarray) -> Tensor:
-        """RGB uint8 [H, W, 3] -> float32 [3, S, S]: squeezed into a square, normalised."""
-        return self.normalise(self.frame(photo.shape[:2]).resize(photo).to(self.device))
-
     def normalise(self, pixels: Tensor) -> Tensor:
         """Values 0 to 1 [..., 3, S, S] -> the values that the trunk takes."""
-        mean, std = (torch.tensor(x, device=pixels.device).view(3, 1, 1) for x in (PIXEL_MEAN, PIXEL_STD))
-        return (pixels - mean) / std
+        return standardised(pixels, PIXEL_MEAN, PIXEL_STD)
 
     def encode_frame(self, pixels: Tensor) -> ImageFeatures:
         """[B, 3, S, S] -> the features that memory attention starts from: nothing of memory in them."""

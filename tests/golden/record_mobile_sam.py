@@ -2,9 +2,10 @@
 
     python -m tests.golden.record_mobile_sam PATH_TO_A_MOBILESAM_CHECKOUT
 
-Writes ``mobile_sam.npz`` beside this file: slices of what the official encoder and decoder say about
-seeded pictures with seeded weights. Recorded from the repository ChaoningZhang/MobileSAM; its
-TinyViT imports four helpers of ``timm``, for which this script has stand-ins.
+Writes ``mobile_sam.npz`` beside this file: what the official predictor says about seeded pictures with
+seeded weights, from the photo to the masks, for every kind of prompt. Features and logits are thinned,
+masks are every fourth row (with the areas of the whole ones). Recorded from the repository
+ChaoningZhang/MobileSAM; its TinyViT imports four helpers of ``timm``, for which this script has stand-ins.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,8 +25,8 @@ from tests.parity.seeded import fill
 
 HERE = Path(__file__).parent
 PHOTOS = {"landscape": (600, 900, 1), "portrait": (1500, 1000, 2), "tiny": (48, 64, 3)}  # height, width, seed
-BOX = (0.2, 0.3, 0.7, 0.8)  # of width, height
-POINTS = ((0.5, 0.4, 1), (0.1, 0.8, 0))
+KINDS = ("click", "points", "box", "box and points", "second round")
+MASK_ROWS = slice(1, None, 4)
 
 
 def main(checkout: str) -> None:
@@ -46,23 +48,42 @@ def main(checkout: str) -> None:
 
 def numbers(predictor, height: int, width: int) -> dict[str, np.ndarray]:
     features = predictor.get_image_embedding()[0]
-    scale = np.array([width, height])
-    points = np.array([p[:2] for p in POINTS]) * scale
-    labels = np.array([p[2] for p in POINTS])
-    box = np.array(BOX) * np.tile(scale, 2)
-    by_points = predictor.predict(points, labels)
-    by_box = predictor.predict(box=box, multimask_output=False)
-    return {
-        "features": thinned(features, 7),
-        "features_std": features.std().numpy(),
-        "point_logits": by_points[2][:, ::8, ::8],
-        "point_logits_std": by_points[2].std(),
-        "point_iou": by_points[1],
-        "point_area": by_points[0].sum(axis=(1, 2)),
-        "box_logits": by_box[2][:, ::8, ::8],
-        "box_iou": by_box[1],
-        "box_area": by_box[0].sum(axis=(1, 2)),
-    }
+    answers = {"features": thinned(features, 7), "features_std": features.std().numpy()}
+    best = None
+    for kind in KINDS:
+        points, labels, box, multimask = prompt(kind, height, width)
+        earlier = best if kind == "second round" else None
+        masks, ious, logits = predictor.predict(points, labels, box, earlier, multimask)
+        if kind == "points":
+            best = logits[[ious.argmax()]]
+            answers["logits_std"] = logits.std()
+        answers |= {
+            f"{kind}.logits": logits[:, ::8, ::8],
+            f"{kind}.iou": ious,
+            f"{kind}.area": masks.sum(axis=(1, 2)),
+            f"{kind}.rows": np.packbits(masks[:, MASK_ROWS]),
+        }
+    return answers
+
+
+def prompt(kind: str, height: int, width: int) -> tuple[np.ndarray | None, np.ndarray | None, Any, bool]:
+    """Points (x, y) and labels, box XYXY, and whether three masks are asked for.
+
+    The "second round" is told its own side's best logits for "points" as well.
+    """
+    size = np.array([width, height])
+    points, labels = np.array([(0.5, 0.4), (0.1, 0.8)]) * size, np.array([1, 0])
+    box = np.array([0.2, 0.3, 0.7, 0.8]) * np.tile(size, 2)
+    match kind:
+        case "click":
+            return points[:1], labels[:1], None, True
+        case "points":
+            return points, labels, None, True
+        case "box":
+            return None, None, box, False
+        case "box and points":
+            return points, labels, box, True
+    return points, labels, None, False
 
 
 def thinned(features: Tensor, step: int) -> np.ndarray:

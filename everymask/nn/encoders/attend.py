@@ -1,6 +1,6 @@
 """Attention in tiles that stay in the cache.
 
-Letters: N windows or pictures, K heads, P = N · K pairs of them, T tokens, D channels of a head.
+Letters: P pairs of a window (or picture) and a head, T tokens, D channels of a head.
 """
 
 from __future__ import annotations
@@ -11,28 +11,28 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-# The largest piece of an attention matrix, in bytes. On a CPU it should stay in the cache that the
-# cores share; 1 to 16 MB are equally fast on the machine of docs/lab-notes.md ("Encoders").
-TILE_BYTES_CPU = 8 * 2**20
+# The largest piece of an attention matrix, in bytes. On a CPU it should stay in the caches: alone on the
+# machine of docs/lab-notes.md ("Encoders") 1 to 16 MB are equally fast, next to other work 1 to 2 MB are.
+TILE_BYTES_CPU = 2 * 2**20
 TILE_BYTES_GPU = 512 * 2**20
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """softmax(q·k / sqrt(D)) v: ``q`` and the answer [N, K, Tq, D], ``k`` and ``v`` [N, K, T, D].
+    """softmax(q·k / sqrt(D)) v: ``q`` and the answer [P, Tq, D], ``k`` and ``v`` [P, T, D].
 
     Torch's own kernel, save for bfloat16 on a CPU, which it takes in float32 inside: there two
     bfloat16 products around a softmax (float32 inside, as torch's is) take two thirds of the time.
     """
     if q.device.type != "cpu" or q.dtype != torch.bfloat16 or torch.is_grad_enabled():
-        return F.scaled_dot_product_attention(q, k, v)
-    scale = q.shape[-1] ** -0.5
-    queries, keys, values = q.flatten(0, 1), k.flatten(0, 1).transpose(1, 2), v.flatten(0, 1)
-    nothing = q.new_zeros(1)
-    pieces = []
-    for pair, query in tiles(queries, keys.shape[2]):
-        scores = torch.baddbmm(nothing, queries[pair, query], keys[pair], beta=0, alpha=scale)
-        pieces.append(torch.bmm(scores.softmax(-1), values[pair]).flatten(0, 1))
-    return torch.cat(pieces).view(q.shape)
+        # with three axes torch would take its unfused way, without a word
+        return F.scaled_dot_product_attention(q[None], k[None], v[None])[0]
+    scale, nothing = q.shape[-1] ** -0.5, q.new_zeros(1)
+    q, keys, v = q.contiguous(), k.transpose(1, 2).contiguous(), v.contiguous()  # else copied per tile
+    mixed = torch.empty_like(q)
+    for pair, query in tiles(q, k.shape[1]):
+        scores = torch.baddbmm(nothing, q[pair, query], keys[pair], beta=0, alpha=scale)
+        torch.bmm(scores.softmax(-1), v[pair], out=mixed[pair, query])
+    return mixed
 
 
 def tiles(q: Tensor, keys: int) -> Iterator[tuple[slice, slice]]:

@@ -49,13 +49,13 @@ def attend_relative(
     :func:`relative_table` for ``hw``, with h · w = T.
     """
     tokens = q.shape[1]
+    q, v = q.contiguous(), v.contiguous()  # once, rather than in every tile
     grid_q = q.unflatten(1, hw)
     bias_h = torch.einsum("pyxd,yjd->pyxj", grid_q, relative_table(table_h, hw[0])).flatten(1, 2)
     bias_w = torch.einsum("pyxd,xjd->pyxj", grid_q, relative_table(table_w, hw[1])).flatten(1, 2)
-    scale, keys = q.shape[-1] ** -0.5, k.transpose(1, 2)
-    pieces = []
+    scale, keys, mixed = q.shape[-1] ** -0.5, k.transpose(1, 2).contiguous(), torch.empty_like(q)
     for pair, query in tiles(q, tokens):
         scores = (bias_h[pair, query, :, None] + bias_w[pair, query, None, :]).flatten(-2)
         scores.baddbmm_(q[pair, query], keys[pair], alpha=scale)
-        pieces.append(torch.bmm(scores.softmax(-1), v[pair]))
-    return torch.cat([piece.flatten(0, 1) for piece in pieces]).view_as(q)
+        mixed[pair, query] = torch.bmm(scores.softmax(-1), v[pair])
+    return mixed

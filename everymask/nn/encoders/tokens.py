@@ -31,8 +31,9 @@ class PatchEmbed(nn.Module):
         self.proj = nn.Conv2d(3, dim, kernel, stride, padding)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        # channels last, so that the permutation below leaves the tokens contiguous
-        pixels = pixels.contiguous(memory_format=torch.channels_last)
+        # Channels last, so that the permutation below leaves the tokens contiguous. Not `.contiguous`:
+        # for one picture it takes any stride between pictures, and the convolution then does not.
+        pixels = pixels.clone(memory_format=torch.channels_last)
         return self.proj(pixels).permute(0, 2, 3, 1)
 
 

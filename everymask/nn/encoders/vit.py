@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from everymask.nn.encoders.relative import attend_relative
 from everymask.nn.encoders.tokens import PatchEmbed, add_branch, band_rows, feed_forward, linear, normed
-from everymask.nn.encoders.windows import join_windows, split_windows
+from everymask.nn.encoders.windows import join_heads, split_heads, split_windows
 from everymask.nn.layers import LayerNorm2d
 
 
@@ -103,15 +103,11 @@ class Attention(nn.Module):
         hw = x.shape[1], x.shape[2]
         qkv = linear(x, self.qkv)
         windows = split_windows(qkv, window, self.qkv.bias) if window else qkv[:, None, None]
-        return linear(join_windows(self._attend(windows), hw).flatten(-2), self.proj)
-
-    def _attend(self, qkv: Tensor) -> Tensor:
-        """Windows [B, down, across, h, w, 3 C] to [B, down, across, h, w, K, D]."""
-        *counts, height, width = qkv.shape[:5]
-        heads = qkv.unflatten(-1, (3, self.num_heads, -1)).permute(5, 0, 1, 2, 6, 3, 4, 7)
-        q, k, v = heads.reshape(3, -1, height * width, heads.shape[-1])  # the one copy: [P, T, D]
-        mixed = attend_relative(q, k, v, self.rel_pos_h, self.rel_pos_w, (height, width))
-        return mixed.reshape(*counts, self.num_heads, height, width, -1).permute(0, 1, 2, 4, 5, 3, 6)
+        down, across, high, wide = windows.shape[1:5]
+        q, k, v = (part.flatten(1, 2) for part in split_heads(windows, self.num_heads))  # [P, T, D]
+        mixed = attend_relative(q, k, v, self.rel_pos_h, self.rel_pos_w, (high, wide))
+        picture = join_heads(mixed.unflatten(1, (high, wide)), (down, across), self.num_heads, hw)
+        return linear(picture, self.proj)
 
 
 class Mlp(nn.Module):

@@ -1,4 +1,8 @@
-"""Cutting a picture of tokens into square windows and putting it together again."""
+"""Cutting a picture of tokens into square windows and heads, and putting it together again.
+
+Letters: B images, H x W tokens, C channels, K heads, D = C / K; P = B · down · across · K pairs of a
+window and a head.
+"""
 
 from __future__ import annotations
 
@@ -31,6 +35,22 @@ def join_windows(windows: Tensor, hw: tuple[int, int]) -> Tensor:
     """The picture [B, H, W, ...] of ``hw`` from windows [B, down, across, size, size, ...]."""
     x = windows.transpose(2, 3).flatten(3, 4).flatten(1, 2)
     return x[:, : hw[0], : hw[1]]
+
+
+def split_heads(windows: Tensor, heads: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Queries, keys and values, each [P, h, w, D], of ``windows`` [B, down, across, h, w, 3 C].
+
+    At most one copy: views where there is a single window.
+    """
+    parts = windows.unflatten(-1, (3, heads, -1)).permute(5, 0, 1, 2, 6, 3, 4, 7)
+    q, k, v = parts.flatten(1, 4)
+    return q, k, v
+
+
+def join_heads(mixed: Tensor, grid: tuple[int, int], heads: int, hw: tuple[int, int]) -> Tensor:
+    """The picture [B, H, W, C] of ``hw`` from [P, h, w, D], windows ``grid`` (down, across); one copy."""
+    windows = mixed.unflatten(0, (-1, *grid, heads)).permute(0, 1, 2, 4, 5, 3, 6)
+    return join_windows(windows, hw).flatten(-2)
 
 
 def _overhang(x: Tensor, hw: tuple[int, int], fill: Tensor | None) -> Tensor:
