@@ -11,7 +11,7 @@ import numpy as np
 
 from everymask.everything.candidates import Candidate, CropDecoder
 
-LARGE = 1 / 16
+LARGE = 1 / 64
 """A mask of a larger share of its crop than this is large."""
 
 
