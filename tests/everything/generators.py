@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from everymask.masks import rle
+from everymask.masks.boxes import iou_matrix
 from everymask.masks.scores import rle_iou
 from everymask.models.specs import ModelSpec
 
@@ -50,3 +51,42 @@ def assert_same_masks(ours: list[dict[str, Any]], theirs: list[dict[str, Any]], 
         a, b = (rle.decode(rle.from_coco(d["segmentation"])) for d in (mine, official))
         assert (a != b).mean() <= pixels
         np.testing.assert_allclose(mine["bbox"], official["bbox"], atol=1)
+
+
+def flip_margin(
+    one: dict[str, Any],
+    everyone: list[dict[str, Any]],
+    options: dict[str, Any],
+    photo_hw: tuple[int, int],
+) -> float:
+    """By how little a mask that only one side has was kept there: the least of the margins of all filters.
+
+    Predicted IoU and stability count in their own units, suppression by the IoU of two boxes or, where they
+    overlap, by their difference in rank; a box within a pixel of the 20 px at a crop's edge counts 0.
+    """
+    margins = [
+        abs(one["predicted_iou"] - options["pred_iou_thresh"]),
+        abs(one["stability_score"] - options["stability_score_thresh"]),
+        _edge_margin(one["bbox"], one["crop_box"], photo_hw),
+    ]
+    limits = options.get("box_nms_thresh", 0.7), options.get("crop_nms_thresh", 0.7)
+    for other in everyone:
+        if other is one:
+            continue
+        overlap = iou_matrix(*(_xyxy(x["bbox"])[None] for x in (one, other)))[0, 0]
+        margins += [abs(overlap - limit) for limit in limits]
+        same_place = other["point_coords"] == one["point_coords"]
+        if overlap > min(limits) and not same_place:
+            margins.append(abs(one["predicted_iou"] - other["predicted_iou"]))
+    return float(min(margins))
+
+
+def _xyxy(box_xywh: list[float]) -> np.ndarray:
+    x, y, width, height = box_xywh
+    return np.array([x, y, x + width, y + height], np.float64)
+
+
+def _edge_margin(box_xywh: list[float], crop_xywh: list[float], photo_hw: tuple[int, int]) -> float:
+    box, crop = _xyxy(box_xywh), _xyxy(crop_xywh)
+    inner = crop != np.array([0, 0, photo_hw[1], photo_hw[0]])  # the photo's own edges cut nothing off
+    return 0.0 if (inner & (np.abs(np.abs(box - crop) - 20) <= 1)).any() else np.inf
