@@ -31,6 +31,10 @@ BYTES_KEPT = 1 << 27
 """Logits of candidates held until suppression; beyond that masks are encoded early, to keep memory flat."""
 
 
+CROPS_TOGETHER = 4
+"""Crops that a GPU encodes at once. On a CPU more than one at a time costs memory and gains nothing."""
+
+
 @dataclass(frozen=True)
 class Progress:
     """How far a run is."""
@@ -68,8 +72,9 @@ class AutomaticMaskGenerator:
         report = _Reporter(progress, windows, [len(layers[w.layer]) for w in windows])
 
         found: list[Candidate] = []
-        for window in windows:
-            found += self._in_crop(photo, window, points_in(window, layers[window.layer]), report)
+        for window, features in self._encoded(photo, windows):
+            points_xy = points_in(window, layers[window.layer])
+            found += self._in_crop(photo, window, features, points_xy, report)
         if len(windows) > 1:
             found = _picked(
                 found, filters.between_crops(_boxes(found), [c.crop for c in found], options.crop_nms_thresh)
@@ -79,10 +84,14 @@ class AutomaticMaskGenerator:
         return MaskSet([_as_mask(c) for c in found], photo_hw)
 
     def _in_crop(
-        self, photo: np.ndarray, window: Crop, points_xy: np.ndarray, report: _Reporter
+        self,
+        photo: np.ndarray,
+        window: Crop,
+        features: ImageFeatures,
+        points_xy: np.ndarray,
+        report: _Reporter,
     ) -> list[Candidate]:
         """The candidates of one crop that suppression leaves, encoded."""
-        features = self._features(np.array(window.of(photo)))  # a copy: PyTorch wants to be able to write
         decoder = CropDecoder.prepare(
             self.model, features, window, (photo.shape[0], photo.shape[1]), self.options, self._work_dtype
         )
@@ -140,11 +149,22 @@ class AutomaticMaskGenerator:
         tiles = [points_xy[i : i + size] for i in range(0, len(points_xy), size)]
         yield from zip(tiles, workers.map(candidates, tiles), strict=True)
 
-    def _features(self, picture: np.ndarray) -> ImageFeatures:
-        pixels = self.model.preprocess(picture)[None]
+    def _encoded(self, photo: np.ndarray, windows: Sequence[Crop]) -> Iterator[tuple[Crop, ImageFeatures]]:
+        """Each crop with its features, encoded together where the device gains by it."""
+        together = self._crops_together
         half = self._work_dtype == torch.bfloat16 and self.model.dtype == torch.float32
-        with torch.autocast(self.model.device.type, torch.bfloat16, enabled=half):
-            return self.model.encode_image(pixels)
+        for start in range(0, len(windows), together):
+            part = windows[start : start + together]
+            # A copy of each: PyTorch wants to be able to write.
+            pixels = torch.stack([self.model.preprocess(np.array(window.of(photo))) for window in part])
+            with torch.autocast(self.model.device.type, torch.bfloat16, enabled=half):
+                features = self.model.encode_image(pixels)
+            for index, window in enumerate(part):
+                yield window, features[index]
+
+    @property
+    def _crops_together(self) -> int:
+        return 1 if self.model.device.type == "cpu" else CROPS_TOGETHER
 
     @property
     def _work_dtype(self) -> torch.dtype:

@@ -182,3 +182,17 @@ def test_fast_effort_asks_about_fewer_points(sam2):
 def test_bfloat16_model_works(sam2):
     half = seeded("sam2").cast(torch.bfloat16)
     assert len(AutomaticMaskGenerator(half, **OPEN).generate(np.zeros((60, 80, 3), np.uint8))) == 12
+
+
+@pytest.mark.parametrize("together", [2, 7])
+def test_crops_encoded_together_give_the_same_masks(model, together, monkeypatch):
+    photo = np.random.default_rng(0).integers(0, 255, (90, 120, 3), np.uint8)
+    generator = AutomaticMaskGenerator(model, crop_n_layers=1, **OPEN)
+    alone = generator.generate(photo)
+    monkeypatch.setattr(AutomaticMaskGenerator, "_crops_together", together)
+    at_once = generator.generate(photo)
+    assert len(alone) == len(at_once) > 0
+    np.testing.assert_allclose(
+        [m.predicted_iou for m in alone], [m.predicted_iou for m in at_once], atol=1e-5
+    )
+    assert np.mean([np.mean(a.segmentation != b.segmentation) for a, b in zip(alone, at_once)]) < 1e-3
