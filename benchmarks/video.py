@@ -36,8 +36,8 @@ def boxes(objects: int) -> list[tuple[float, float, float, float]]:
     return [(x, 100 + 20 * (i % 5), x + 60, 400 + 20 * (i % 5)) for i, x in enumerate(columns)]
 
 
-def official_side(model: str, size: int, objects: int) -> Callable[[], np.ndarray]:
-    """The official ``SAM2VideoPredictor``."""
+def official_side(model: str, size: int, objects: int, bfloat16: bool = False) -> Callable[[], np.ndarray]:
+    """The official ``SAM2VideoPredictor``; ``bfloat16`` runs it under autocast, as its README does."""
     import torch
     from sam2 import sam2_video_predictor
 
@@ -66,9 +66,10 @@ def official_side(model: str, size: int, objects: int) -> Callable[[], np.ndarra
 
     def turn() -> np.ndarray:
         state["cached_features"].clear()
-        ((_, _, logits),) = predictor.propagate_in_video(state, REMEMBERED, 0)
+        with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+            ((_, _, logits),) = predictor.propagate_in_video(state, REMEMBERED, 0)
         assert (logits > 0).numpy().shape[0] == objects  # as a caller would
-        return logits[:, 0, ::4, ::4].numpy()
+        return logits[:, 0, ::4, ::4].float().numpy()
 
     return turn
 
@@ -78,8 +79,12 @@ def _see_all_objects(model: Any) -> None:
     model.sam_mask_decoder.pred_obj_score_head.layers[2].bias.data += 20
 
 
-def our_side(model: str, size: int, objects: int, fast: bool = False) -> Callable[[], np.ndarray]:
-    """``VideoSession``."""
+def our_side(
+    model: str, size: int, objects: int, fast: bool = False, bfloat16: bool = False
+) -> Callable[[], np.ndarray]:
+    """``VideoSession``, with ``fast_attention``, or with the whole model in bfloat16."""
+    import torch
+
     from everymask.models.load import build
     from everymask.models.specs import MODELS
     from everymask.video.tracker import VideoTracker
@@ -89,6 +94,8 @@ def our_side(model: str, size: int, objects: int, fast: bool = False) -> Callabl
     shapes = {name: value.shape for name, value in build(spec).state_dict().items()}
     built = build(spec, seeded_state(shapes))
     _see_all_objects(built)
+    if bfloat16:
+        built = built.cast(torch.bfloat16)
     tracker = VideoTracker(built, fill_hole_area=0, fast_attention=fast)
     session = tracker.open(clip(REMEMBERED + 1))
     for object_id, box in enumerate(boxes(objects)):
@@ -114,13 +121,16 @@ def speed(model: str, size: int, objects: int, turns: int, threads: int) -> None
             Side("official, float32", "benchmarks.video:official_side", options),
             Side("everymask, float32", "benchmarks.video:our_side", options),
             Side("everymask, fast attention", "benchmarks.video:our_side", {**options, "fast": True}),
+            Side("official, bfloat16", "benchmarks.video:official_side", {**options, "bfloat16": True}),
+            Side("everymask, bfloat16", "benchmarks.video:our_side", {**options, "bfloat16": True}),
         ],
         turns=turns,
         threads=threads,
-        warmup=objects < 8,
+        warmup=objects < 4,
     )
     print(f"\n{model}, {size} px, {objects} object{'s' * (objects > 1)}, {threads} threads")
     print(ratio_table(measured))
+    print(f"both in bfloat16: {min(measured[3].cpu_s) / min(measured[4].cpu_s):.2f}x in CPU time")
     for one in measured[1:]:
         print(f"{one.name}: {difference(one.answer, measured[0].answer)}")
 

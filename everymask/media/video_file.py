@@ -62,11 +62,12 @@ class VideoFile(FrameSource):
 
     def close(self) -> None:
         super().close()
-        self._frames = iter(())
-        self._at = None
-        if self._container is not None:
-            self._container.close()
-            self._container = None
+        with self._reading:
+            self._frames = iter(())
+            self._at = None
+            if self._container is not None:
+                self._container.close()
+                self._container = None
 
     def _open(self) -> None:
         if self._container is not None:

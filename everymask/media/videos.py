@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
@@ -55,13 +56,17 @@ _STREAM_SCHEMES = ("rtsp://", "rtmp://", "udp://", "tcp://", "srt://", "http://"
 
 
 class FrameSource(ABC):
-    """Frames by number from 0, RGB uint8 [H, W, 3], with the last ones asked for kept in memory."""
+    """Frames by number from 0, RGB uint8 [H, W, 3], with the last ones asked for kept in memory.
+
+    One thread at a time reads; others wait.
+    """
 
     def __init__(self, name: str, *, cache_bytes: int = CACHE_BYTES) -> None:
         self.name = name
         self._cache: OrderedDict[int, np.ndarray] = OrderedDict()
         self._cache_bytes = cache_bytes
         self._frame_hw: tuple[int, int] | None = None
+        self._reading = threading.RLock()
 
     @property
     @abstractmethod
@@ -82,7 +87,8 @@ class FrameSource(ABC):
 
     def close(self) -> None:
         """Let go of the file or device; frames in the cache are dropped."""
-        self._cache.clear()
+        with self._reading:
+            self._cache.clear()
 
     @property
     def frame_hw(self) -> tuple[int, int]:
@@ -102,14 +108,15 @@ class FrameSource(ABC):
         Raises VideoError, naming the frame, if there is no such frame, it cannot be decoded, or its
         size is not that of the first frame.
         """
-        if index in self._cache:
-            self._cache.move_to_end(index)
-            return self._cache[index]
-        if not self.has(index):
-            raise VideoError(f"there is no frame {index} in {self.name}; {self._extent()}")
-        pixels = self._decode(index)
-        self._hold(index, pixels)
-        return pixels
+        with self._reading:
+            if index in self._cache:
+                self._cache.move_to_end(index)
+                return self._cache[index]
+            if not self.has(index):
+                raise VideoError(f"there is no frame {index} in {self.name}; {self._extent()}")
+            pixels = self._decode(index)
+            self._hold(index, pixels)
+            return pixels
 
     def _extent(self) -> str:
         return f"it has {self.length} frames, 0 to {(self.length or 1) - 1}"

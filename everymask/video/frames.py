@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -29,22 +32,57 @@ def frame_pixels(frame: np.ndarray, size: int) -> Tensor:
 
 
 class FrameFeatures:
-    """Image features by frame number, the last few kept."""
+    """Image features by frame number, the last few kept; the next frame is read while this one is encoded."""
 
     def __init__(self, model: Sam2, source: FrameSource, keep: int) -> None:
         self._model, self._source, self._keep = model, source, keep
         self._kept: OrderedDict[int, ImageFeatures] = OrderedDict()
+        self._step = 0
+        self._ahead: tuple[int, Future[Tensor]] | None = None
+        self._reader: ThreadPoolExecutor | None = None
 
     def __getitem__(self, index: int) -> ImageFeatures:
         """The features of frame ``index`` (B = 1), without memory; raises VideoError as the source does."""
         if index not in self._kept:
-            pixels = frame_pixels(self._source.frame(index), self._model.spec.image_size)
-            pixels = self._model.normalise(pixels.to(self._model.device))
+            pixels = self._model.normalise(self._read(index).to(self._model.device))
             self._kept[index] = self._model.encode_frame(pixels[None])
         self._kept.move_to_end(index)
         while len(self._kept) > self._keep:
             self._kept.popitem(last=False)
         return self._kept[index]
 
+    @contextmanager
+    def going(self, step: int) -> Iterator[None]:
+        """While frames are asked for in steps of 1 or -1, read each next one ahead, in a thread.
+
+        What goes wrong with it is raised when that frame is asked for. Streams are not read ahead: their
+        next frame may be long in coming, and keeping up means taking the newest.
+        """
+        self._step = 0 if self._source.length is None else step
+        try:
+            yield
+        finally:
+            self._step = 0
+
     def clear(self) -> None:
+        """Forget everything, what is being read ahead included."""
         self._kept.clear()
+        self._ahead = None
+        if self._reader is not None:
+            self._reader.shutdown(cancel_futures=True)
+            self._reader = None
+
+    def _read(self, index: int) -> Tensor:
+        if self._ahead is not None and self._ahead[0] == index:
+            reading, self._ahead = self._ahead[1], None
+            pixels = reading.result()
+        else:
+            pixels = self._pixels(index)
+        following = index + self._step
+        if self._step and self._source.has(following):
+            self._reader = self._reader or ThreadPoolExecutor(1, "everymask-reader")
+            self._ahead = following, self._reader.submit(self._pixels, following)
+        return pixels
+
+    def _pixels(self, index: int) -> Tensor:
+        return frame_pixels(self._source.frame(index), self._model.spec.image_size)

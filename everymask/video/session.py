@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -224,11 +224,11 @@ class VideoSession:
 
     def _run(self, progress: Progress) -> Iterator[TrackedFrame]:
         self.progress = progress
+        step = -1 if progress.reverse else 1
         while self._goes_on(progress):
-            answer = self._track_frame(progress.next_frame, progress.reverse)
-            progress = Progress(
-                progress.next_frame + (-1 if progress.reverse else 1), progress.stop, progress.reverse
-            )
+            with self._features.going(0 if progress.next_frame + step == progress.stop else step):
+                answer = self._track_frame(progress.next_frame, progress.reverse)
+            progress = replace(progress, next_frame=progress.next_frame + step)
             yield answer
             # The caller has the frame now: a save may say that it is done.
             self.progress = progress

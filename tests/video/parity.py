@@ -13,11 +13,13 @@ import numpy as np
 import torch
 from PIL import Image
 
+from everymask.models.load import load
 from everymask.models.specs import MODELS, ModelSpec
+from everymask.models.weights import to_official
 from everymask.nn.encoders.hiera import HieraSpec
 from everymask.video.result import TrackedFrame
 from everymask.video.tracker import VideoTracker
-from tests.parity.official import seeded_pair
+from tests.parity.official import official_model, seeded_pair
 
 TINY_TRUNK = HieraSpec(24, 1, (1, 1, 2, 1), (3,), (7, 7), window_sizes=(8, 4, 4, 2))
 
@@ -36,13 +38,16 @@ def tiny(name: str = "sam2.1_hiera_tiny", *, image_size: int = 128) -> ModelSpec
     )
 
 
-def video_pair(spec: ModelSpec, seed: int = 0, *, double: bool = False, **flags: Any) -> tuple[Any, Any]:
-    """Our model and the official predictor; ``flags`` are attributes of the latter.
+def video_pair(
+    spec: ModelSpec, seed: int = 0, *, bundled: bool = False, double: bool = False, **flags: Any
+) -> tuple[Any, Any]:
+    """Our model and the official predictor with the same seeded weights, or with nano's own (``bundled``);
+    ``flags`` are attributes of the latter.
 
     The official predictor is meant to run under autocast. In float32 it fails where no object pointer is
     looked at (bfloat16 memories meet float32 weights), so what enters its memory parts is cast here.
     """
-    ours, official = seeded_pair(spec, seed, video=True)
+    ours, official = bundled_pair() if bundled else seeded_pair(spec, seed, video=True)
     dtype = torch.float64 if double else torch.float32
     if double:
         ours, official = ours.double(), official.double()
@@ -58,6 +63,13 @@ def video_pair(spec: ModelSpec, seed: int = 0, *, double: bool = False, **flags:
     for name, value in flags.items():
         assert hasattr(official, name)
         setattr(official, name, value)
+    return ours, official
+
+
+def bundled_pair() -> tuple[Any, Any]:
+    """nano as it ships, and the official predictor with nano's dimensions, trunk and weights."""
+    ours, official = load("nano"), official_model(MODELS["nano"], video=True)
+    official.load_state_dict(to_official(ours))
     return ours, official
 
 
@@ -168,11 +180,12 @@ class Both:
         spec: ModelSpec,
         *,
         seed: int = 0,
+        bundled: bool = False,
         double: bool = True,
         options: dict[str, Any] | None = None,
         **flags: Any,
     ) -> None:
-        ours, self.official = video_pair(spec, seed, double=double, **flags)
+        ours, self.official = video_pair(spec, seed, bundled=bundled, double=double, **flags)
         self.patches = (components_without_cuda, *([positions_in_double] if double else []))
         with self.patched():
             self.state = self.official.init_state(str(clip))

@@ -227,3 +227,16 @@ def test_the_real_tiny_models_at_1024_pixels(clip, name):
     both.track(0, 30)
     assert both.frames_compared == 33
     assert both.worst < LIMIT
+
+
+@pytest.mark.full
+def test_nano_as_it_ships_through_the_whole_clip(clip):
+    both = Both(clip, MODELS["nano"], bundled=True)
+    both.prompt(0, 1, points=[[30, 40]], labels=[1])
+    both.prompt(0, 2, box=[98, 48, 122, 72])
+    both.prompt(0, 3, mask=disc(70, 20))
+    assert both.track() == list(range(FRAMES))
+    both.prompt(16, 1, points=[[62, 48], [90, 20]], labels=[1, 0])
+    both.track(16, 6)
+    both.track(12, 6, reverse=True)
+    assert both.worst < LIMIT
