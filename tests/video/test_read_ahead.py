@@ -66,8 +66,7 @@ def test_broken_frame_is_an_error_at_that_frame_and_not_before(open_noted):
     with open_noted(broken=4) as session:
         seen = []
         with pytest.raises(VideoError, match="frame 4 is broken"):
-            for frame in session.propagate():
-                seen.append(frame.index)
+            seen.extend(frame.index for frame in session.propagate())
         assert seen == [0, 1, 2, 3]
         assert session.show(3).low_res.shape[0] == 1
 
