@@ -192,7 +192,6 @@ def test_crops_encoded_together_give_the_same_masks(model, together, monkeypatch
     monkeypatch.setattr(AutomaticMaskGenerator, "_crops_together", together)
     at_once = generator.generate(photo)
     assert len(alone) == len(at_once) > 0
-    np.testing.assert_allclose(
-        [m.predicted_iou for m in alone], [m.predicted_iou for m in at_once], atol=1e-5
-    )
-    assert np.mean([np.mean(a.segmentation != b.segmentation) for a, b in zip(alone, at_once)]) < 1e-3
+    for one, other in zip(alone, at_once, strict=True):
+        assert one.predicted_iou == pytest.approx(other.predicted_iou, abs=1e-5)
+        assert np.mean(one.segmentation != other.segmentation) < 1e-3
