@@ -33,12 +33,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from everymask.nn.attention import Attention, split_heads
 from everymask.nn.layers import LayerNorm2d
 from everymask.nn.mask_decoder import MaskDecoder
+from everymask.nn.shared_image import (
+    Basis,
+    Layer,
+    SharedLook,
+    SharedUpscale,
+    SharedWrite,
+    centred,
+    shared_image,
+)
 from everymask.nn.two_way import TwoWayBlock
 
 
@@ -76,61 +85,6 @@ class Folded:
     rows: Tensor  # B [R, C]
     rho: Tensor | None  # [N]; None: 1
     written: tuple[Written, ...] = ()
-
-
-@dataclass(frozen=True)
-class Basis:
-    """What a layer writes with, seen from a later layer norm: centred, and multiplied with the image."""
-
-    with_image: Tensor  # [H, d, N] (or [K, N] for a mask prompt): basis times S, both centred
-    constant_with_image: Tensor | None  # [N]: the constant written along, times S
-
-
-@dataclass(frozen=True)
-class SharedLook:
-    """All that one block of the transformer knows of the image before it sees a prompt."""
-
-    keys: Tensor  # [H, d, N] of S, for tokens to image
-    keys_constant: Tensor | None  # [H, d, N] of position and constant; None: already in ``keys``
-    key_weight: Tensor  # [H, d, C]
-    values: Tensor  # [H, N, d] of S
-    value_weight: Tensor  # [H, C, d]
-    value_constant: Tensor  # [H, 1, d]
-
-
-@dataclass(frozen=True)
-class SharedWrite:
-    """The way back of one block, image to tokens, and its layer norm."""
-
-    queries: Tensor  # [H, d, N] of S
-    queries_constant: Tensor | None  # [H, d, N] of position, constant and bias; None: in ``queries``
-    query_weight: Tensor  # [H, d, C]
-    basis: Tensor  # [H, d, C] rows of the output projection
-    constant: Tensor  # [C] what is added besides: the projection's bias and the constant so far
-    gamma: Tensor  # [C] of the layer norm
-    eps: float
-    image_square: Tensor  # [N]: |S|^2, centred
-    bases: tuple[Basis, ...]  # of everything written so far, this layer last
-
-
-@dataclass(frozen=True)
-class Layer:
-    """One block of the transformer with what it knows of the image."""
-
-    block: TwoWayBlock
-    look: SharedLook
-    write: SharedWrite
-
-
-@dataclass(frozen=True)
-class SharedUpscale:
-    """The two transposed convolutions as matrices, and the image's part of the first one."""
-
-    image: Tensor  # [N, 4 C/4]
-    first: Tensor  # [C, 4 C/4]
-    first_constant: Tensor  # [4 C/4], or [N, 4 C/4] with SAM 2's stride-8 map
-    second: Tensor  # [C/4, 4 C/8]
-    second_constant: Tensor  # [4 C/8], or [N, 4, 4 C/8] with SAM 2's stride-4 map
 
 
 @dataclass(frozen=True)
@@ -173,38 +127,10 @@ class PointDecoder:
         work: torch.dtype | None = None,
     ) -> PointDecoder:
         """Do what depends on the image only."""
-        signal, where = image[0].flatten(1), position[0].flatten(1)  # S^T [C, N]
-        constant = torch.zeros_like(signal[:, 0])
-        work = work or signal.dtype
-        written: list[tuple[Tensor, Tensor | None]] = [] if mask_basis is None else [(mask_basis, None)]
-        layers: list[Layer] = []
-        for block in decoder.transformer.layers:
-            assert isinstance(block, TwoWayBlock)
-            after_norm = bool(layers)
-            look = _shared_look(
-                block.cross_attn_token_to_image, signal, where, constant, work, scaled=after_norm
-            )
-            write = _shared_write(block, signal, where, constant, written, work, scaled=after_norm)
-            layers.append(Layer(block, look, write))
-            signal = _centred(signal, 0) * write.gamma[:, None]
-            written = [
-                (_centred(basis, -1) * write.gamma, None if c is None else _centred(c, -1) * write.gamma)
-                for basis, c in [*written, (write.basis, write.constant)]
-            ]
-            constant = block.norm4.bias
-        last = decoder.transformer.final_attn_token_to_image
-        final = _shared_look(last, signal, where, constant, work, scaled=True)
-        up = _shared_upscale(decoder, signal, constant, [x[0] for x in high_res], work)
-        return cls(
-            decoder,
-            (image.shape[-2], image.shape[-1]),
-            tuple(layers),
-            final,
-            up,
-            mask_basis,
-            work,
-            Scratch(signal.to(work)),
-        )
+        work = work or image.dtype
+        known = shared_image(decoder, image, position, high_res, mask_basis, work)
+        hw, scratch = (image.shape[-2], image.shape[-1]), Scratch(image.new_empty(0, dtype=work))
+        return cls(decoder, hw, known.layers, known.final, known.up, mask_basis, work, scratch)
 
     def twin(self) -> PointDecoder:
         """The same decoder with scratch memory of its own, for another thread."""
@@ -327,7 +253,7 @@ class PointDecoder:
         # The weights of one head add up to 1 in every row: what is constant goes with those of the first.
         rows = torch.cat([rows[:tokens] + shared.constant, rows[tokens:]])
         factors = torch.cat([image.factors, weights.to(self.work)])
-        rows = _centred(torch.cat([image.rows, rows]), -1)
+        rows = centred(torch.cat([image.rows, rows]), -1)
         written = (*image.written, Written(value, share))
         rho = self._norm_scale(shared, factors, rows, image.rho, written)
         return Folded(factors, rows * shared.gamma, rho, written)
@@ -411,119 +337,8 @@ BAND = 512
 """Image tokens upscaled together: what they become on the way fits a core's cache."""
 
 
-def _heads(x: Tensor, heads: int) -> Tensor:
-    """[D, ...] -> [H, d, ...]."""
-    return x.unflatten(0, (heads, -1))
-
-
-def _centred(x: Tensor, dim: int) -> Tensor:
-    return x - x.mean(dim, keepdim=True)
-
-
 def _self_attention(block: TwoWayBlock, tokens: Tensor, position: Tensor) -> Tensor:
     if block.first:
         return block.norm1(block.self_attn(tokens, tokens, tokens))
     placed = tokens + position
     return block.norm1(tokens + block.self_attn(placed, placed, tokens))
-
-
-def _in_parts(signal: Tensor, constant: Tensor, scaled: bool) -> tuple[Tensor, Tensor | None]:
-    """What ``rho`` scales and what it does not; before the first layer norm there is no ``rho``: one part."""
-    return (signal, constant) if scaled else (signal + constant, None)
-
-
-def _shared_look(
-    attention: Attention,
-    signal: Tensor,
-    where: Tensor,
-    constant: Tensor,
-    work: torch.dtype,
-    *,
-    scaled: bool,
-) -> SharedLook:
-    heads = attention.heads
-    key, value = attention.k_proj, attention.v_proj
-    # The keys' bias adds the same to all scores of a token: softmax does not see it.
-    keys, placed = key.weight @ signal, key.weight @ (where + constant[:, None])
-    signal_part, constant_part = _in_parts(keys, placed, scaled)
-    return SharedLook(
-        keys=_heads(signal_part, heads).to(work),
-        keys_constant=None if constant_part is None else _heads(constant_part, heads).to(work),
-        key_weight=_heads(key.weight, heads),
-        values=_heads(value.weight @ signal, heads).transpose(1, 2).contiguous().to(work),
-        value_weight=_heads(value.weight, heads).transpose(1, 2).contiguous(),
-        value_constant=_heads(value(constant), heads)[:, None],
-    )
-
-
-def _shared_write(
-    block: TwoWayBlock,
-    signal: Tensor,
-    where: Tensor,
-    constant: Tensor,
-    written: Sequence[tuple[Tensor, Tensor | None]],
-    work: torch.dtype,
-    *,
-    scaled: bool,
-) -> SharedWrite:
-    attention, norm = block.cross_attn_image_to_token, block.norm4
-    heads, query = attention.heads, attention.q_proj
-    basis = _heads(attention.out_proj.weight.T, heads)
-    constant_now = attention.out_proj.bias + constant
-    centred = _centred(signal, 0)
-    bases = [
-        Basis(
-            (_centred(rows, -1) @ centred).to(work),
-            None if c is None else _centred(c, -1) @ centred,
-        )
-        for rows, c in [*written, (basis, constant_now)]
-    ]
-    placed = query.weight @ (where + constant[:, None]) + query.bias[:, None]
-    signal_part, constant_part = _in_parts(query.weight @ signal, placed, scaled)
-    return SharedWrite(
-        queries=_heads(signal_part, heads).to(work),
-        queries_constant=None if constant_part is None else _heads(constant_part, heads).to(work),
-        query_weight=_heads(query.weight, heads),
-        basis=basis.contiguous(),
-        constant=constant_now,
-        gamma=norm.weight,
-        eps=norm.eps,
-        image_square=centred.square().sum(0),
-        bases=tuple(bases),
-    )
-
-
-def _shared_upscale(
-    decoder: MaskDecoder, signal: Tensor, constant: Tensor, high_res: Sequence[Tensor], work: torch.dtype
-) -> SharedUpscale:
-    conv1, _, _, conv2, _ = decoder.output_upscaling
-    assert isinstance(conv1, nn.ConvTranspose2d)
-    assert isinstance(conv2, nn.ConvTranspose2d)
-    assert conv1.bias is not None
-    assert conv2.bias is not None
-    first, second = _as_matrix(conv1), _as_matrix(conv2)
-    first_constant = constant @ first + conv1.bias.repeat(4)
-    second_constant = conv2.bias.repeat(4)
-    if high_res:
-        stride4, stride8 = high_res
-        first_constant = first_constant + _blocks(stride8).flatten(1)  # [N, 4 C/4]
-        # A cell of the stride-8 map is 2 x 2 cells of the stride-4 map: [2h 2w, 4 C/8] in the cells' order.
-        c8, c4 = stride8.shape[1], stride4.shape[2]
-        quarter = stride4.view(-1, c8, 2, c4 // 2, 2).permute(1, 3, 2, 4, 0)  # [2h, 2w, 2, 2, C/8]
-        quarter = quarter.reshape(c8 // 2, 2, c4 // 4, 2, -1).permute(0, 2, 1, 3, 4)
-        second_constant = second_constant + quarter.reshape(first_constant.shape[0], 4, -1)
-    return SharedUpscale(
-        (signal.T @ first).to(work), first, first_constant, second.to(work), second_constant.to(work)
-    )
-
-
-def _as_matrix(conv: nn.ConvTranspose2d) -> Tensor:
-    """A transposed convolution of stride 2 as a matrix [in, 4 * out], the 2 x 2 places before channels."""
-    return conv.weight.permute(0, 2, 3, 1).flatten(1)
-
-
-def _blocks(picture: Tensor) -> Tensor:
-    """[c, 2h, 2w] -> [h * w, 4, c]: the 2 x 2 places of each cell side by side."""
-    c, height, width = picture.shape
-    blocks = picture.view(c, height // 2, 2, width // 2, 2).permute(1, 3, 2, 4, 0)
-    return blocks.reshape(height * width // 4, 4, c)
