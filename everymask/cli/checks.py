@@ -229,7 +229,8 @@ def _bf16() -> Check:
     ratio = _product_seconds(single) / _product_seconds(single.bfloat16())
     value = f"{ratio:.1f} x the speed of float32 in matrix products"
     if ratio > 1.3:
-        return Check("machine", "bf16", "ok", value, "--effort bf16 may pay with the larger models; try it on one photo")
+        advice = "--effort bf16 may pay with the larger models; try it on one photo"
+        return Check("machine", "bf16", "ok", value, advice)
     return Check("machine", "bf16", "ok", value, "stay with float32 on this machine")
 
 

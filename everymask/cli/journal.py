@@ -15,7 +15,6 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ..errors import InputError
 from ..formats.amg_rle import mask_of, row_of
 from ..formats.georeference import Georeference
 from ..formats.landing import landing, remove
@@ -23,6 +22,7 @@ from ..formats.losses import Loss, Losses
 from ..formats.record import PhotoMasks
 from ..formats.text import read_json, write_json
 from ..maskset import MaskSet
+from .folder_lock import alone_in
 from .inputs import Photo
 
 
@@ -75,22 +75,10 @@ class Journal:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the output folder for this run; raises :class:`InputError` when another run has it."""
-        from filelock import FileLock, Timeout
-
-        self.home.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self.home / "lock", timeout=0)
-        try:
-            lock.acquire()
-        except Timeout as error:
-            raise InputError(
-                f"another everymask run is writing to {self.home.parent}; wait for it or choose another -o"
-            ) from error
-        try:
+        with alone_in(self.home):
             self._finished = self._read()
             remove(self.scratch)  # what a killed run left
             yield
-        finally:
-            lock.release()
 
     def places(self) -> dict[str, tuple[str, str]]:
         """Name and key of every photo that was finished, by its source."""

@@ -18,6 +18,7 @@ from ..formats.text import read_json, write_json
 from ..formats.video_record import ObjectMask
 from ..masks.rle import encode, from_coco, to_coco
 from ..video.result import TrackedFrame
+from .folder_lock import alone_in
 
 
 class TrackJournal:
@@ -33,22 +34,12 @@ class TrackJournal:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the output folder for this run; raises InputError when another run has it."""
-        from filelock import FileLock, Timeout
-
-        self.home.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self.home / "lock", timeout=0)
-        try:
-            lock.acquire()
-        except Timeout as error:
-            raise InputError(
-                f"another everymask run is writing to {self.home.parent}; wait for it or choose another -o"
-            ) from error
-        try:
-            yield
-        finally:
-            if self._file is not None:
-                self._file.close()
-            lock.release()
+        with alone_in(self.home):
+            try:
+                yield
+            finally:
+                if self._file is not None:
+                    self._file.close()
 
     def agree(self, settings: Mapping[str, Any], overwrite: bool) -> bool:
         """Whether an earlier run of the same command can be continued.

@@ -7,17 +7,25 @@ different: wrong arguments raise :class:`everymask.errors.OptionError` rather th
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from everymask.everything.generate import AutomaticMaskGenerator
+from everymask.everything.options import GeneratorOptions
 from everymask.models.base import PromptableModel
 from everymask.models.sam2 import Sam2
 
 if TYPE_CHECKING:
     from everymask.compat.sam2.sam2_image_predictor import SAM2ImagePredictor
     from everymask.compat.segment_anything.predictor import SamPredictor
+
+
+def _options_among(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Those of a constructor's arguments that are options of ours: not ``self``, the model, ``kwargs``."""
+    names = {option.name for option in fields(GeneratorOptions)}
+    return {name: value for name, value in arguments.items() if name in names}
 
 
 class SamAutomaticMaskGenerator:
@@ -40,23 +48,8 @@ class SamAutomaticMaskGenerator:
         min_mask_region_area: int = 0,
         output_mode: str = "binary_mask",
     ) -> None:
-        self._generator = AutomaticMaskGenerator(
-            model,
-            points_per_side=points_per_side,
-            points_per_batch=points_per_batch,
-            pred_iou_thresh=pred_iou_thresh,
-            stability_score_thresh=stability_score_thresh,
-            stability_score_offset=stability_score_offset,
-            mask_threshold=model.mask_threshold,
-            box_nms_thresh=box_nms_thresh,
-            crop_n_layers=crop_n_layers,
-            crop_nms_thresh=crop_nms_thresh,
-            crop_overlap_ratio=crop_overlap_ratio,
-            crop_n_points_downscale_factor=crop_n_points_downscale_factor,
-            point_grids=point_grids,
-            min_mask_region_area=min_mask_region_area,
-            output_mode=output_mode,
-        )
+        options = _options_among(locals()) | {"mask_threshold": model.mask_threshold}
+        self._generator = AutomaticMaskGenerator(model, **options)
 
     @property
     def predictor(self) -> SamPredictor:
@@ -95,25 +88,7 @@ class SAM2AutomaticMaskGenerator:
         multimask_output: bool = True,
         **kwargs: Any,
     ) -> None:
-        self._generator = AutomaticMaskGenerator(
-            model,
-            points_per_side=points_per_side,
-            points_per_batch=points_per_batch,
-            pred_iou_thresh=pred_iou_thresh,
-            stability_score_thresh=stability_score_thresh,
-            stability_score_offset=stability_score_offset,
-            mask_threshold=mask_threshold,
-            box_nms_thresh=box_nms_thresh,
-            crop_n_layers=crop_n_layers,
-            crop_nms_thresh=crop_nms_thresh,
-            crop_overlap_ratio=crop_overlap_ratio,
-            crop_n_points_downscale_factor=crop_n_points_downscale_factor,
-            point_grids=point_grids,
-            min_mask_region_area=min_mask_region_area,
-            output_mode=output_mode,
-            use_m2m=use_m2m,
-            multimask_output=multimask_output,
-        )
+        self._generator = AutomaticMaskGenerator(model, **_options_among(locals()))
 
     @classmethod
     def from_pretrained(cls, model_id: str, **kwargs: Any) -> SAM2AutomaticMaskGenerator:
