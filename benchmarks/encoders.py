@@ -11,6 +11,8 @@ the mask decoder.
 from __future__ import annotations
 
 import argparse
+import ctypes
+import gc
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -70,6 +72,7 @@ def official(name: str, checkout: str | None) -> Callable[[], Any]:
     else:
         model = official_model(spec)
         fill(model)
+    tidy()
     if spec.family == "sam2":
         return partial(_official_sam2, model, pixels(spec.image_size))
     return partial(_without_gradients, model.image_encoder, pixels(spec.image_size))
@@ -87,8 +90,18 @@ def ours(name: str, dtype: str) -> Callable[[], Any]:
     shapes = {to_official_key(key): value.shape for key, value in model.state_dict().items()}
     fill_weights(model, seeded_state(shapes))
     model.eval().requires_grad_(False).to(getattr(torch, dtype))
+    tidy()
     encode = model.encode_frame if isinstance(model, Sam2) else model.encode_image
     return partial(_embedding, encode, pixels(spec.image_size))
+
+
+def tidy() -> None:
+    """Give back what drawing the weights left behind, so that the peak is the encoder's own."""
+    gc.collect()
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # of glibc
+        if trim is not None:
+            trim(0)
 
 
 def pixels(size: int) -> Tensor:

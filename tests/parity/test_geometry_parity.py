@@ -6,10 +6,12 @@ The numbers of the traps are those of the list in the project's reference on the
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch.nn import functional as F
 
 from everymask.geometry import Letterbox, Squash
 from everymask.models import sam, sam2
+from everymask.video.frames import frame_pixels
 
 SIZES = [(1200, 900), (683, 1024), (1024, 1024), (17, 23), (3000, 4000)]
 
@@ -76,6 +78,15 @@ def test_trap_2_resizing_without_antialias_would_differ(make_photo):
     floats = torch.from_numpy(photo).permute(2, 0, 1)[None].float() / 255
     plain = F.interpolate(floats, (1024, 1024), mode="bilinear", align_corners=False)[0]
     assert (Squash((1500, 2000), 1024).resize(photo) - plain).abs().max() > 0.02
+
+
+def test_trap_3_frames_of_a_video_are_resized_with_pil_on_uint8(make_photo, tmp_path):
+    misc = pytest.importorskip("sam2.utils.misc", reason="sam2 is not installed")
+    photo = make_photo(90, 160)
+    Image.fromarray(photo).save(tmp_path / "0.png")
+    expected, *_ = misc._load_img_as_tensor(tmp_path / "0.png", 128)
+    assert torch.equal(frame_pixels(photo, 128), expected.float())
+    assert (frame_pixels(photo, 128) - Squash((90, 160), 128).resize(photo)).abs().max() > 0.01
 
 
 def test_trap_4_sam_upscales_in_two_steps(photo):
