@@ -30,7 +30,7 @@ D inner width of an attention, d = D / H, R rows of the factors, M masks of a pr
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -41,9 +41,8 @@ from everymask.nn.layers import LayerNorm2d
 from everymask.nn.mask_decoder import MaskDecoder
 from everymask.nn.shared_image import (
     Basis,
-    Layer,
+    SharedImage,
     SharedLook,
-    SharedUpscale,
     SharedWrite,
     centred,
     shared_image,
@@ -108,9 +107,8 @@ class PointDecoder:
 
     decoder: MaskDecoder
     hw: tuple[int, int]
-    layers: tuple[Layer, ...]
-    final: SharedLook
-    up: SharedUpscale
+    shared: SharedImage
+    order: Tensor  # int64 [16 N]: which logit of the tokens each of the mask's is
     mask_basis: Tensor | None
     work: torch.dtype
     scratch: Scratch = field(repr=False)
@@ -128,23 +126,20 @@ class PointDecoder:
     ) -> PointDecoder:
         """Do what depends on the image only."""
         work = work or image.dtype
-        known = shared_image(decoder, image, position, high_res, mask_basis, work)
+        shared = shared_image(decoder, image, position, high_res, mask_basis, work)
         hw, scratch = (image.shape[-2], image.shape[-1]), Scratch(image.new_empty(0, dtype=work))
-        return cls(decoder, hw, known.layers, known.final, known.up, mask_basis, work, scratch)
+        return cls(decoder, hw, shared, token_order(*hw, image.device), mask_basis, work, scratch)
 
     def twin(self) -> PointDecoder:
         """The same decoder with scratch memory of its own, for another thread."""
-        return PointDecoder(
-            self.decoder, self.hw, self.layers, self.final, self.up, self.mask_basis, self.work,
-            Scratch(self.scratch("like", 1)),
-        )  # fmt: skip
+        return replace(self, scratch=Scratch(self.scratch("like", 1)))
 
     def attend(self, sparse: Tensor, mask_factors: Tensor | None = None) -> Attended:
         """The transformer for P prompts: ``sparse`` [P, n, C]; ``mask_factors`` [P, K, N] of mask prompts."""
         transformer = self.decoder.transformer
         tokens = position = self.decoder.tokens(sparse)
         images = self._fresh(len(tokens), mask_factors)
-        for layer in self.layers:
+        for layer in self.shared.layers:
             block, back = layer.block, layer.block.cross_attn_image_to_token
             tokens = _self_attention(block, tokens, position)
             looked = self._look(layer.look, block.cross_attn_token_to_image, tokens + position, images)
@@ -159,7 +154,9 @@ class PointDecoder:
         own = slice(first, first + 1 + self.decoder.spec.masks)
         tokens, position = tokens[:, own], position[:, own]
         last = transformer.final_attn_token_to_image
-        tokens = transformer.norm_final_attn(tokens + self._look(self.final, last, tokens + position, images))
+        tokens = transformer.norm_final_attn(
+            tokens + self._look(self.shared.final, last, tokens + position, images)
+        )
         return Attended(self.decoder.iou_prediction_head(tokens[:, 0]), tokens[:, 1:], tuple(images))
 
     def masks(self, attended: Attended, prompt: int, which: Sequence[int]) -> Tensor:
@@ -175,7 +172,7 @@ class PointDecoder:
         like, channels = self.scratch("like", 1), self.decoder.mask_tokens.weight.shape[1]
         if mask_factors is None or self.mask_basis is None:
             empty = Folded(
-                like.new_zeros(0, self.hw[0] * self.hw[1]), self.up.first.new_zeros(0, channels), None
+                like.new_zeros(0, self.hw[0] * self.hw[1]), self.shared.up.first.new_zeros(0, channels), None
             )
             return [empty] * prompts
         start = Written(None, None)
@@ -235,7 +232,7 @@ class PointDecoder:
 
     @property
     def _wide(self) -> torch.dtype:
-        return self.up.first_constant.dtype
+        return self.shared.up.first_constant.dtype
 
     # -- image to tokens ---------------------------------------------------------------------------
 
@@ -299,20 +296,18 @@ class PointDecoder:
     def _read_out(self, image: Folded, hyper: Tensor) -> Tensor:
         """Upscaling and the product with ``hyper`` [m, C/8], a band of image tokens at a time."""
         (h, w), masks = self.hw, len(hyper)
-        mixed = (image.rows @ self.up.first).to(self.work)  # [R, 4 C/4]
-        logits = hyper.new_empty(h * w * 16, masks)
+        mixed = (image.rows @ self.shared.up.first).to(self.work)  # [R, 4 C/4]
+        logits = hyper.new_empty(masks, h * w * 16)
         for start in range(0, h * w, BAND):
             band = slice(start, min(start + BAND, h * w))
             fine = self._fine(self._coarse(image, mixed, band), band)
-            torch.mm(fine.to(hyper.dtype), hyper.T, out=logits[band.start * 16 : band.stop * 16])
-        # A token's 16 logits are in the order of the two convolutions: 2 x 2 places of 2 x 2 places.
-        places = logits.view(h, w, 2, 2, 2, 2, masks).permute(6, 0, 2, 4, 1, 3, 5)
-        return places.reshape(masks, 4 * h, 4 * w)
+            logits[:, band.start * 16 : band.stop * 16] = hyper @ fine.to(hyper.dtype).T
+        return logits.index_select(1, self.order).view(masks, 4 * h, 4 * w)
 
     def _coarse(self, image: Folded, mixed: Tensor, band: slice) -> Tensor:
         """After the first convolution, its norm and activation: [4 N', C/4] for N' tokens."""
         assert image.rho is not None
-        up, norm = self.up, self.decoder.output_upscaling[1]
+        up, norm = self.shared.up, self.decoder.output_upscaling[1]
         assert isinstance(norm, LayerNorm2d)
         count, width = band.stop - band.start, mixed.shape[1]
         mapped = self.scratch("coarse", count, width)
@@ -325,16 +320,25 @@ class PointDecoder:
 
     def _fine(self, coarse: Tensor, band: slice) -> Tensor:
         """After the second convolution and its activation: [4 * 4 N', C/8]."""
-        constant = self.up.second_constant
+        constant = self.shared.up.second_constant
         if constant.dim() > 1:
             constant = constant[band].flatten(0, 1)
-        mapped = self.scratch("fine", len(coarse), self.up.second.shape[1])
-        torch.addmm(constant, coarse, self.up.second, out=mapped)
+        mapped = self.scratch("fine", len(coarse), self.shared.up.second.shape[1])
+        torch.addmm(constant, coarse, self.shared.up.second, out=mapped)
         return torch.ops.aten.gelu_(mapped).view(4 * len(coarse), -1)
 
 
 BAND = 512
 """Image tokens upscaled together: what they become on the way fits a core's cache."""
+
+
+def token_order(height: int, width: int, device: torch.device) -> Tensor:
+    """Where each logit of a mask [4h, 4w] lies when tokens come one after the other, int64 [16 h w].
+
+    A token's 16 logits are in the order of the two convolutions: 2 x 2 places of 2 x 2 places.
+    """
+    places = torch.arange(16 * height * width, device=device).view(height, width, 2, 2, 2, 2)
+    return places.permute(0, 2, 4, 1, 3, 5).flatten()
 
 
 def _self_attention(block: TwoWayBlock, tokens: Tensor, position: Tensor) -> Tensor:
