@@ -20,6 +20,7 @@ from ..formats.sniff import recognise
 from ..formats.yolo import NAMES_FILE
 from ..media.photos import photo_size, read_photo
 from .inputs import PICTURE_SUFFIXES, Keys
+from .options import AsJson, Cutouts, Ids, Output, Overlap, Overlay, Overwrite, Rings
 from .outputs import Item, choose_outputs, write_at_once
 from .progress import counted
 
@@ -37,9 +38,7 @@ def convert(
             "--format", "-f", metavar="NAME", help=f"What to write; may be repeated: {', '.join(FORMATS)}."
         ),
     ] = None,
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="Folder to write to.")] = Path(
-        "out"
-    ),
+    output: Output = Path("out"),
     source: Annotated[
         str | None,
         typer.Option("--from", metavar="NAME", help="The inputs' format, where it cannot be told."),
@@ -55,13 +54,13 @@ def convert(
     ] = None,
     min_stability_score: Annotated[float | None, typer.Option(help="Keep masks at least so stable.")] = None,
     label: Annotated[str | None, typer.Option(help="Keep masks with this label.")] = None,
-    overlay: Annotated[bool, typer.Option("--overlay", help="The photo with its masks in colour.")] = False,
-    ids: Annotated[bool, typer.Option("--ids", help="Number the masks in the overlay.")] = False,
-    cutouts: Annotated[bool, typer.Option("--cutouts", help="Each object as a transparent PNG.")] = False,
-    overlap: Annotated[str, typer.Option(help="keep, disjoint or nested; see everymask segment.")] = "keep",
-    rings: Annotated[str, typer.Option(help="For YOLO: bridge or largest.")] = "bridge",
-    as_json: Annotated[bool, typer.Option("--json", help="Print a summary as JSON on stdout.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")] = False,
+    overlay: Overlay = False,
+    ids: Ids = False,
+    cutouts: Cutouts = False,
+    overlap: Overlap = "keep",
+    rings: Rings = "bridge",
+    as_json: AsJson = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Convert mask files between formats, and say what gets lost on the way.
 

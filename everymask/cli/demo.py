@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
 from ..formats import PhotoMasks
 from ..media.photos import read_photo
 from .engine import open_segmenter
+from .options import Device, Model, Output
 from .outputs import Item, choose_outputs, write_at_once
 from .progress import duration
 
@@ -20,11 +20,9 @@ SURE = {"pred_iou_thresh": 0.45, "stability_score_thresh": 0.8, "box_nms_thresh"
 
 
 def demo(
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="Folder to write to.")] = Path(
-        "out/demo"
-    ),
-    model: Annotated[str, typer.Option("--model", "-m", help="A name or a checkpoint.")] = "nano",
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, mps; by default the best.")] = None,
+    output: Output = Path("out/demo"),
+    model: Model = "nano",
+    device: Device = None,
 ) -> None:
     """Find every object of a bundled photo with the bundled model; nothing is downloaded."""
     pixels = read_photo(PHOTO)

@@ -16,6 +16,20 @@ from ..formats import FORMATS, PhotoMasks, read_masks
 from ..formats.georeference import read_georeference
 from ..maskset import Mask, MaskSet
 from ..media.photos import read_photo
+from .options import (
+    AsJson,
+    Cutouts,
+    Device,
+    Ids,
+    Model,
+    Output,
+    Overlap,
+    Overlay,
+    Overwrite,
+    Page,
+    Range,
+    Rings,
+)
 from .outputs import Item, choose_outputs, free_paths, write_at_once
 from .segment import read_range
 
@@ -56,26 +70,22 @@ def predict(
     multimask: Annotated[
         bool, typer.Option("--multimask", help="Write all three candidates of each object, best first.")
     ] = False,
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="Folder to write to.")] = Path(
-        "out"
-    ),
+    output: Output = Path("out"),
     formats: Annotated[
         list[str] | None,
         typer.Option("--format", "-f", metavar="NAME", help=f"May be repeated: {', '.join(FORMATS)}."),
     ] = None,
-    overlay: Annotated[bool, typer.Option("--overlay", help="The photo with its masks in colour.")] = False,
-    ids: Annotated[bool, typer.Option("--ids", help="Number the masks in the overlay.")] = False,
-    cutouts: Annotated[bool, typer.Option("--cutouts", help="Each object as a transparent PNG.")] = False,
-    overlap: Annotated[str, typer.Option(help="keep, disjoint or nested; see everymask segment.")] = "keep",
-    rings: Annotated[str, typer.Option(help="For YOLO: bridge or largest.")] = "bridge",
-    as_json: Annotated[bool, typer.Option("--json", help="Print what was found as JSON on stdout.")] = False,
-    range: Annotated[
-        str, typer.Option(help="How 16-bit and float photos become 8-bit, as in everymask segment.")
-    ] = "percentile",
-    page: Annotated[int | None, typer.Option(help="Which page of a file with several, from 0.")] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")] = False,
-    model: Annotated[str, typer.Option("--model", "-m", help="A name or a checkpoint.")] = "nano",
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, mps; by default the best.")] = None,
+    overlay: Overlay = False,
+    ids: Ids = False,
+    cutouts: Cutouts = False,
+    overlap: Overlap = "keep",
+    rings: Rings = "bridge",
+    as_json: AsJson = False,
+    range: Range = "percentile",
+    page: Page = None,
+    overwrite: Overwrite = False,
+    model: Model = "nano",
+    device: Device = None,
 ) -> None:
     """Find objects of a photo from points, boxes and masks (pixels, x right, y down).
 

@@ -18,6 +18,7 @@ from .engine import open_segmenter
 from .generator_flags import with_generator_flags
 from .inputs import Photo, find_photos
 from .journal import Journal
+from .options import AsJson, Cutouts, Device, Ids, Model, Output, Overlap, Overlay, Page, Range, Rings
 from .outputs import Outputs, choose_outputs
 from .progress import counted, duration, showing_progress
 from .run import REPORT, Run, Summary
@@ -29,9 +30,7 @@ def segment(
         list[str],
         typer.Argument(metavar="INPUT", help="Photos, folders, globs; - reads a list from stdin."),
     ],
-    output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="OUT", help="Folder for everything written.")
-    ] = Path("out"),
+    output: Output = Path("out"),
     formats: Annotated[
         list[str] | None,
         typer.Option(
@@ -45,34 +44,15 @@ def segment(
         bool,
         typer.Option("--convert-to-rle", help="amg.py's name for --format amg-rle."),
     ] = False,
-    overlay: Annotated[bool, typer.Option("--overlay", help="The photo with its masks in colour.")] = False,
-    ids: Annotated[bool, typer.Option("--ids", help="Number the masks in the overlay.")] = False,
-    cutouts: Annotated[
-        bool,
-        typer.Option("--cutouts", help="Each object alone, as a transparent PNG."),
-    ] = False,
-    overlap: Annotated[
-        str,
-        typer.Option(
-            help="keep: masks may share pixels where the format allows it. disjoint: each pixel to the "
-            "smallest mask. nested: masks lie within or beside each other.",
-        ),
-    ] = "keep",
-    rings: Annotated[
-        str,
-        typer.Option(
-            help="For YOLO, one outline a mask: bridge (join holes and parts by a seam) or largest.",
-        ),
-    ] = "bridge",
-    as_json: Annotated[bool, typer.Option("--json", help="Print a summary as JSON on stdout.")] = False,
+    overlay: Overlay = False,
+    ids: Ids = False,
+    cutouts: Cutouts = False,
+    overlap: Overlap = "keep",
+    rings: Rings = "bridge",
+    as_json: AsJson = False,
     recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Look into subfolders too.")] = False,
-    range: Annotated[
-        str,
-        typer.Option(
-            help="How 16-bit and float photos become 8-bit: percentile, minmax, dtype, or LOW,HIGH.",
-        ),
-    ] = "percentile",
-    page: Annotated[int | None, typer.Option(help="Which page of files with several, from 0.")] = None,
+    range: Range = "percentile",
+    page: Page = None,
     overwrite: Annotated[
         bool,
         typer.Option(
@@ -81,11 +61,8 @@ def segment(
         ),
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would be done.")] = False,
-    model: Annotated[
-        str,
-        typer.Option("--model", "-m", help="A name of `everymask models list`, or a checkpoint."),
-    ] = "nano",
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps; by default the best.")] = None,
+    model: Model = "nano",
+    device: Device = None,
     *,
     options: dict[str, Any],
 ) -> None:
