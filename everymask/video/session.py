@@ -1,41 +1,31 @@
 """One clip being tracked: prompts in, masks of frame after frame out.
 
-Answers to ``SAM2VideoPredictor`` of sam2, whose ``inference_state`` is this session. Letters: B objects
-tracked together, C channels, D channels of a memory, h x w the embedding grid.
+Answers to ``SAM2VideoPredictor`` of sam2, whose ``inference_state`` is this session. What the model does
+for the objects is in ``following.py``. Letters: N points or objects, h x w the embedding grid.
 """
 
 from __future__ import annotations
 
 import os
-from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from everymask.errors import OptionError, PromptError, SessionError
 from everymask.media.videos import FrameSource
-from everymask.models.base import corner_points
-from everymask.models.memory import ABSENT, Seen, attend, gather, memory_spec, remember, segment, take_mask
+from everymask.models.memory import ABSENT, Seen
 from everymask.models.sam2 import Sam2
-from everymask.nn.records import ImageFeatures
 from everymask.prompts import Outside, Prompts, read_prompts
-from everymask.video.bank import BankRule, Recall, around, forgettable, pointer_span, recall
+from everymask.video.bank import around, forgettable
+from everymask.video.following import Follower
 from everymask.video.frames import FrameFeatures
-from everymask.video.holes import fill_holes
 from everymask.video.options import TrackerOptions
 from everymask.video.result import TrackedFrame
 from everymask.video.track import Known, PointPrompt, Track
-
-OBJECTS_AT_ONCE = 4
-"""So many objects go through the decoder together; more would only take more memory."""
-
-STORED = torch.bfloat16
-"""The official code keeps memories so even where it computes in float32."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +49,7 @@ class VideoSession:
         self.progress: Progress | None = None
         """How far :meth:`propagate` came; None before it ran."""
         self._model = model
+        self._follower = Follower(model, options)
         self._features = FrameFeatures(model, source, options.feature_cache)
         self._tracks: dict[int, Track] = {}
         self._save_to: tuple[str | os.PathLike[str], int] | None = None
@@ -78,16 +69,6 @@ class VideoSession:
     @property
     def frame_hw(self) -> tuple[int, int]:
         return self.source.frame_hw
-
-    @property
-    def _rule(self) -> BankRule:
-        memory = memory_spec(self._model)
-        return BankRule(
-            memories=memory.frames,
-            pointers=memory.pointers,
-            stride=self.options.memory_stride,
-            max_conditioning=self.options.max_conditioning,
-        )
 
     def prompted_frames(self, object_id: int) -> list[int]:
         """The frames on which an object was prompted."""
@@ -158,10 +139,13 @@ class VideoSession:
     ) -> TrackedFrame:
         """:meth:`add_prompt` of points and box that are checked."""
         track = self._tracks.get(object_id) or Track(object_id)
-        prompt = self._point_prompt(prompts)
+        prompt = self._follower.point_prompt(prompts, self.frame_hw)
         if keep_points and frame in track.points:
             prompt = _joined(track.points[frame], prompt, prompts.boxes_xyxy_px is not None)
-        known = self._answer_points(track, frame, prompt)
+        previous = self._said(track, frame)
+        known = self._follower.answer_points(
+            track, frame, self._features[frame], prompt, previous, self.length
+        )
         track.points[frame] = prompt
         track.masks.pop(frame, None)
         return self._keep(track, frame, known)
@@ -170,8 +154,8 @@ class VideoSession:
     def prompt_with_mask(self, frame: int, object_id: int, mask: Tensor) -> TrackedFrame:
         """:meth:`add_prompt` of a mask [H, W] of any size, bool or 0 to 1."""
         track = self._tracks.get(object_id) or Track(object_id)
-        square = self._model_mask(mask)
-        known = self._answer_mask(frame, square)
+        square = self._follower.model_mask(mask)
+        known = self._follower.answer_mask(self._features[frame], square)
         track.masks[frame] = square > 0
         track.points.pop(frame, None)
         return self._keep(track, frame, known)
@@ -181,6 +165,17 @@ class VideoSession:
         self._tracks[track.object_id] = track
         (track.new_conditioning if self._conditions(track, frame) else track.new_recent)[frame] = known
         return self.show(frame)
+
+    def _conditions(self, track: Track, frame: int) -> bool:
+        """Whether a prompt here makes a conditioning frame: the frame was not tracked before, or corrections
+        do too."""
+        return frame not in track.tracked or self.options.corrections_condition
+
+    def _said(self, track: Track, frame: int) -> Seen | None:
+        """What is known of the object on a frame that is prompted once more."""
+        pending = track.new_conditioning if self._conditions(track, frame) else track.new_recent
+        known = pending.get(frame) or track.conditioning.get(frame) or track.recent.get(frame)
+        return None if known is None else known.seen
 
     def remove_object(self, object_id: int) -> None:
         """Stop following an object; the others keep their tracks. Raises SessionError if it is not there."""
@@ -248,68 +243,18 @@ class VideoSession:
         self._check_can_track()
         self.settle()
         waiting = [track for track in self._tracks.values() if frame not in track.conditioning]
-        for (slots, pointers), group in self._alike(waiting, frame, reverse).items():
-            del slots, pointers  # what the group has in common; the frames themselves may differ
-            self._track_group(group, frame)
+        if waiting:
+            self._follower.follow(waiting, frame, self._features[frame], reverse=reverse, length=self.length)
         for track in self._tracks.values():
             track.tracked[frame] = reverse
             if self.options.clear_around_corrections and frame in track.conditioning:
-                track.drop_memories(around(frame, self._rule))
+                track.drop_memories(around(frame, self._follower.rule))
             track.forget(
-                forgettable(frame, track.conditioning, track.recent, self._rule, self.options.keep_frames)
+                forgettable(
+                    frame, track.conditioning, track.recent, self._follower.rule, self.options.keep_frames
+                )
             )
         return self.show(frame)
-
-    def _alike(
-        self, tracks: list[Track], frame: int, reverse: bool
-    ) -> dict[tuple[tuple[int, ...], int], list[tuple[Track, Recall]]]:
-        """Tracks that look at equally many memories in the same slots: they go through the model together."""
-        groups = defaultdict(list)
-        for track in tracks:
-            seen = recall(
-                frame, list(track.conditioning), track.recent, self._rule, reverse=reverse, length=self.length
-            )
-            groups[tuple(slot for slot, _ in seen.memories), len(seen.pointers)].append((track, seen))
-        return groups
-
-    def _track_group(self, group: list[tuple[Track, Recall]], frame: int) -> None:
-        raw = self._features[frame]
-        features = self._with_memory(raw, group)
-        for first in range(0, len(group), OBJECTS_AT_ONCE):
-            some = slice(first, first + OBJECTS_AT_ONCE)
-            own = ImageFeatures(features.embedding[some], features.high_res)
-            seen = segment(self._model, own, objects=len(own.embedding))
-            memory = self._stored(remember(self._model, raw, seen.mask_logits, seen.object_logit))
-            for row, (track, _) in enumerate(group[some]):
-                one = self._without_holes(seen[row])
-                track.recent[frame] = Known(one, memory[row : row + 1].clone())
-
-    def _with_memory(self, raw: ImageFeatures, group: list[tuple[Track, Recall]]) -> ImageFeatures:
-        """The frame's features with the memories of each track of the group, B of them."""
-        device = self._model.device
-        memories = [
-            (slot, torch.cat([_memory(track, seen.memories[place][1]) for track, seen in group]).to(device))
-            for place, (slot, _) in enumerate(group[0][1].memories)
-        ]
-        pointers = torch.stack(
-            [
-                torch.cat(
-                    [track.known(frame).seen.pointer for _, frame in seen.pointers]
-                    or [torch.empty(0, self._model.spec.embed_dim, device=device)]
-                )
-                for track, seen in group
-            ]
-        )  # [B, P, C]
-        distances = torch.tensor(
-            [[distance for distance, _ in seen.pointers] for _, seen in group], device=device
-        )  # [B, P]
-        longest = pointer_span(self._rule, self.length)
-        tokens = gather(self._model, memories, pointers, distances, longest=longest)
-        product_dtype = torch.bfloat16 if self.options.fast_attention else None
-        return attend(self._model, raw, tokens, product_dtype=product_dtype)
-
-    def _stored(self, memory: Tensor) -> Tensor:
-        return memory.to("cpu" if self.options.store_on_cpu else memory.device, STORED)
 
     @torch.inference_mode()
     def settle(self) -> None:
@@ -320,78 +265,14 @@ class VideoSession:
                 (track.new_conditioning, track.conditioning),
             ):
                 for frame, known in news.items():
-                    settled[frame] = (
-                        known if known.memory is not None else self._remembered(frame, known.seen)
-                    )
+                    if known.memory is None:
+                        known = self._follower.remembered(known.seen, self._features[frame])
+                    settled[frame] = known
                     if self.options.clear_around_corrections:
-                        track.drop_memories(around(frame, self._rule))
+                        track.drop_memories(around(frame, self._follower.rule))
                 news.clear()
             for frame in track.conditioning:
                 track.recent.pop(frame, None)
-
-    def _remembered(self, frame: int, seen: Seen) -> Known:
-        memory = remember(
-            self._model,
-            self._features[frame],
-            seen.mask_logits,
-            seen.object_logit,
-            binary=self.options.binarize_prompted,
-        )
-        return Known(seen, self._stored(memory))
-
-    # --- answers to prompts -----------------------------------------------------------------------
-
-    def _conditions(self, track: Track, frame: int) -> bool:
-        """Whether a prompt here makes a conditioning frame: the frame was not tracked before, or corrections
-        do too."""
-        return frame not in track.tracked or self.options.corrections_condition
-
-    def _answer_points(self, track: Track, frame: int, prompt: PointPrompt) -> Known:
-        pending = track.new_conditioning if self._conditions(track, frame) else track.new_recent
-        earlier = pending.get(frame) or track.conditioning.get(frame) or track.recent.get(frame)
-        previous = None if earlier is None else earlier.seen.mask_logits.clamp(-32.0, 32.0)
-        raw = self._features[frame]
-        if frame in track.tracked and track.conditioning:
-            seen = recall(
-                frame,
-                list(track.conditioning),
-                track.recent,
-                self._rule,
-                reverse=track.tracked[frame],
-                length=self.length,
-            )
-            features = self._with_memory(raw, [(track, seen)])
-        else:
-            features = self._model.without_memory(raw)
-        answer = segment(self._model, features, prompt.points, prompt.labels, previous)
-        return Known(self._without_holes(answer), None)
-
-    def _answer_mask(self, frame: int, square: Tensor) -> Known:
-        answer = take_mask(self._model, self._features[frame], square)
-        return Known(self._without_holes(answer), None)
-
-    def _without_holes(self, seen: Seen) -> Seen:
-        filled = fill_holes(seen.mask_logits, self.options.fill_hole_area)
-        return Seen(filled, seen.iou, seen.object_logit, seen.pointer)
-
-    def _point_prompt(self, prompts: Prompts) -> PointPrompt:
-        """The points of the one prompt in model pixels, corners of its box first."""
-        xy = torch.tensor(prompts.points_xy_px, dtype=torch.float32)  # [1, N, 2]
-        marks = torch.tensor(prompts.labels, dtype=torch.int32)
-        if prompts.boxes_xyxy_px is not None:
-            corners, kinds = corner_points(torch.tensor(prompts.boxes_xyxy_px, dtype=torch.float32))
-            xy, marks = torch.cat([corners, xy], dim=1), torch.cat([kinds, marks], dim=1)
-        model_xy = self._model.frame(self.frame_hw).to_model(xy)
-        return PointPrompt(model_xy.to(self._model.device), marks.to(self._model.device))
-
-    def _model_mask(self, mask: Tensor) -> Tensor:
-        """A mask [H, W] at the model's size, 0 / 1 float32 [1, 1, S, S]."""
-        size = self._model.spec.image_size
-        square = mask.to(self._model.device).float()[None, None]
-        if mask.shape == (size, size):
-            return square
-        square = F.interpolate(square, (size, size), mode="bilinear", align_corners=False, antialias=True)
-        return (square >= 0.5).float()
 
     # --- results ----------------------------------------------------------------------------------
 
@@ -468,12 +349,6 @@ class VideoSession:
                     f"object {track.object_id} has no prompts left; prompt it again or call "
                     f"remove_object({track.object_id})"
                 )
-
-
-def _memory(track: Track, frame: int) -> Tensor:
-    memory = track.known(frame).memory
-    assert memory is not None, "settled frames have memories"
-    return memory
 
 
 def _joined(earlier: PointPrompt, later: PointPrompt, has_box: bool) -> PointPrompt:

@@ -224,8 +224,8 @@ def test_the_real_tiny_models_at_1024_pixels(clip, name):
     both = Both(clip, MODELS[name], double=False)
     both.prompt(0, 1, points=[[30, 40]], labels=[1])
     both.prompt(0, 2, box=[98, 48, 122, 72])
-    both.track(0, 30)
-    assert both.frames_compared == 33
+    both.track(0, 9)  # a frame takes half a minute of one core; 30 and more are tracked by smaller models
+    assert both.frames_compared == 12
     assert both.worst < LIMIT
 
 
