@@ -44,8 +44,9 @@ def draw_overlay(
 
     ``masks`` are a :class:`MaskSet` or boolean arrays [K, H, W]. ``opacity`` is that of the colour inside a
     mask; ``line`` the outline's width in pixels (0: none; by default it goes with the photo's size);
-    ``ids`` writes each mask's number. Colours come from each mask's position, or from ``identities`` (one
-    a mask: an object keeps its colour while it moves), or are given as ``colors`` (RGB, one a mask).
+    ``ids`` writes each mask's number where it is seen. Colours come from each mask's position, or from
+    ``identities`` (one a mask: an object keeps its colour while it moves), or are given as
+    ``colors`` (RGB, one a mask).
 
     Raises :class:`InputError` where photo and masks do not fit, :class:`OptionError` for an option.
     """
@@ -209,12 +210,20 @@ def _brightened(colour: Colour) -> Colour:
 
 
 def _numbered(picture: np.ndarray, items: list[Mask], order: list[int]) -> np.ndarray:
-    """Each mask's number at its innermost point, white with a dark rim."""
+    """Each mask's number, white with a dark rim, at the innermost point of what is seen of it."""
     picture = picture.copy()
+    on_top = np.full(picture.shape[:2], -1, dtype=np.int32)
+    for index in order:
+        on_top[items[index].extent][items[index].crop()] = index
     scale = max(0.35, max(picture.shape[:2]) / 2200)
     stroke = max(1, round(scale * 2))
     for index in order:
-        x, y = _innermost(items[index])
+        rows, columns = items[index].extent
+        seen = on_top[rows, columns] == index
+        if not seen.any():
+            continue  # smaller masks cover it; its number would stand on theirs
+        row, column = _innermost(seen)
+        x, y = columns.start + column, rows.start + row
         text = str(index)
         (width, height), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, stroke)
         place = (x - width // 2, y + height // 2)
@@ -223,9 +232,8 @@ def _numbered(picture: np.ndarray, items: list[Mask], order: list[int]) -> np.nd
     return picture
 
 
-def _innermost(mask: Mask) -> tuple[int, int]:
-    """The pixel of a mask farthest from its edge, (x, y)."""
-    pixels = np.pad(mask.crop().astype(np.uint8), 1)
-    row, column = np.unravel_index(cv2.distanceTransform(pixels, cv2.DIST_L2, 3).argmax(), pixels.shape)
-    rows, columns = mask.extent
-    return columns.start + int(column) - 1, rows.start + int(row) - 1
+def _innermost(pixels: np.ndarray) -> tuple[int, int]:
+    """The pixel of a mask [H, W] farthest from its edge, (row, column)."""
+    depth = cv2.distanceTransform(np.pad(pixels.astype(np.uint8), 1), cv2.DIST_L2, 3)
+    row, column = np.unravel_index(depth.argmax(), depth.shape)
+    return int(row) - 1, int(column) - 1

@@ -108,6 +108,22 @@ def test_ids_are_written_within_the_mask():
     assert not changed[~masks[0].segmentation].any()
 
 
+def test_an_id_stands_where_its_mask_is_seen():
+    large, middle = square(0, 0, 59), square(15, 15, 30)  # the large one's middle is under the other
+    masks = MaskSet([large, middle])
+    changed = (draw_overlay(grey(), masks) != draw_overlay(grey(), masks, ids=True)).any(axis=2)
+    assert changed[~middle.segmentation].any(), "the large one's number is beside the other"
+    assert changed[25:35, 25:35].any()
+
+
+def test_a_covered_mask_has_no_number_to_mislead():
+    left, right = np.zeros(HW), np.zeros(HW)
+    left[:, :40], right[:, 40:] = 1, 1
+    masks = MaskSet([Mask.from_segmentation(each) for each in (left, right, left + right)])
+    changed = (draw_overlay(grey(), masks) != draw_overlay(grey(), masks, ids=True)).any(axis=2)
+    assert not changed[:, 34:46].any()
+
+
 def test_an_empty_mask_and_one_pixel_are_drawn_without_fuss():
     masks = MaskSet([Mask.from_segmentation(np.zeros(HW)), square(0, 0, 1)])
     drawn = draw_overlay(grey(), masks, ids=True)
