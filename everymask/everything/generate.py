@@ -15,9 +15,10 @@ import torch
 
 from everymask.errors import PictureError
 from everymask.everything import filters
-from everymask.everything.candidates import Candidate, CropDecoder, candidates, encoded
+from everymask.everything.candidates import Candidate, CropDecoder, candidates
 from everymask.everything.explained import Explained
 from everymask.everything.grid import Crop, crops, grids, points_in, rounds
+from everymask.everything.held import Held
 from everymask.everything.options import GeneratorOptions
 from everymask.everything.workers import Workers, cores_kept
 from everymask.masks import rle
@@ -26,10 +27,6 @@ from everymask.masks.regions import remove_small_regions
 from everymask.maskset import Mask, MaskSet
 from everymask.models.base import PromptableModel
 from everymask.nn.records import ImageFeatures
-
-BYTES_KEPT = 1 << 27
-"""Logits of candidates held until suppression; beyond that masks are encoded early, to keep memory flat."""
-
 
 CROPS_TOGETHER = 4
 """Crops that a GPU encodes at once. On a CPU more than one at a time costs memory and gains nothing."""
@@ -98,11 +95,7 @@ class AutomaticMaskGenerator:
         with cores_kept() as cores:
             count = cores if self.model.device.type == "cpu" else 1
             with Workers([decoder, *(decoder.twin() for _ in range(count - 1))]) as workers:
-                found = self._candidates(decoder, workers, points_xy, report)
-                kept = filters.within_crop(
-                    _boxes(found), np.array([c.iou for c in found], np.float32), self.options.box_nms_thresh
-                )
-                return list(workers.map(encoded, _picked(found, kept)))
+                return self._candidates(decoder, workers, points_xy, report).survivors(workers)
 
     def _candidates(
         self,
@@ -110,10 +103,9 @@ class AutomaticMaskGenerator:
         workers: Workers[CropDecoder],
         points_xy: np.ndarray,
         report: _Reporter,
-    ) -> list[Candidate]:
+    ) -> Held:
         """The candidates of all points, or with the fast effort of those that nothing explains yet."""
-        found: list[Candidate] = []
-        encoded_first, held = 0, 0  # how many are encoded, bytes that the others hold
+        held = Held(self.options.box_nms_thresh)
         steps = self._rounds(points_xy)
         explained = Explained(decoder) if len(steps) > 1 else None
         for number, indices in enumerate(steps):
@@ -122,18 +114,14 @@ class AutomaticMaskGenerator:
             if explained is not None and number > 0:
                 asked = asked[~explained.holds(asked, last=number == len(steps) - 1)]
                 report.advance(offered - len(asked), 0)
-            for tile, more in self._decoded(decoder, workers, asked):
-                found += more
+            for tile, found in self._decoded(decoder, workers, asked):
                 if explained is not None:
-                    for candidate in more:
+                    for candidate in found:
                         explained.add(candidate)
-                held += sum(c.patch.bytes for c in more if c.patch is not None)
-                if held > BYTES_KEPT:
-                    found[encoded_first:] = [encoded(decoder, c) for c in found[encoded_first:]]
-                    encoded_first, held = len(found), 0
-                report.advance(len(tile), len(more))
+                held.add(tile, found)
+                report.advance(len(tile), len(found))
         report.next_crop()
-        return found
+        return held
 
     def _rounds(self, points_xy: np.ndarray) -> Sequence[np.ndarray | slice]:
         side = round(len(points_xy) ** 0.5)
