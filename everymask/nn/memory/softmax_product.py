@@ -41,12 +41,11 @@ def softmax_product(
     inner = product_dtype or q.dtype
     wide = torch.promote_types(v.dtype, torch.float32)  # of sums and of the softmax
     q, k = (q * (1.0 / math.sqrt(q.shape[-1]))).to(inner), k.to(inner)
-    # A column of ones beside the values sums the weights in the same product.
-    v1 = torch.cat([v.to(inner), v.new_ones(len(v), 1, dtype=inner)], dim=-1)  # [T, D + 1]
+    values = v.to(inner)
     out = v.new_empty(len(q), q.shape[1], v.shape[-1])
     on_all_cores(
         [
-            partial(_rows, q[head, rows], k[head], v1, out[head, rows], wide)
+            partial(_rows, q[head, rows], k[head], values, out[head, rows], wide)
             for head in range(len(q))
             for rows in _blocks(q.shape[1])
         ]
@@ -60,15 +59,23 @@ def _blocks(length: int) -> list[slice]:
     return [slice(start, start + size) for start in range(0, length, size)]
 
 
-def _rows(q: Tensor, k: Tensor, v1: Tensor, out: Tensor, wide: torch.dtype) -> None:
+def _rows(q: Tensor, k: Tensor, v: Tensor, out: Tensor, wide: torch.dtype) -> None:
     """Blockwise softmax with a running maximum (Milakov & Gimelshein 2018; Dao et al. 2022), into ``out``."""
     peak = torch.full((len(q), 1), -math.inf, dtype=wide)
-    total = torch.zeros(len(q), v1.shape[-1], dtype=wide)
+    mass = torch.zeros(len(q), 1, dtype=wide)  # the sum of all weights
+    total = torch.zeros(len(q), v.shape[-1], dtype=wide)
+    room = q.new_empty(len(q), min(KEY_BLOCK, len(k)))  # used over and over: it stays in the cache
     for first in range(0, len(k), KEY_BLOCK):
-        scores = (q @ k[first : first + KEY_BLOCK].T).to(wide)  # [<=1024, <=512]
+        keys, values = k[first : first + KEY_BLOCK], v[first : first + KEY_BLOCK]
+        scores = torch.mm(q, keys.T, out=room[:, : len(keys)]).to(wide)  # [<=1024, <=512]
         higher = torch.maximum(peak, scores.amax(dim=-1, keepdim=True))
-        total *= torch.exp(peak - higher)
-        weights = scores.sub_(higher).exp_().to(v1.dtype)
-        total += weights @ v1[first : first + KEY_BLOCK]
+        faded = torch.exp(peak - higher)
+        weights = scores.sub_(higher).exp_()
+        mass.mul_(faded).add_(weights.sum(dim=-1, keepdim=True))
+        total.mul_(faded)
+        if v.dtype == wide:
+            total.addmm_(weights, values)
+        else:
+            total += weights.to(v.dtype) @ values
         peak = higher
-    out.copy_(total[:, :-1] / total[:, -1:])
+    out.copy_(total.div_(mass))
