@@ -50,3 +50,19 @@ def test_unknown_name_is_an_attribute_error():
 
 def test_star_import_gives_the_public_names():
     assert python("from everymask import *; print(EverymaskError.__name__)").strip() == "EverymaskError"
+
+
+def test_a_first_run_imports_no_compiler():
+    code = """
+import sys
+import numpy as np, torch, everymask as em
+before = set(sys.modules)
+photo = np.zeros((64, 96, 3), np.uint8)
+model = em.load("nano", device="cpu")
+em.AutomaticMaskGenerator(model, points_per_side=2).generate(photo)
+predictor = em.ImagePredictor(model)
+predictor.set_image(photo)
+predictor.predict(points=[(20, 30)], labels=[1])
+print([name for name in ("sympy", "torch._dynamo", "torch._inductor") if name in set(sys.modules) - before])
+"""
+    assert python(code).strip() == "[]"

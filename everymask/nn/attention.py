@@ -5,7 +5,6 @@ Letters used in shapes: B batch, Q queries, K keys, C channels, D inner channels
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -31,7 +30,8 @@ class Attention(nn.Module):
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """``q`` [B or 1, Q, C], ``k`` and ``v`` [B or 1, K, key_dim] -> [B, Q, C]."""
-        batch = torch.broadcast_shapes(q.shape[:1], k.shape[:1], v.shape[:1])[0]
+        # torch.broadcast_shapes would do, but its first call imports a symbolic algebra package: two seconds.
+        batch = next((len(x) for x in (q, k, v) if len(x) != 1), 1)
         query, key, value = (
             split_heads(x, self.heads).expand(batch, -1, -1, -1)
             for x in (self.q_proj(q), self.k_proj(k), self.v_proj(v))
