@@ -13,7 +13,8 @@ from pathlib import Path
 def landing(path: Path, scratch: Path | None = None) -> Iterator[Path]:
     """A temporary path to write a file or folder to; it takes the place of ``path`` when the block ends well.
 
-    When the block raises, nothing is left behind and what stood at ``path`` before is untouched.
+    When the block raises, nothing is left behind and what stood at ``path`` before is untouched. A folder
+    is only replaced by a folder: a file that is to land on one raises IsADirectoryError.
     ``scratch`` is a folder on the same disk for the temporary name (default: beside ``path``); a killed
     process can only leave something there.
     """
@@ -31,8 +32,10 @@ def landing(path: Path, scratch: Path | None = None) -> Iterator[Path]:
 
 
 def replace(source: Path, target: Path) -> None:
-    """Rename ``source`` to ``target``, over a file or folder of that name."""
+    """Rename ``source`` to ``target``, over a file by a file or over a folder by a folder of that name."""
     if target.is_dir() and not target.is_symlink():
+        if not source.is_dir():  # whatever the folder holds, nobody asked to delete it
+            raise IsADirectoryError(f"{target} is a folder; name a file to write to")
         aside = source.with_name(source.name + ".old")
         remove(aside)
         os.replace(target, aside)

@@ -35,6 +35,7 @@ from everymask.train.prompts import Target, corrective_click, draw_targets
 from everymask.train.scenes import Scene
 
 CLICK_SHARE = 0.5  # of the prompts; the others are boxes
+BOTH_SHARE = 0.25  # of the boxes; they come with a click inside the region
 
 SceneSource = Callable[[np.random.Generator], Scene]  # a scene at the model's side, augmented
 
@@ -224,18 +225,28 @@ def make_batch(source: SceneSource, options: TrainOptions, model: PromptableMode
 def batch_losses(
     state: TrainState, batch: Batch, rng: np.random.Generator, options: TrainOptions
 ) -> dict[str, Tensor]:
-    """Clicks for half of the prompts, boxes for the others, a second round with corrections for a few."""
+    """Clicks for half of the prompts, boxes for the others (a quarter of them with a click besides), a
+    second round with corrections for a few."""
     model, weights = state.model, options.weights
     with compute_type(model, options.bfloat16):
         features = model.encode_image(batch.pixels)
         order = torch.arange(len(batch.primary), device=batch.primary.device).view(options.batch, -1)
         share = round(CLICK_SHARE * options.prompts)
-        by_click, by_box = order[:, :share].flatten(), order[:, share:].flatten()
+        both = round(BOTH_SHARE * (options.prompts - share))
+        by_click, by_both, by_box = (
+            order[:, :share].flatten(),
+            order[:, share : share + both].flatten(),
+            order[:, share + both :].flatten(),
+        )
         ones = torch.ones(len(by_click), 1, dtype=torch.int32, device=order.device)
         clicked = ask(model, features, batch, by_click, points=batch.clicks[by_click, None], labels=ones)
-        boxed = ask(model, features, batch, by_box, boxes=batch.boxes[by_box])
+        boxed = [ask(model, features, batch, by_box, boxes=batch.boxes[by_box])]
+        if both:
+            points, labels = batch.clicks[by_both, None], ones[: len(by_both)]
+            boxes = batch.boxes[by_both]
+            boxed.append(ask(model, features, batch, by_both, points=points, labels=labels, boxes=boxes))
         losses = click_losses(clicked, batch, by_click, weights)
-        losses |= box_losses(boxed, batch, by_box, weights)
+        losses |= box_losses(joined(boxed), batch, torch.cat([by_box, by_both]), weights)
         if options.corrections:
             losses |= correction_losses(model, features, batch, by_click, clicked, rng, options)
     if state.dense is not None:
@@ -286,6 +297,15 @@ def ask(
     )
 
 
+def joined(parts: list[Decoded]) -> Decoded:
+    """The masks and estimates of several calls of :func:`ask`, one after the other."""
+    return replace(
+        parts[0],
+        mask_logits=torch.cat([part.mask_logits for part in parts]),
+        iou=torch.cat([part.iou for part in parts]),
+    )
+
+
 def hold_norms(model: nn.Module) -> None:
     """Put batch norms into evaluation mode, in place: a handful of photos is no statistics."""
     for module in model.modules():
@@ -318,6 +338,7 @@ def box_losses(decoded: Decoded, batch: Batch, chosen: Tensor, weights: LossWeig
     logits, meant = decoded.mask_logits, batch.meant[chosen]
     with torch.no_grad():
         quality = true_iou(logits, meant[:, None].expand_as(logits))
+    weights = replace(weights, focal=weights.box_focal, dice=weights.box_dice)
     several = mask_loss(logits, meant[:, None].expand_as(logits), weights)  # [P, M]
     loss = several[:, 0] + 0.3 * several[:, 1:].min(dim=1).values
     return {
