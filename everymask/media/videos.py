@@ -18,12 +18,14 @@ reached. Frames are decoded when they are asked for, and a limited number of byt
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import threading
 from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -31,7 +33,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from everymask.errors import PictureError, VideoError
+from everymask.errors import OptionError, PictureError, VideoError
 from everymask.media.photos import Range, read_photo
 
 CACHE_BYTES = 256 * 2**20
@@ -52,6 +54,7 @@ PICTURE_SUFFIXES = frozenset(
         ".jp2",
     }
 )
+THUMBNAIL_SIDE = 16
 _STREAM_SCHEMES = ("rtsp://", "rtmp://", "udp://", "tcp://", "srt://", "http://", "https://")
 
 
@@ -89,6 +92,11 @@ class FrameSource(ABC):
         """Let go of the file or device; frames in the cache are dropped."""
         with self._reading:
             self._cache.clear()
+
+    @cached_property
+    def first_thumbnail(self) -> bytes:
+        """:func:`thumbnail` of frame 0, for telling clips apart."""
+        return thumbnail(self.frame(0))
 
     @property
     def frame_hw(self) -> tuple[int, int]:
@@ -234,6 +242,16 @@ class StreamFrames(FrameSource):
         return f"it ended after {self._arrived} frames"
 
 
+def thumbnail(frame: np.ndarray) -> bytes:
+    """A frame's average colours in 16 x 16 fields: much the same whoever decoded it.
+
+    >>> set(thumbnail(np.full((90, 140, 3), 7, np.uint8)))
+    {7}
+    """
+    small = Image.fromarray(frame).resize((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.BOX)
+    return small.tobytes()
+
+
 def open_frames(
     source: Any, *, cache_mb: float = CACHE_BYTES / 2**20, keep_up: bool = False, range: Range = "dtype"
 ) -> FrameSource:
@@ -244,11 +262,13 @@ def open_frames(
     (:meth:`FrameSource.skipped_before`). ``range`` says how deep pictures are mapped to 8 bits; the
     default uses the whole range of the type, so that brightness does not jump from frame to frame.
 
-    Raises VideoError if there is nothing to read.
+    Raises VideoError if there is nothing to read, OptionError for a ``cache_mb`` below 0.
 
     >>> open_frames(np.zeros((5, 4, 6, 3), np.uint8)).frame_hw
     (4, 6)
     """
+    if isinstance(cache_mb, bool) or not isinstance(cache_mb, (int, float)) or not 0 <= cache_mb < math.inf:
+        raise OptionError(f"cache_mb must be a number of megabytes from 0, got {cache_mb!r}")
     cache = int(cache_mb * 2**20)
     if isinstance(source, FrameSource):
         return source

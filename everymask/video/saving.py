@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from everymask.errors import SessionError
+from everymask.errors import OptionError, SessionError, VideoError
 from everymask.formats.landing import landing
+from everymask.media.videos import thumbnail
 from everymask.models.features import fingerprint
 from everymask.models.memory import Seen
 from everymask.models.sam2 import Sam2
@@ -24,8 +30,11 @@ from everymask.video.track import Known, PointPrompt, Track
 if TYPE_CHECKING:
     from everymask.video.session import VideoSession
 
-FORMAT = "everymask video session 1"
+FORMAT = "everymask video session 2"
 _BANKS = ("conditioning", "recent", "new_conditioning", "new_recent")
+_SEEN = ("mask_logits", "iou", "object_logit", "pointer")
+SAME_PICTURE = 8
+"""Average colours of the same picture, decoded by other programs, differ by less than this."""
 
 
 @dataclass(frozen=True)
@@ -38,24 +47,15 @@ class SavedSession:
     tensors: dict[str, Tensor]
 
     def restore(self, session: VideoSession) -> None:
-        """Put the saved objects into a new session."""
+        """Put the saved objects into a new session. Raises SessionError if its clip is another one."""
         from everymask.video.session import Progress
 
-        clip = self.state["clip"]
-        if clip["length"] is not None and session.length is not None and clip["length"] != session.length:
-            raise SessionError(
-                f"{str(self.path)!r} was saved on a clip of {clip['length']} frames, this one has "
-                f"{session.length}; pass the same clip"
-            )
-        if tuple(clip["frame_hw"]) != session.frame_hw:
-            theirs, ours = clip["frame_hw"], session.frame_hw
-            raise SessionError(
-                f"{str(self.path)!r} was saved on frames of {theirs[1]} x {theirs[0]} pixels, these are "
-                f"{ours[1]} x {ours[0]}; pass the same clip"
-            )
-        session._tracks = {entry["object_id"]: self._track(entry) for entry in self.state["objects"]}
-        progress = self.state["progress"]
-        session.progress = None if progress is None else Progress(**progress)
+        with _damaged(self.path):
+            tracks = {entry["object_id"]: self._track(entry) for entry in self.state["objects"]}
+            progress = self.state["progress"] and Progress(**self.state["progress"])
+            clip = SavedClip(**self.state["clip"])
+        clip.check(self.path, session)
+        session._tracks, session.progress = tracks, progress
 
     def _track(self, entry: dict[str, Any]) -> Track:
         object_id = entry["object_id"]
@@ -76,15 +76,70 @@ class SavedSession:
         return Known(seen, self.tensors.get(f"{name}.memory"))
 
 
-_SEEN = ("mask_logits", "iou", "object_logit", "pointer")
+@dataclass(frozen=True)
+class SavedClip:
+    """What is noted of a clip to know it again."""
+
+    name: str
+    length: int | None
+    frame_hw: Sequence[int]
+    thumbnails: dict[str, str]  # frame -> hexadecimal thumbnail: the first frame and the last one tracked
+
+    def check(self, path: Path, session: VideoSession) -> None:
+        """Raise SessionError, naming the session file, if the session's clip is not this one."""
+        if self.length is not None and session.length is not None and self.length != session.length:
+            raise SessionError(
+                f"{str(path)!r} was saved on a clip of {self.length} frames, this one has "
+                f"{session.length}; pass the same clip"
+            )
+        (height, width), (h, w) = self.frame_hw, session.frame_hw
+        if (height, width) != (h, w):
+            raise SessionError(
+                f"{str(path)!r} was saved on frames of {width} x {height} pixels, these are {w} x {h}; "
+                "pass the same clip"
+            )
+        for frame, noted in self.thumbnails.items():
+            now = np.frombuffer(thumbnail(session.source.frame(int(frame))), np.uint8)
+            then = np.frombuffer(bytes.fromhex(noted), np.uint8)
+            if np.abs(now.astype(int) - then).max() >= SAME_PICTURE:
+                raise SessionError(
+                    f"{str(path)!r} was saved on a clip with another picture at frame {frame}; pass the "
+                    "clip as it was then, or start over"
+                )
+
+
+def _noted(session: VideoSession) -> SavedClip:
+    source = session.source
+    thumbnails = {0: source.first_thumbnail}
+    if session.progress is not None:
+        last = session.progress.next_frame + (1 if session.progress.reverse else -1)
+        with suppress(VideoError):  # a stream's frame may be gone
+            thumbnails[last] = thumbnail(source.frame(last))
+    return SavedClip(
+        source.name,
+        source.length,
+        source.frame_hw,
+        {str(frame): picture.hex() for frame, picture in thumbnails.items()},
+    )
+
+
+def check_can_be_written(path: str | os.PathLike[str]) -> None:
+    """Raise SessionError if no file can be written to ``path``."""
+    path = Path(path)
+    with _unwritable(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
 
 
 def write_session(path: str | os.PathLike[str], session: VideoSession) -> None:
     """Write ``session`` to ``path``, whole or not at all."""
+    path = Path(path)
     tensors: dict[str, Tensor] = {}
     objects = [_described(track, tensors) for track in session._tracks.values()]
+    tensors = {name: value.cpu().contiguous() for name, value in tensors.items()}
     state = {
-        "clip": {"length": session.length, "frame_hw": session.frame_hw, "name": session.source.name},
+        "clip": asdict(_noted(session)),
         "progress": None if session.progress is None else asdict(session.progress),
         "objects": objects,
     }
@@ -94,28 +149,40 @@ def write_session(path: str | os.PathLike[str], session: VideoSession) -> None:
         "weights_sha256": _fingerprint(session._model),
         "options": json.dumps(asdict(session.options)),
         "state": json.dumps(state),
+        "crc32": str(_checksum(tensors)),
     }
-    with landing(Path(path)) as temporary:
-        save_file({name: value.cpu().contiguous() for name, value in tensors.items()}, temporary, header)
+    with _unwritable(path), landing(path) as temporary:
+        save_file(tensors, temporary, header)
 
 
 def read_session(path: str | os.PathLike[str], model: Sam2) -> SavedSession:
     """The session that :func:`write_session` wrote, on the model's device.
 
-    Raises SessionError when the file is not one of ours or was made with other weights.
+    Raises SessionError when the file is damaged or not one of ours, or was made with other weights.
     """
     path = Path(path)
     if not path.is_file():
         raise SessionError(f"there is no saved session at {str(path)!r}")
     try:
-        with safe_open(path, framework="pt", device=str(model.device)) as file:
+        with safe_open(path, framework="pt", device="cpu") as file:
             header = file.metadata() or {}
-            _check_origin(path, header, model)
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except SafetensorError as error:
+    except (SafetensorError, OSError) as error:
         raise SessionError(f"{str(path)!r} is not a saved session: {error}") from error
-    options = TrackerOptions(**json.loads(header["options"]))
-    return SavedSession(path, options, json.loads(header["state"]), tensors)
+    if header.get("format") != FORMAT:
+        raise SessionError(
+            f"{str(path)!r} is not a saved session (its format is {header.get('format')!r}, not {FORMAT!r}); "
+            "write one with VideoSession.save"
+        )
+    with _damaged(path):
+        _check_weights(path, header, model)
+        if int(header["crc32"]) != _checksum(tensors):
+            raise ValueError("its checksum is another")
+        options = TrackerOptions(**json.loads(header["options"]))
+        state = json.loads(header["state"])
+    return SavedSession(
+        path, options, state, {name: value.to(model.device) for name, value in tensors.items()}
+    )
 
 
 def _described(track: Track, tensors: dict[str, Tensor]) -> dict[str, Any]:
@@ -141,12 +208,7 @@ def _described(track: Track, tensors: dict[str, Tensor]) -> dict[str, Any]:
     }
 
 
-def _check_origin(path: Path, header: dict[str, str], model: Sam2) -> None:
-    if header.get("format") != FORMAT:
-        raise SessionError(
-            f"{str(path)!r} is not a saved session (its format is {header.get('format')!r}); "
-            "write one with VideoSession.save"
-        )
+def _check_weights(path: Path, header: dict[str, str], model: Sam2) -> None:
     theirs, ours = header["weights_sha256"], _fingerprint(model)
     if theirs != ours:
         raise SessionError(
@@ -161,3 +223,37 @@ def _fingerprint(model: Sam2) -> str:
     if known is None:
         known = model.__dict__["_everymask_fingerprint"] = fingerprint(model)
     return known
+
+
+def _checksum(tensors: dict[str, Tensor]) -> int:
+    """CRC-32 of all values: a damaged file must not go on to other masks without a word."""
+    crc = 0
+    for name, value in sorted(tensors.items()):
+        crc = zlib.crc32(value.flatten().view(torch.uint8).numpy().data, zlib.crc32(name.encode(), crc))
+    return crc
+
+
+@contextmanager
+def _damaged(path: Path) -> Iterator[None]:
+    """What goes wrong with the contents of a file of ours, as a SessionError that names it."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError, OptionError) as error:
+        raise SessionError(
+            f"{str(path)!r} is damaged ({type(error).__name__}: {error}); use an earlier copy, or track anew"
+        ) from error
+
+
+@contextmanager
+def _unwritable(path: Path) -> Iterator[None]:
+    """What the disk says, as a SessionError that names the file."""
+    try:
+        if path.is_dir():
+            raise IsADirectoryError("it is a folder")
+        yield
+    except (OSError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise SessionError(
+            f"the session cannot be saved to {str(path)!r}: {reason}; name another file, or "
+            "make room. Nothing is lost: the session goes on"
+        ) from error

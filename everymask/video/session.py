@@ -45,16 +45,24 @@ class VideoSession:
 
     def __init__(self, model: Sam2, source: FrameSource, options: TrackerOptions) -> None:
         self.source = source
-        self.options = options
         self.progress: Progress | None = None
         """How far :meth:`propagate` came; None before it ran."""
         self._model = model
-        self._follower = Follower(model, options)
+        self.options = options
         self._features = FrameFeatures(model, source, options.feature_cache)
         self._tracks: dict[int, Track] = {}
         self._save_to: tuple[str | os.PathLike[str], int] | None = None
 
     # --- what there is ----------------------------------------------------------------------------
+
+    @property
+    def options(self) -> TrackerOptions:
+        """How objects are followed; new options count from the next frame on."""
+        return self._follower.options
+
+    @options.setter
+    def options(self, options: TrackerOptions) -> None:
+        self._follower = Follower(self._model, options)
 
     @property
     def object_ids(self) -> tuple[int, ...]:
@@ -110,8 +118,7 @@ class VideoSession:
 
         Raises PromptError (nothing is changed then), and VideoError if the frame cannot be read.
         """
-        self._check_frame(frame)
-        _check_object_id(object_id)
+        frame, object_id = self._check_frame(frame), _check_object_id(object_id)
         if mask is not None and (points is not None or box is not None):
             raise PromptError("a mask already says all; pass mask= without points= and box=")
         prompts = read_prompts(
@@ -184,7 +191,11 @@ class VideoSession:
 
     @torch.inference_mode()
     def clear(self, frame: int, object_id: int) -> TrackedFrame:
-        """Take back an object's prompts on a frame; all objects' masks there come back."""
+        """Take back an object's prompts on a frame; all objects' masks there come back.
+
+        Raises SessionError if there is no such object, PromptError if there is no such frame.
+        """
+        frame = self._check_frame(frame)
         self._track(object_id).drop_prompts(frame)
         return self.show(frame)
 
@@ -211,7 +222,8 @@ class VideoSession:
         self._check_can_track()
         if start is None:
             start = min(self.conditioning_frames())
-        self._check_frame(start)
+        start = self._check_frame(start)
+        stop = None if stop is None else _whole("stop", stop)
         if stop is not None and (stop > start) == reverse and stop != start:
             side = "before" if reverse else "behind"
             raise OptionError(f"stop must lie {side} start={start} when reverse={reverse}, got {stop}")
@@ -277,7 +289,9 @@ class VideoSession:
     # --- results ----------------------------------------------------------------------------------
 
     def show(self, frame: int) -> TrackedFrame:
-        """All objects on a frame, as far as they are known there."""
+        """All objects on a frame, as far as they are known there. Raises PromptError for a frame that does
+        not exist."""
+        frame = self._check_frame(frame)
         rows = [track.latest(frame) for track in self._tracks.values()]
         h, w = self._model.logits_size
         absent = torch.full((1, 1, h, w), ABSENT, device=self._model.device)
@@ -299,16 +313,23 @@ class VideoSession:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the session to a file (safetensors), whole or not at all.
 
-        :meth:`everymask.VideoTracker.resume` continues from it to the same masks, bit for bit.
+        :meth:`everymask.VideoTracker.resume` continues from it to the same masks, bit for bit. Raises
+        SessionError if the file cannot be written; the session itself is as good as before.
         """
         from everymask.video.saving import write_session
 
         write_session(path, self)
 
     def autosave(self, path: str | os.PathLike[str], every: int) -> None:
-        """Save to ``path`` after every so many tracked frames, and at the end of each run."""
-        if every < 1:
-            raise OptionError(f"autosave_every must be at least 1 frame, got {every}")
+        """Save to ``path`` after every so many tracked frames, and at the end of each run.
+
+        Raises OptionError or, where nothing can be written to ``path``, SessionError: now, not later.
+        """
+        from everymask.video.saving import check_can_be_written
+
+        if isinstance(every, bool) or not isinstance(every, int) or every < 1:
+            raise OptionError(f"autosave_every must be a whole number of at least 1 frame, got {every!r}")
+        check_can_be_written(path)
         self._save_to = path, every
 
     def close(self) -> None:
@@ -333,12 +354,12 @@ class VideoSession:
         ids = ", ".join(map(str, self._tracks))
         return f"the session follows {ids}" if ids else "the session follows none"
 
-    def _check_frame(self, frame: int) -> None:
-        if isinstance(frame, bool) or not isinstance(frame, (int, np.integer)):
-            raise PromptError(f"frame must be a whole number, counting from 0, got {frame!r}")
-        if not self.source.has(int(frame)):
+    def _check_frame(self, frame: Any) -> int:
+        frame = _whole("frame", frame)
+        if not self.source.has(frame):
             length = self.length or 0
             raise PromptError(f"there is no frame {frame}; the clip has {length} frames, 0 to {length - 1}")
+        return frame
 
     def _check_can_track(self) -> None:
         if not self._tracks:
@@ -366,6 +387,14 @@ def _numbers(rows: list[Known | None], read: Callable[[Known], Tensor]) -> np.nd
     return np.array([0.0 if row is None else float(read(row)) for row in rows], np.float32)
 
 
-def _check_object_id(object_id: Any) -> None:
+def _whole(name: str, value: Any) -> int:
+    """A frame's number as a plain int (numpy's cannot be written to a file)."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+        raise PromptError(f"{name} must be a whole number, counting from 0, got {value!r}")
+    return int(value)
+
+
+def _check_object_id(object_id: Any) -> int:
     if isinstance(object_id, bool) or not isinstance(object_id, (int, np.integer)) or object_id < 0:
         raise PromptError(f"object_id must be a whole number from 0, got {object_id!r}")
+    return int(object_id)

@@ -51,12 +51,13 @@ class VideoTracker:
 
         Decoded frames take at most ``cache_mb``. ``keep_up=True`` leaves out frames of a live source that
         come faster than they can be tracked, and says so (``frame.skipped``). With ``autosave`` the
-        session is saved to that file every ``autosave_every`` frames. Raises VideoError.
+        session is saved to that file every ``autosave_every`` frames. Raises VideoError, OptionError, and
+        SessionError if nothing can be written to ``autosave``.
         """
         session = VideoSession(
             self.model, open_frames(source, cache_mb=cache_mb, keep_up=keep_up), self.options
         )
-        session.source.frame_hw  # noqa: B018  a clip that cannot be read says so now
+        session.source.first_thumbnail  # noqa: B018  a clip that cannot be read says so now
         if autosave is not None:
             session.autosave(autosave, autosave_every)
         return session
@@ -73,8 +74,8 @@ class VideoTracker:
         """The session that was saved to ``path``, on the same clip; it continues to the same masks.
 
         ``session.propagate(start=session.progress.next_frame, ...)`` goes on where it stood. The saved
-        options are used. Raises SessionError if the file is no session, or of other weights or another
-        clip.
+        options are used. Raises SessionError if the file is damaged or no session, or was made with other
+        weights or on another clip; nothing is written then.
         """
         saved = read_session(path, self.model)
         session = VideoSession(self.model, open_frames(source, cache_mb=cache_mb), saved.options)

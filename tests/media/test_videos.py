@@ -189,6 +189,16 @@ def test_files_that_are_no_videos_say_so(tmp_path, content, text):
     assert "a.mp4" in str(caught.value)
 
 
+def test_a_file_without_a_single_frame_says_so(tmp_path):
+    with av.open(str(tmp_path / "a.mp4"), "w", options={"movflags": "empty_moov"}) as out:
+        stream = out.add_stream("libx264", rate=25)
+        stream.height, stream.width, stream.pix_fmt = *HW, "yuv420p"
+        out.start_encoding()
+    assert (tmp_path / "a.mp4").stat().st_size > 100
+    with pytest.raises(VideoError, match=r"a\.mp4' has no frames that can be decoded; is the file complete"):
+        open_frames(tmp_path / "a.mp4")
+
+
 def test_a_sound_file_has_no_frames(tmp_path):
     with av.open(str(tmp_path / "a.wav"), "w") as out:
         stream = out.add_stream("pcm_s16le", rate=8000)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -232,9 +234,84 @@ def test_a_session_of_another_clip_or_model_is_refused(tracker, scene, tmp_path)
         other.resume(path, scene)
     with pytest.raises(SessionError, match="there is no saved session at"):
         tracker.resume(tmp_path / "nothing", scene)
-    (tmp_path / "text").write_text("hello, this is no session at all")
-    with pytest.raises(SessionError, match="is not a saved session"):
-        tracker.resume(tmp_path / "text", scene)
+    with pytest.raises(SessionError, match="saved on a clip with another picture at frame 0; pass the clip"):
+        tracker.resume(path, scene[::-1])
+
+
+def test_a_clip_that_changed_behind_its_first_frame_is_noticed_where_tracking_stopped(
+    tracker, scene, tmp_path
+):
+    path = tmp_path / "clip.session"
+    with tracker.open(scene) as session:
+        session.add_prompt(0, 1, points=[(14, 20)])
+        list(session.propagate(stop=10))
+        session.save(path)
+    with pytest.raises(SessionError, match="with another picture at frame 9; pass the clip as it was then"):
+        tracker.resume(path, np.concatenate([scene[:1], scene[:0:-1]]))
+    slightly = np.clip(scene.astype(int) + np.indices(scene.shape).sum(0) % 3 - 1, 0, 255).astype(np.uint8)
+    assert tracker.resume(path, slightly).object_ids == (1,)  # as another decoder would give it
+
+
+def test_a_session_file_that_is_damaged_or_foreign_is_refused(tracker, scene, tmp_path):
+    path = tmp_path / "clip.session"
+    with tracker.open(scene) as session:
+        session.add_prompt(0, 1, points=[(14, 20)])
+        session.save(path)
+    whole = path.read_bytes()
+    for content, text in (
+        (b"hello, this is no session at all", "is not a saved session"),
+        (b"", "is not a saved session: .*header too small"),
+        (whole[:-100], "is not a saved session: .*not fully covered"),
+        (whole[:-2000] + bytes(2000), "is damaged .*checksum is another.*; use an earlier copy, or track"),
+        (whole.replace(b"conditioning.0.iou", b"conditioning.0.eye"), "is damaged"),
+        (whole.replace(b"fill_hole_area", b"fill_hole_aria"), "is damaged .*fill_hole_aria"),
+        (whole.replace(b'\\"objects\\"', b'\\"objekts\\"'), "is damaged .*objects"),
+        (whole.replace(b"video session 2", b"video session 9"), "its format is 'everymask video session 9'"),
+    ):
+        assert content != whole
+        path.write_bytes(content)
+        with pytest.raises(SessionError, match=text):
+            tracker.resume(path, scene)
+
+
+def test_a_place_that_cannot_be_written_to_is_named_and_the_session_goes_on(tracker, scene, tmp_path):
+    (tmp_path / "file").write_text("not a folder")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "dear.txt").touch()
+    with tracker.open(scene) as session:
+        session.add_prompt(0, 1, points=[(14, 20)])
+        for path in (tmp_path / "file" / "a.session", tmp_path / "folder"):
+            with pytest.raises(SessionError, match=r"the session cannot be saved to .*; name another file"):
+                session.save(path)
+            with pytest.raises(SessionError, match="the session cannot be saved to"):
+                tracker.open(scene, autosave=path)
+        assert (tmp_path / "folder" / "dear.txt").exists()
+        session.autosave(tmp_path / "later" / "a.session", 2)
+        (tmp_path / "later").rmdir()
+        (tmp_path / "later").touch()
+        run = session.propagate(stop=4)
+        assert [next(run).index, next(run).index] == [0, 1]
+        with pytest.raises(SessionError, match="the session cannot be saved to"):
+            next(run)
+        (tmp_path / "later").unlink()
+        rest = session.propagate(start=session.progress.next_frame, stop=4)
+        assert [frame.index for frame in rest] == [2, 3]
+
+
+def test_numbers_of_numpy_are_as_good_as_plain_ones(tracker, scene, tmp_path):
+    with tracker.open(scene) as session:
+        session.add_prompt(np.int64(0), np.uint8(3), points=[(14, 20)])
+        list(session.propagate(start=np.int64(0), stop=np.int32(3)))
+        session.save(tmp_path / "a.session")
+    assert tracker.resume(tmp_path / "a.session", scene).progress.next_frame == 3
+
+
+def test_changed_options_count_from_the_next_frame(tracker, scene):
+    with tracker.open(scene) as session:
+        session.add_prompt(0, 1, points=[(14, 20)])
+        assert session._follower.rule.stride == 1
+        session.options = replace(session.options, memory_stride=3)
+        assert session._follower.rule.stride == 3
 
 
 # --- wrong input ----------------------------------------------------------------------------------
@@ -253,6 +330,10 @@ WRONG_PROMPTS = [
     ({"mask": np.ones((48, 64), bool)}, "a mask already says all; pass mask= without points= and box="),
     ({"points": None, "mask": np.ones((48, 60), bool)}, "mask must be 16 x 16 (H x W) logits"),
     ({"points": None, "mask": np.zeros((16, 16), np.float32)}, "got logits"),
+    ({"points": [(np.nan, 3)]}, "points must be finite numbers, got NaN or infinity"),
+    ({"points": None, "box": (1, 2, np.inf, 9)}, "box must be finite numbers, got NaN or infinity"),
+    ({"points": None, "box": (90, 9, 99, 30)}, "does not overlap the picture of 64 x 48 pixels"),
+    ({"points": None, "mask": np.ones((48, 64, 3), bool)}, "got shape (48, 64, 3)"),
     ({"labels": [2]}, "labels must be 1 (object), 0 (not the object) or -1 (padding), got 2"),
 ]
 
@@ -283,9 +364,25 @@ def test_removing_an_object_twice_says_who_is_left(tracker, scene):
         session.remove_object(4)
         with pytest.raises(SessionError, match="there is no object 4; the session follows 1"):
             session.remove_object(4)
+        assert len(list(session.propagate(stop=3))) == 3
+        with pytest.raises(SessionError, match="there is no object 4; the session follows 1"):
+            session.clear(0, 4)
         session.reset()
         with pytest.raises(SessionError, match="there is no object 1; the session follows none"):
             session.remove_object(1)
+
+
+def test_frames_that_do_not_exist_are_refused_everywhere(tracker, scene):
+    with tracker.open(scene) as session:
+        session.add_prompt(0, 1, points=[(14, 20)])
+        for ask in (session.show, lambda frame: session.clear(frame, 1), session.propagate):
+            with pytest.raises(PromptError, match="there is no frame 24; the clip has 24 frames, 0 to 23"):
+                ask(24)
+            with pytest.raises(PromptError, match="frame must be a whole number, counting from 0, got 'end'"):
+                ask("end")
+        with pytest.raises(PromptError, match="stop must be a whole number"):
+            session.propagate(stop=2.5)
+        assert session.prompted_frames(1) == [0]
 
 
 def test_tracking_without_prompts_is_refused(tracker, scene):
@@ -329,11 +426,15 @@ def test_options_are_checked(model):
         VideoTracker(model, memory_stride=0)
     with pytest.raises(OptionError, match="max_conditioning must be a whole number of at least 2, got 1"):
         VideoTracker(model, max_conditioning=1)
+    for megabytes in (-1, float("nan"), "much"):
+        with pytest.raises(OptionError, match="cache_mb must be a number of megabytes from 0, got"):
+            VideoTracker(model).open(np.zeros((2, 8, 8, 3), np.uint8), cache_mb=megabytes)
+    for every in (0, 2.5):
+        with pytest.raises(OptionError, match="autosave_every must be a whole number of at least 1"):
+            VideoTracker(model).open(np.zeros((2, 8, 8, 3), np.uint8), autosave="a", autosave_every=every)
 
 
 def test_a_model_without_memory_is_refused(model):
-    from dataclasses import replace
-
     photos_only = build(replace(model.spec, memory=None))
     with pytest.raises(OptionError, match="has no memory and cannot follow objects; load a SAM 2"):
         VideoTracker(photos_only)
