@@ -256,6 +256,7 @@ def test_a_session_file_that_is_damaged_or_foreign_is_refused(tracker, scene, tm
     path = tmp_path / "clip.session"
     with tracker.open(scene) as session:
         session.add_prompt(0, 1, points=[(14, 20)])
+        list(session.propagate(stop=9))
         session.save(path)
     whole = path.read_bytes()
     for content, text in (
