@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 import json
-import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import FormatError, PromptError, VideoError
-from ..formats.landing import landing
-from ..formats.losses import Losses
+from ..errors import InputError, OptionError, PromptError, SessionError, VideoError
 from ..formats.video_record import ClipMasks
 from ..formats.video_table import VIDEO_FORMATS
-from .track_journal import TrackJournal
+from .beside import Beside
+from .journal import stamp_of
+from .options import AsJson, Device, Model, Output, Overwrite
+from .track_finder import Finder
+from .track_journal import TrackJournal, objects_of
+from .track_outputs import FORMAT_NAMES, PICTURES, Drawing, chosen_formats, write_masks
+from .track_progress import FrameProgress
 from .track_prompts import FramePrompt, read_track_prompts
 
-PICTURES = {"overlay": "the video with coloured masks", "alpha": "each object as transparent PNGs"}
+if TYPE_CHECKING:
+    from ..video.result import TrackedFrame
+    from ..video.session import VideoSession
+
 DONE, FAILED = 0, 1  # as in cli/main.py
-QUIET_S = 5.0
-"""Without a terminal, a line of progress at most every so many seconds."""
 
 
 @dataclass(frozen=True)
@@ -41,21 +45,43 @@ class Request:
     save_every: int
     overwrite: bool
 
+    def __post_init__(self) -> None:
+        if self.stop is not None and self.stop <= self.first:
+            raise OptionError(
+                f"--stop is the first frame not tracked; with {self.stop} nothing is left to track, since "
+                f"tracking begins on frame {self.first}"
+            )
+
+    @property
+    def first(self) -> int:
+        """The frame on which tracking begins."""
+        return min((prompt.frame for prompt in self.prompts), default=0)
+
     def settings(self, weights: str) -> dict[str, Any]:
         """Everything that the masks depend on."""
-        status = Path(self.video).stat() if Path(self.video).exists() else None
-        if status is None:
+        path = Path(self.video)
+        if not path.exists():
             raise VideoError(f"there is no video at {self.video!r}")
+        masks = [Path(prompt.mask) for prompt in self.prompts if prompt.mask]
         return {
-            "video": str(Path(self.video).absolute()),
-            "stamp": [status.st_size, status.st_mtime_ns],
+            "video": str(path.absolute()),
+            "stamp": _stamp(path),
             "weights": weights,
             "prompts": [prompt.to_dict() for prompt in self.prompts],
+            "masks": [stamp_of(mask) for mask in masks if mask.is_file()],
             "options": self.options,
             "everything": self.discovery,
             "both_ways": self.both_ways,
             "stop": self.stop,
         }
+
+
+def _stamp(path: Path) -> list[tuple[str, int, int]]:
+    """What changes when the video does: name, size and time of every file."""
+    from ..media.videos import picture_files
+
+    files = picture_files(path) if path.is_dir() else [path]
+    return [(file.name, *stamp_of(file)) for file in files]
 
 
 def track(
@@ -83,21 +109,19 @@ def track(
     ] = False,
     look_every: Annotated[
         int,
-        typer.Option(metavar="N", help="With --everything: look again every N frames; 0: never."),
+        typer.Option(min=0, metavar="N", help="With --everything: look again every N frames; 0: never."),
     ] = 30,
     most_objects: Annotated[
-        int, typer.Option(metavar="N", help="With --everything: at most N objects.")
+        int, typer.Option(min=1, metavar="N", help="With --everything: at most N objects.")
     ] = 16,
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="Folder to write to.")] = Path(
-        "out"
-    ),
+    output: Output = Path("out"),
     formats: Annotated[
         list[str] | None,
         typer.Option(
             "--format",
             "-f",
             metavar="NAME",
-            help=f"Repeatable: {', '.join([*PICTURES, *VIDEO_FORMATS])}.",
+            help=f"Repeatable: {', '.join(FORMAT_NAMES)}.",
         ),
     ] = None,
     both_ways: Annotated[
@@ -110,11 +134,11 @@ def track(
     fast: Annotated[
         bool, typer.Option("--fast", help="bfloat16 in memory attention: faster, nearly the same masks.")
     ] = False,
-    save_every: Annotated[int, typer.Option(metavar="N", help="Save the state every N frames.")] = 50,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Start over in a used folder.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print a summary as JSON on stdout.")] = False,
-    model: Annotated[str, typer.Option("--model", "-m", help="A name or a checkpoint.")] = "nano",
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, mps; by default the best.")] = None,
+    save_every: Annotated[int, typer.Option(min=1, metavar="N", help="Save the state every N frames.")] = 50,
+    overwrite: Overwrite = False,
+    as_json: AsJson = False,
+    model: Model = "nano",
+    device: Device = None,
 ) -> int:
     """Follow objects through a video from points, boxes or masks on any of its frames.
 
@@ -122,10 +146,9 @@ def track(
     it is about. --everything needs no prompts. The same command run again goes on where it was stopped.
     With no --format an overlay and an SA-V file are written.
     """
-    wanted = _formats(formats)
-    if everything and not (points or boxes or masks or prompts):
-        asked: list[FramePrompt] = []
-    else:
+    wanted = chosen_formats(formats)
+    asked: list[FramePrompt] = []
+    if not everything or points or boxes or masks or prompts:
         asked = read_track_prompts(points or [], boxes or [], masks or [], prompts)
     request = Request(
         video=video,
@@ -139,110 +162,155 @@ def track(
         save_every=save_every,
         overwrite=overwrite,
     )
-    journal = TrackJournal(output)
-    with journal.locked():
-        clip, broken = _run(request, journal)
-        written = []
-        for name in wanted:
-            path, losses = _write(name, output, clip, video)
-            written.append(str(path))
-            typer.echo(f"wrote {path}" + (f" ({losses})" if losses else ""), err=True)
+    outcome = _run(request, output, wanted)
     if as_json:
-        typer.echo(json.dumps(_summary(clip, written), indent=2))
-    if broken is not None:
-        typer.echo(f"error: {broken}; what was tracked before is written", err=True)
-    return DONE if broken is None else FAILED
+        typer.echo(json.dumps(_summary(outcome.clip, outcome.written), indent=2))
+    for failure in outcome.failures:
+        typer.echo(f"error: {failure}", err=True)
+    return FAILED if outcome.failures else DONE
 
 
-def _formats(names: list[str] | None) -> list[str]:
-    known = [*PICTURES, *VIDEO_FORMATS]
-    for name in names or []:
-        if name not in known:
-            raise FormatError(f"--format must be one of {', '.join(known)}, got {name!r}")
-    return list(dict.fromkeys(names or ["overlay", "sa-v"]))
+@dataclass(frozen=True)
+class Outcome:
+    """What a run came to."""
+
+    clip: ClipMasks
+    written: list[Path]
+    failures: list[str]
 
 
-def _run(request: Request, journal: TrackJournal) -> tuple[ClipMasks, VideoError | None]:
-    """Track what is not tracked yet; all masks of the clip, and what ended it early."""
+def _run(request: Request, output: Path, wanted: list[str]) -> Outcome:
+    """Track what is not tracked yet, and write all that is wanted."""
     from ..models.features import fingerprint
-    from ..video.options import TrackerOptions
-    from ..video.tracker import VideoTracker
     from .downloads import load_visibly
 
-    model = load_visibly(request.model, request.device)
-    tracker = VideoTracker(model, TrackerOptions(**request.options))
-    going_on = journal.agree(request.settings(fingerprint(model)), request.overwrite)
-    session = tracker.resume(journal.session, request.video) if going_on else tracker.open(request.video)
-    session.autosave(journal.session, request.save_every)
-    first = min((prompt.frame for prompt in request.prompts), default=0)
-    broken = None
-    with session:
-        finder = request.discovery and _Finder(model, session, first, *request.discovery)
-        if not going_on:
-            _prompt(session, request.prompts)
-            if finder:
-                finder.look(first)
-        if not session.object_ids:
-            raise PromptError(f"nothing was found on frame {first}; prompt it with --point or --box")
-        length = session.length or 0
-        total = (length if request.stop is None else min(request.stop, length)) - first
-        with _progress(total + (first if request.both_ways else 0)) as tell:
-            try:
-                for frame in _frames(session, first, request.stop, request.both_ways):
-                    journal.add(frame)
-                    if finder and finder.is_time(frame.index) and finder.look(frame.index):
-                        journal.add(session.show(frame.index))
-                    tell()
-            except VideoError as error:
-                broken = error
-        rate = getattr(session.source, "frames_per_second", 30.0)
-        clip = ClipMasks(Path(request.video).stem, session.frame_hw, length, rate, journal.frames())
-        return clip, broken
+    journal = TrackJournal(output)
+    with journal.locked():
+        model = load_visibly(request.model, request.device)
+        settings = request.settings(fingerprint(model))
+        going_on = not request.overwrite and journal.can_go_on(settings)
+        with _resumed(model, request, journal) if going_on else _opened(model, request) as session:
+            finder = request.discovery and Finder(model, session, request.first, *request.discovery)
+            if not going_on:
+                if finder:
+                    finder.look(request.first)
+                if not session.object_ids:
+                    raise PromptError(
+                        f"nothing was found on frame {request.first}; prompt it with --point or --box"
+                    )
+                # Only now: a command that was wrong must not cost earlier tracks.
+                journal.begin(settings)
+            stem = Path(request.video).stem
+            # An overlay of frames that come backwards is drawn when all have come.
+            late = [
+                name for name in wanted if name in PICTURES and request.both_ways and PICTURES[name].in_order
+            ]
+            beside = [name for name in wanted if name in PICTURES and name not in late]
+            with Drawing(beside, output, stem, session.source) as drawing:
+                broken = _track(request, session, journal, drawing, finder or None)
+            clip = _clip(stem, session, journal)
+            with Drawing(late, output, stem, session.source) as late_drawing:
+                _draw_earlier(late_drawing, session, clip.frames)
+        pictures = [*drawing.written, *late_drawing.written]
+        for path in pictures:
+            typer.echo(f"wrote {path}", err=True)
+        files, failures = write_masks([name for name in wanted if name in VIDEO_FORMATS], output, clip)
+        if broken is not None:
+            failures.append(f"{broken}; what was tracked before is written")
+    return Outcome(clip, [*pictures, *files], failures)
 
 
-def _prompt(session: Any, asked: list[FramePrompt]) -> None:
+def _opened(model: Any, request: Request) -> VideoSession:
+    """A new session with all prompts in it."""
+    from ..video.options import TrackerOptions
+    from ..video.tracker import VideoTracker
     from .predict import read_rough_mask
 
-    for prompt in asked:
-        mask = None if prompt.mask is None else read_rough_mask(Path(prompt.mask), session.frame_hw)
-        session.add_prompt(
-            prompt.frame,
-            prompt.object_id,
-            points=prompt.points or None,
-            labels=prompt.labels or None,
-            box=prompt.box,
-            mask=mask,
-        )
+    session = VideoTracker(model, TrackerOptions(**request.options)).open(request.video)
+    for prompt in request.prompts:
+        mask = None
+        try:
+            if prompt.mask is not None:
+                mask = read_rough_mask(Path(prompt.mask), session.frame_hw)
+                if not mask.any():
+                    raise PromptError(f"--mask {prompt.mask} is empty: no pixel is the object's")
+            session.add_prompt(
+                prompt.frame,
+                prompt.object_id,
+                points=prompt.points or None,
+                labels=prompt.labels or None,
+                box=prompt.box,
+                mask=mask,
+            )
+        except InputError as error:
+            raise PromptError(f"object {prompt.object_id} on frame {prompt.frame}: {error}") from error
+    return session
 
 
-class _Finder:
-    """Finds objects that are not followed yet, with everything mode."""
+def _resumed(model: Any, request: Request, journal: TrackJournal) -> VideoSession:
+    """The session as the earlier run left it."""
+    from ..video.tracker import VideoTracker
 
-    def __init__(self, model: Any, session: Any, first: int, every: int, most: int) -> None:
-        from ..everything.generate import AutomaticMaskGenerator
-        from ..video.discover import DiscoveryRule
-
-        self.generator = AutomaticMaskGenerator(model)
-        self.session, self.first, self.every = session, first, every
-        self.rule = DiscoveryRule(most_objects=most)
-
-    def is_time(self, frame: int) -> bool:
-        ahead = frame - self.first
-        return self.every > 0 and ahead > 0 and ahead % self.every == 0
-
-    def look(self, frame: int) -> int:
-        """Follow what is new on a frame; how many objects that are."""
-        from ..video.discover import new_objects
-
-        found = self.generator.generate(self.session.source.frame(frame))
-        new = new_objects(found, self.session.show(frame).masks, self.rule)
-        for mask in new:
-            number = max(self.session.object_ids, default=0) + 1
-            self.session.add_prompt(frame, number, mask=mask.segmentation)
-        return len(new)
+    try:
+        return VideoTracker(model).resume(journal.session, request.video)
+    except SessionError as error:
+        raise SessionError(f"{error}; --overwrite starts over") from error
 
 
-def _frames(session: Any, first: int, stop: int | None, both_ways: bool) -> Iterator[Any]:
+def _track(
+    request: Request, session: VideoSession, journal: TrackJournal, drawing: Drawing, finder: Finder | None
+) -> VideoError | None:
+    """Track what is left to track; run lengths, record and pictures are made beside it. What ended it early.
+
+    The state is saved every so many frames, at the end, and when the clip breaks off or Ctrl-C is pressed.
+    """
+    frames = _frames(session, request.first, request.stop, request.both_ways)
+    with FrameProgress(_count(request, session)) as progress, Beside() as beside:
+
+        def save() -> None:
+            beside.wait()  # a frame that the state has behind it must stand in the record
+            session.save(journal.session)
+
+        try:
+            if session.progress is not None and drawing.wanted:
+                _draw_earlier(drawing, session, journal.frames())
+            for frame in frames:
+                if finder and finder.is_time(frame.index) and finder.look(frame.index):
+                    frame = session.show(frame.index)
+                photo = session.source.frame(frame.index) if drawing.wanted else None
+                beside.do(partial(_note, frame, photo, journal, drawing))
+                progress.frame_done()
+                if progress.done % request.save_every == 0:
+                    save()
+            save()
+        except (VideoError, KeyboardInterrupt) as error:
+            if error is beside.error:
+                raise
+            save()
+            if isinstance(error, KeyboardInterrupt):
+                raise
+            return error
+    return None
+
+
+def _note(frame: TrackedFrame, photo: Any, journal: TrackJournal, drawing: Drawing) -> None:
+    objects = objects_of(frame)
+    journal.add(frame.index, objects)
+    if photo is not None:
+        drawing.add(frame.index, photo, objects)
+
+
+def _draw_earlier(drawing: Drawing, session: VideoSession, frames: dict[int, Any]) -> None:
+    """Draw the frames that stand behind the session's progress."""
+    progress = session.progress
+    if not drawing.wanted or progress is None:
+        return
+    for index in sorted(frames):
+        if index > progress.next_frame if progress.reverse else index < progress.next_frame:
+            drawing.add(index, session.source.frame(index), frames[index])
+
+
+def _frames(session: VideoSession, first: int, stop: int | None, both_ways: bool) -> Iterator[TrackedFrame]:
     """The frames that are not tracked yet: forwards from the first prompt, then, if wanted, backwards."""
     stands = session.progress
     if stands is None or not stands.reverse:
@@ -256,62 +324,23 @@ def _frames(session: Any, first: int, stop: int | None, both_ways: bool) -> Iter
             yield from session.propagate(start, reverse=True)
 
 
-class _progress:
-    """Frames done, frames per second and time left: a bar on a terminal, lines elsewhere."""
-
-    def __init__(self, total: int) -> None:
-        self.total, self.done = total, 0
-        self.begun = self.said = time.monotonic()
-        self.bar: Any = None
-
-    def __enter__(self) -> _progress:
-        if sys.stderr.isatty():
-            from rich.console import Console
-            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
-            columns = (MofNCompleteColumn(), BarColumn(bar_width=None), TextColumn("{task.fields[speed]}"))
-            self.bar = Progress(*columns, console=Console(stderr=True), transient=True)
-            self.task = self.bar.add_task("", total=self.total, speed="")
-            self.bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self.bar is not None:
-            self.bar.stop()
-        if self.done:
-            typer.echo(f"tracked {self.done} frames, {self._speed()}", err=True)
-
-    def __call__(self) -> None:
-        self.done += 1
-        if self.bar is not None:
-            self.bar.update(self.task, completed=self.done, speed=self._speed())
-        elif time.monotonic() - self.said >= QUIET_S:
-            self.said = time.monotonic()
-            typer.echo(f"[{self.done}/{self.total}] {self._speed()}", err=True)
-
-    def _speed(self) -> str:
-        each = (time.monotonic() - self.begun) / max(self.done, 1)
-        left = f", {each * (self.total - self.done):.0f} s left" if self.done < self.total else ""
-        return f"{1 / max(each, 1e-9):.2f} frames a second{left}"
+def _count(request: Request, session: VideoSession) -> int:
+    """How many frames are left to track."""
+    length = session.length or 0
+    end = length if request.stop is None else min(request.stop, length)
+    back = request.first if request.both_ways else 0
+    stands = session.progress
+    if stands is None:
+        return end - request.first + back
+    return stands.next_frame + 1 if stands.reverse else end - stands.next_frame + back
 
 
-def _write(name: str, output: Path, clip: ClipMasks, video: str) -> tuple[Path, Losses]:
-    """One output, whole or not at all."""
-    if name in PICTURES:
-        from ..video.render import write_alpha, write_overlay
-
-        path = output / (f"{clip.name}_overlay.mp4" if name == "overlay" else f"{clip.name}_alpha")
-        with landing(path) as temporary:
-            (write_overlay if name == "overlay" else write_alpha)(temporary, clip, video)
-        return path, Losses()
-    kind = VIDEO_FORMATS[name]
-    path = output / f"{clip.name}_{name.replace('-', '_')}{kind.suffix}"
-    with landing(path) as temporary:
-        losses = kind.load().write(temporary, clip)
-    return path, losses
+def _clip(stem: str, session: VideoSession, journal: TrackJournal) -> ClipMasks:
+    rate = getattr(session.source, "frames_per_second", 30.0)
+    return ClipMasks(stem, session.frame_hw, session.length or 0, rate, journal.frames())
 
 
-def _summary(clip: ClipMasks, written: list[str]) -> dict[str, Any]:
+def _summary(clip: ClipMasks, written: list[Path]) -> dict[str, Any]:
     objects = []
     for object_id in clip.object_ids:
         seen = [frame for frame, mask in clip.of_object(object_id) if mask is not None]
@@ -323,4 +352,5 @@ def _summary(clip: ClipMasks, written: list[str]) -> dict[str, Any]:
                 "last": seen[-1] if seen else None,
             }
         )
-    return {"video": clip.name, "frames": len(clip.frames), "objects": objects, "written": written}
+    paths = [str(path) for path in written]
+    return {"video": clip.name, "frames": len(clip.frames), "objects": objects, "written": paths}

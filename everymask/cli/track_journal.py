@@ -20,6 +20,27 @@ from ..masks.rle import encode, from_coco, to_coco
 from ..video.result import TrackedFrame
 from .folder_lock import alone_in
 
+CALLED = {
+    "video": "another video",
+    "stamp": "the video has changed since",
+    "weights": "another model",
+    "prompts": "other prompts",
+    "options": "other options",
+    "everything": "another --everything",
+    "both_ways": "another --both-ways",
+    "stop": "another --stop",
+}
+"""What it means when a setting differs."""
+
+
+def objects_of(frame: TrackedFrame) -> dict[int, ObjectMask]:
+    """The objects of a tracked frame as run lengths."""
+    rows = zip(frame.object_ids, frame.masks, frame.scores, frame.visibility, strict=True)
+    return {
+        object_id: ObjectMask(encode(mask), float(score), float(visibility))
+        for object_id, mask, score, visibility in rows
+    }
+
 
 class TrackJournal:
     """The record of one output folder."""
@@ -41,36 +62,41 @@ class TrackJournal:
                 if self._file is not None:
                     self._file.close()
 
-    def agree(self, settings: Mapping[str, Any], overwrite: bool) -> bool:
+    def can_go_on(self, settings: Mapping[str, Any]) -> bool:
         """Whether an earlier run of the same command can be continued.
 
-        Raises InputError if the folder holds the tracks of another command, unless ``overwrite``.
+        Raises InputError if the folder holds the tracks of another command. Nothing is written.
         """
-        settings = json.loads(json.dumps(settings))
-        if self._settings.is_file() and not overwrite:
-            if read_json(self._settings) != settings:
-                raise InputError(
-                    f"{self.home.parent} holds tracks of another video, model or prompts; "
-                    "pass --overwrite or choose another -o"
-                )
+        if not self._settings.is_file():
+            return False
+        earlier, now = read_json(self._settings), json.loads(json.dumps(settings))
+        if earlier == now:
             return self.session.is_file()
+        if self._masks.is_file() or self.session.is_file():
+            other = [name for name in {**earlier, **now} if earlier.get(name) != now.get(name)]
+            changed = ", ".join(CALLED.get(name, name) for name in other)
+            raise InputError(
+                f"{self.home.parent} holds tracks made otherwise ({changed}); pass --overwrite or choose "
+                "another -o"
+            )
+        return False
+
+    def begin(self, settings: Mapping[str, Any]) -> None:
+        """Start a record, in place of what is there."""
         for path in (self._masks, self.session):
             remove(path)
         with landing(self._settings) as temporary:
-            write_json(temporary, settings)
-        return False
+            write_json(temporary, dict(settings))
 
-    def add(self, frame: TrackedFrame) -> None:
+    def add(self, index: int, objects: Mapping[int, ObjectMask]) -> None:
         """Note a tracked frame."""
         if self._file is None:
             self._file = self._masks.open("a", encoding="utf-8")
-        objects = {
-            str(object_id): {**to_coco(encode(mask)), "score": float(score), "visibility": float(visibility)}
-            for object_id, mask, score, visibility in zip(
-                frame.object_ids, frame.masks, frame.scores, frame.visibility, strict=True
-            )
+        record = {
+            str(object_id): {**to_coco(mask.rle), "score": mask.score, "visibility": mask.visibility}
+            for object_id, mask in objects.items()
         }
-        self._file.write("\n" + json.dumps({"frame": frame.index, "objects": objects}))
+        self._file.write("\n" + json.dumps({"frame": index, "objects": record}))
         self._file.flush()
 
     def frames(self) -> dict[int, dict[int, ObjectMask]]:

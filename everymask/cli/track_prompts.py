@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -93,14 +94,39 @@ def _entry(value: Any, where: str) -> FramePrompt:
         raise PromptError(
             f"{where} must be an object with {', '.join(sorted(known))}; got {json.dumps(value)[:80]}"
         )
-    frame, object_id = value.get("frame"), value.get("object", 1)
-    if not isinstance(frame, int) or not isinstance(object_id, int):
-        raise PromptError(f"{where} needs whole numbers as frame and object, got {frame!r}, {object_id!r}")
-    points = value.get("points") or []
-    labels = value.get("labels") or [1] * len(points)
+    frame, object_id = (
+        _number(value.get(name, default), name, where) for name, default in (("frame", None), ("object", 1))
+    )
+    points, labels, box, mask = (value.get(name) for name in ("points", "labels", "box", "mask"))
+    points = [] if points is None else _rows(points, "points", "[[x, y], ...]", where)
+    labels = [1] * len(points) if labels is None else labels
+    if not isinstance(labels, list) or any(label not in (0, 1) for label in labels):
+        raise PromptError(f"labels of {where} must be a list of 1 (object) and 0 (not), got {labels!r}")
     if len(labels) != len(points):
         raise PromptError(f"{where} has {len(points)} points and {len(labels)} labels")
-    return FramePrompt(frame, object_id, points, labels, value.get("box"), value.get("mask"))
+    if box is not None:
+        (box,) = _rows([box], "box", "[x0, y0, x1, y1]", where, 4)
+    if mask is not None and not isinstance(mask, str):
+        raise PromptError(f"mask of {where} must be the name of a file, got {mask!r}")
+    if not points and box is None and mask is None:
+        raise PromptError(f"{where} says nothing of the object; give it points, box or mask")
+    return FramePrompt(frame, object_id, points, labels, box, mask)
+
+
+def _number(value: Any, name: str, where: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise PromptError(f"{name} of {where} must be a whole number from 0, got {json.dumps(value)}")
+    return value
+
+
+def _rows(value: Any, name: str, expected: str, where: str, length: int = 2) -> list[list[float]]:
+    """A list of rows of finite numbers."""
+    rows: list[Any] = value if isinstance(value, list) else [None]
+    for row in rows:
+        fits = isinstance(row, list) and len(row) == length
+        if not fits or not all(isinstance(each, (int, float)) and isfinite(each) for each in row):
+            raise PromptError(f"{name} of {where} must be {expected} in pixels, got {json.dumps(value)[:80]}")
+    return rows
 
 
 def _parts(flag: str, expected: str, text: str, default_id: int) -> tuple[int, str, int]:
@@ -117,6 +143,6 @@ def _numbers(flag: str, expected: str, text: str, value: str, counts: tuple[int,
         numbers = [float(part) for part in value.split(",")]
     except ValueError:
         numbers = []
-    if len(numbers) not in counts:
+    if len(numbers) not in counts or not all(map(isfinite, numbers)):
         raise PromptError(f"{flag} must be {expected} in pixels, got {text!r}")
     return numbers

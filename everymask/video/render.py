@@ -1,43 +1,76 @@
-"""The masks of a clip as pictures: an overlay video, and each object cut out."""
+"""The masks of a clip as pictures, frame by frame: an overlay video, and each object cut out."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Protocol
 
 import numpy as np
 from PIL import Image
 
-from everymask.formats.video_record import ClipMasks
+from everymask.formats.video_record import ObjectMask
 from everymask.masks.rle import decode
 from everymask.maskset import Mask, MaskSet
 from everymask.media.draw import draw_overlay
 from everymask.media.video_writer import VideoWriter
-from everymask.media.videos import open_frames
 
 
-def write_overlay(path: Path, clip: ClipMasks, source: Any) -> None:
-    """An MP4 of the tracked frames with coloured masks; an object keeps its colour."""
-    with open_frames(source) as frames, VideoWriter(path, clip.frames_per_second) as writer:
-        for index in sorted(clip.frames):
-            objects = {i: mask for i, mask in clip.frames[index].items() if mask.rle.area}
-            picture = draw_overlay(
-                frames.frame(index),
-                MaskSet([Mask(mask.rle) for mask in objects.values()], clip.frame_hw),
-                identities=list(objects),
-            )
-            writer.write(picture, frames.time_s(index))
+class ClipPictures(Protocol):
+    """Pictures of a clip, finished when the ``with`` block ends."""
+
+    def add(
+        self, index: int, photo: np.ndarray, objects: Mapping[int, ObjectMask], time_s: float | None
+    ) -> None:
+        """Draw a frame (RGB uint8 [H, W, 3]) and the objects on it."""
+
+    def __enter__(self) -> ClipPictures: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
 
 
-def write_alpha(path: Path, clip: ClipMasks, source: Any) -> None:
+class OverlayVideo(VideoWriter):
+    """An MP4 with coloured masks; an object keeps its colour. Frames must be added in rising order."""
+
+    def add(
+        self, index: int, photo: np.ndarray, objects: Mapping[int, ObjectMask], time_s: float | None
+    ) -> None:
+        """See :class:`ClipPictures`."""
+        del index
+        seen = {object_id: mask for object_id, mask in objects.items() if mask.rle.area}
+        masks = MaskSet([Mask(mask.rle) for mask in seen.values()], (photo.shape[0], photo.shape[1]))
+        self.write(draw_overlay(photo, masks, identities=list(seen)), time_s)
+
+    def __enter__(self) -> OverlayVideo:
+        return self
+
+
+class CutoutPictures:
     """A folder for each object, object_1, ..., with an RGBA PNG of the frame's size for each frame."""
-    with open_frames(source) as frames:
-        for object_id in clip.object_ids:
-            (path / f"object_{object_id}").mkdir(parents=True)
-        for index in sorted(clip.frames):
-            photo = frames.frame(index)
-            for object_id, mask in clip.frames[index].items():
-                alpha = decode(mask.rle).astype(np.uint8) * 255
-                hidden = photo * (alpha > 0)[..., None]  # nothing that was cut away travels along
-                picture = Image.fromarray(np.dstack([hidden, alpha]))
-                picture.save(path / f"object_{object_id}" / f"{index:05d}.png", compress_level=3)
+
+    def __init__(self, path: Path, frames_per_second: float) -> None:
+        del frames_per_second  # pictures have none
+        self._path = path
+
+    def add(
+        self, index: int, photo: np.ndarray, objects: Mapping[int, ObjectMask], time_s: float | None
+    ) -> None:
+        """See :class:`ClipPictures`."""
+        del time_s
+        for object_id, mask in objects.items():
+            alpha = decode(mask.rle).astype(np.uint8) * 255
+            hidden = photo * (alpha > 0)[..., None]  # nothing that was cut away travels along
+            folder = self._path / f"object_{object_id}"
+            folder.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(np.dstack([hidden, alpha])).save(folder / f"{index:05d}.png", compress_level=3)
+
+    def __enter__(self) -> CutoutPictures:
+        self._path.mkdir(parents=True, exist_ok=True)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...

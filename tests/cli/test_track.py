@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from everymask.cli import downloads, track_journal
+from everymask.cli import downloads
 from everymask.cli.main import run
+from everymask.cli.track_progress import FrameProgress
 from everymask.cli.track_prompts import read_track_prompts
 from everymask.errors import PromptError
 from everymask.formats.video_table import VIDEO_FORMATS
@@ -15,6 +16,7 @@ from everymask.maskset import Mask, MaskSet
 from everymask.media.video_writer import VideoWriter
 from everymask.media.videos import open_frames
 from everymask.models.load import build
+from everymask.video.render import OverlayVideo
 from tests.parity.seeded import seeded_state
 from tests.video.parity import moving_scene, tiny
 
@@ -71,36 +73,124 @@ def test_outputs_of_every_kind_say_the_same(everymask, clip, tmp_path, capsys):
         assert overlay.frame_hw == (48, 64)
 
 
-def test_a_stopped_run_goes_on_to_the_same_masks(everymask, clip, tmp_path, monkeypatch, capsys):
-    command = ("track", clip, "--point", "3:14,20", "--both-ways", "-f", "sa-v", "--save-every", 2)
+@pytest.mark.parametrize("formats", [["sa-v"], ["overlay", "alpha", "sa-v"]])
+def test_a_stopped_run_goes_on_to_the_same_masks(everymask, clip, tmp_path, monkeypatch, capsys, formats):
+    words = [word for name in formats for word in ("-f", name)]
+    command = ("track", clip, "--point", "3:14,20", "--both-ways", *words, "--save-every", 2)
     assert everymask(*command, "-o", tmp_path / "whole") == 0
-    tracked = []
-    note = track_journal.TrackJournal.add
-
-    def note_until_killed(journal, frame):
-        tracked.append(frame.index)
-        if len(tracked) in (4, 9):
-            raise KeyboardInterrupt
-        note(journal, frame)
-
-    monkeypatch.setattr(track_journal.TrackJournal, "add", note_until_killed)
+    tracked = press_ctrl_c(monkeypatch, after=(4, 9))
     assert everymask(*command, "-o", tmp_path / "cut") == 130
     assert everymask(*command, "-o", tmp_path / "cut") == 130
+    assert [path.name for path in (tmp_path / "cut").iterdir()] == [".everymask"]
     assert everymask(*command, "-o", tmp_path / "cut") == 0
-    assert len(tracked) < 10 + 2 * 3
+    assert len(tracked) == 10 + 2, "only the frames in work were tracked again"
     assert masks_in(tmp_path / "cut") == masks_in(tmp_path / "whole")
     assert len(masks_in(tmp_path / "whole")) == 10
+    for path in (tmp_path / "whole").rglob("*.png"):
+        assert path.read_bytes() == (tmp_path / "cut" / path.relative_to(tmp_path / "whole")).read_bytes()
+    if "overlay" in formats:
+        with open_frames(tmp_path / "cut" / "scene_overlay.mp4") as overlay:
+            assert overlay.length == 10
     capsys.readouterr()
     assert everymask(*command, "-o", tmp_path / "cut") == 0
     assert "tracked" not in capsys.readouterr().err
+
+
+def test_a_killed_run_goes_on_from_the_last_save(everymask, clip, tmp_path, monkeypatch):
+    """Nothing is saved when the power goes: what stands in the files must do."""
+    command = ("track", clip, "--point", "0:14,20", "-f", "sa-v", "-f", "overlay", "--save-every", 4)
+    assert everymask(*command, "-o", tmp_path / "whole") == 0
+    tracked = press_ctrl_c(monkeypatch, after=(7,), error=SystemExit)
+    with pytest.raises(SystemExit):
+        everymask(*command, "-o", tmp_path / "cut")
+    assert everymask(*command, "-o", tmp_path / "cut") == 0
+    assert len(tracked) == 7 + 7, "from frame 3, where the state was saved, to frame 9"
+    assert masks_in(tmp_path / "cut") == masks_in(tmp_path / "whole")
+    with open_frames(tmp_path / "cut" / "scene_overlay.mp4") as overlay:
+        assert overlay.length == 10
+
+
+def press_ctrl_c(monkeypatch, after, error=KeyboardInterrupt):
+    """Interrupt when so many frames are done; a list with an entry for each."""
+    tracked = []
+
+    def count_until_interrupted(progress):
+        tracked.append(progress.done)
+        progress.done += 1
+        if len(tracked) in after:
+            raise error
+
+    monkeypatch.setattr(FrameProgress, "frame_done", count_until_interrupted)
+    return tracked
 
 
 def test_another_command_does_not_overwrite_tracks_unasked(everymask, clip, tmp_path, capsys):
     command = ("track", clip, "-o", tmp_path, "-f", "sa-v", "--stop", 2)
     assert everymask(*command, "--point", "0:14,20") == 0
     assert everymask(*command, "--point", "0:15,20") == 2
-    assert "holds tracks of another video, model or prompts; pass --overwrite" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "holds tracks made otherwise (other prompts); pass --overwrite or choose another -o" in said
     assert everymask(*command, "--point", "0:15,20", "--overwrite") == 0
+
+
+def test_a_wrong_command_costs_no_tracks_and_leaves_no_trace(everymask, clip, tmp_path):
+    command = ("track", clip, "-o", tmp_path, "-f", "sa-v", "--stop", 2)
+    assert everymask(*command, "--point", "0:999,20") == 2
+    assert everymask(*command, "--point", "0:14,20") == 0
+    record = (tmp_path / ".everymask" / "masks.jsonl").read_bytes()
+    assert everymask(*command, "--point", "0:999,20", "--overwrite") == 2
+    assert (tmp_path / ".everymask" / "masks.jsonl").read_bytes() == record
+
+
+def test_a_folder_of_pictures_that_changed_is_not_gone_on_with(everymask, tmp_path, capsys):
+    folder = tmp_path / "scene"
+    folder.mkdir()
+    for i, frame in enumerate(moving_scene(4, (48, 64))):
+        Image.fromarray(frame).save(folder / f"{i}.png")
+    command = ("track", folder, "--point", "0:14,20", "-f", "sa-v", "-o", tmp_path / "out")
+    assert everymask(*command) == 0
+    Image.fromarray(moving_scene(9, (48, 64))[8]).save(folder / "2.png")
+    assert everymask(*command) == 2
+    assert "(the video has changed since); pass --overwrite" in capsys.readouterr().err
+
+
+def test_a_damaged_state_says_how_to_start_over(everymask, clip, tmp_path, capsys):
+    command = ("track", clip, "--point", "0:14,20", "-f", "sa-v", "-o", tmp_path)
+    assert everymask(*command) == 0
+    state = tmp_path / ".everymask" / "session.safetensors"
+    state.write_bytes(state.read_bytes()[:-50])
+    assert everymask(*command) == 1
+    assert "is not a saved session" in (said := capsys.readouterr().err)
+    assert "--overwrite starts over" in said
+    assert everymask(*command, "--overwrite") == 0
+
+
+def test_what_cannot_be_drawn_ends_the_run_at_once_and_keeps_the_tracks(
+    everymask, clip, tmp_path, monkeypatch, capsys
+):
+    drawn = []
+
+    def draw(video, index, *_):
+        drawn.append(index)
+        if index == 3:
+            raise OSError(28, "No space left on device")
+
+    command = ("track", clip, "--point", "0:14,20", "-o", tmp_path, "--save-every", 2)
+    monkeypatch.setattr(OverlayVideo, "add", draw)
+    assert everymask(*command) == 1
+    assert "No space left on device" in capsys.readouterr().err
+    assert drawn == [0, 1, 2, 3]
+    assert [path.name for path in tmp_path.iterdir()] == [".everymask"]
+    monkeypatch.undo()
+
+
+def test_one_file_that_cannot_be_written_does_not_cost_the_others(everymask, clip, tmp_path, capsys):
+    (tmp_path / "scene_sa_v.json").mkdir()
+    command = ("track", clip, "--point", "0:14,20", "-o", tmp_path, "-f", "sa-v", "-f", "cvat")
+    assert everymask(*command) == 1
+    assert "scene_sa_v.json could not be written: " in (said := capsys.readouterr().err)
+    assert "is a folder; name a file to write to" in said
+    assert (tmp_path / "scene_cvat.xml").is_file()
 
 
 def test_prompts_from_a_file_and_a_mask(everymask, clip, tmp_path):
@@ -139,8 +229,18 @@ def test_a_clip_that_breaks_off_keeps_what_was_tracked(everymask, tmp_path, caps
         (["--point", "0:14"], "--point must be FRAME:X,Y[,0|1] in pixels, got '0:14'"),
         (["--point", "0:14,20,7"], "the last number of --point is 1 (object) or 0 (not)"),
         (["--box", "0:1,2,3"], "--box must be FRAME:X0,Y0,X1,Y1 in pixels"),
-        (["--point", "0:500,20"], "point (500, 20) is outside the picture of 64 x 48 pixels"),
+        (
+            ["--point", "0:500,20"],
+            "object 1 on frame 0: point (500, 20) is outside the picture of 64 x 48 pixels",
+        ),
         (["--point", "99:14,20"], "there is no frame 99; the clip has 10 frames, 0 to 9"),
+        (["--point", "0:nan,20"], "--point must be FRAME:X,Y[,0|1] in pixels, got '0:nan,20'"),
+        (["--box", "0:1,2,inf,9"], "--box must be FRAME:X0,Y0,X1,Y1 in pixels, got"),
+        (["--point", "0:14,20", "--stop", "0"], "--stop is the first frame not tracked; with 0 nothing is"),
+        (["--point", "0:14,20", "--save-every", "0"], "Invalid value for '--save-every'"),
+        (["--everything", "--look-every", "-1"], "Invalid value for '--look-every'"),
+        (["--everything", "--most-objects", "0"], "Invalid value for '--most-objects'"),
+        (["--mask", "0:no.png"], "object 1 on frame 0: there is no picture at 'no.png'"),
         (["--point", "0:14,20", "-f", "gif"], "--format must be one of overlay, alpha, sa-v"),
         (["--mask", "0:a.png", "--point", "0:14,20"], "has a mask and points or a box on frame 0"),
     ],
@@ -198,6 +298,16 @@ def test_a_missing_video_is_a_failure(everymask, tmp_path, capsys):
     assert "there is no video at" in capsys.readouterr().err
 
 
+def test_masks_of_another_size_and_without_a_pixel_are_refused(everymask, clip, tmp_path, capsys):
+    for name, size, text in (
+        ("small", (30, 30), "is 30 x 30, the"),
+        ("black", (48, 64), "is empty: no pixel"),
+    ):
+        Image.fromarray(np.zeros(size, np.uint8)).save(tmp_path / f"{name}.png")
+        assert everymask("track", clip, "--mask", f"0:{tmp_path}/{name}.png", "-o", tmp_path / "out") == 2
+        assert text in capsys.readouterr().err
+
+
 def test_boxes_without_ids_are_several_objects():
     prompts = read_track_prompts([], ["0:1,2,30,40", "5:1,2,30,40"], [], None)
     assert [(prompt.frame, prompt.object_id) for prompt in prompts] == [(0, 1), (5, 2)]
@@ -208,7 +318,16 @@ def test_boxes_without_ids_are_several_objects():
     [
         ({"frame": 0}, "must hold a list of"),
         ([{"frame": 0, "pionts": []}], "entry 0 of .* must be an object with box, frame, labels, mask"),
-        ([{"object": 1}], "entry 0 of .* needs whole numbers as frame and object, got None, 1"),
+        ([{"object": 1}], "frame of entry 0 of .* must be a whole number from 0, got null"),
+        ([{"frame": -1}], "frame of entry 0 of .* must be a whole number from 0, got -1"),
+        ([{"frame": True}], "frame of entry 0 of .* must be a whole number from 0, got true"),
+        ([{"frame": 0}], "entry 0 of .* says nothing of the object; give it points, box or mask"),
+        ([{"frame": 0, "points": [1, 2]}], r"points of entry 0 of .* must be \[\[x, y\], ...\] in pixels"),
+        ([{"frame": 0, "points": [[float("nan"), 2]]}], "points of entry 0 of .* in pixels, got"),
+        ([{"frame": 0, "points": "ab"}], "points of entry 0 of .* in pixels, got"),
+        ([{"frame": 0, "box": [1, 2, 3]}], r"box of entry 0 of .* must be \[x0, y0, x1, y1\] in pixels"),
+        ([{"frame": 0, "mask": 5}], "mask of entry 0 of .* must be the name of a file, got 5"),
+        ([{"frame": 0, "points": [[1, 2]], "labels": 1}], "labels of entry 0 of .* must be a list of 1"),
         ([{"frame": 0, "points": [[1, 2]], "labels": [1, 0]}], "has 1 points and 2 labels"),
     ],
 )

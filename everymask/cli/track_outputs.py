@@ -1,0 +1,109 @@
+"""What ``everymask track`` writes: pictures while it tracks, mask files at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+import numpy as np
+import typer
+
+from ..errors import EverymaskError, FormatError
+from ..formats.landing import landing
+from ..formats.video_record import ClipMasks, ObjectMask
+from ..formats.video_table import VIDEO_FORMATS
+from ..media.videos import FrameSource
+
+if TYPE_CHECKING:
+    from ..video.render import ClipPictures
+
+
+@dataclass(frozen=True)
+class PictureOutput:
+    """Pictures of the tracked frames."""
+
+    maker: str  # in video/render.py
+    suffix: str
+    in_order: bool  # frames have to come in the order of the clip
+
+
+PICTURES = {
+    "overlay": PictureOutput("OverlayVideo", "_overlay.mp4", in_order=True),
+    "alpha": PictureOutput("CutoutPictures", "_alpha", in_order=False),
+}
+FORMAT_NAMES = (*PICTURES, *VIDEO_FORMATS)
+
+
+def chosen_formats(names: list[str] | None) -> list[str]:
+    """The formats asked for, each once. Raises FormatError for one that does not exist."""
+    for name in names or []:
+        if name not in FORMAT_NAMES:
+            raise FormatError(f"--format must be one of {', '.join(FORMAT_NAMES)}, got {name!r}")
+    return list(dict.fromkeys(names or ["overlay", "sa-v"]))
+
+
+class Drawing:
+    """Picture outputs of a run, each whole or not at all: they land when the ``with`` block ends well.
+
+    Without a single frame nothing is written.
+    """
+
+    def __init__(self, names: Iterable[str], folder: Path, stem: str, frames: FrameSource) -> None:
+        self._outputs = [(PICTURES[name], folder / f"{stem}{PICTURES[name].suffix}") for name in names]
+        self._frames = frames
+        self._drawn: list[ClipPictures] | None = None
+        self._open = ExitStack()
+
+    @property
+    def wanted(self) -> bool:
+        """Whether there is anything to draw."""
+        return bool(self._outputs)
+
+    @property
+    def written(self) -> list[Path]:
+        """What is written when the block has ended."""
+        return [path for _, path in self._outputs] if self._drawn else []
+
+    def add(self, index: int, photo: np.ndarray, objects: Mapping[int, ObjectMask]) -> None:
+        """Draw a frame, RGB uint8 [H, W, 3]."""
+        if self._drawn is None:
+            self._drawn = [self._begun(output, path) for output, path in self._outputs]
+        for pictures in self._drawn:
+            pictures.add(index, photo, objects, self._frames.time_s(index))
+
+    def _begun(self, output: PictureOutput, path: Path) -> ClipPictures:
+        from ..video import render
+
+        rate = getattr(self._frames, "frames_per_second", 30.0)
+        temporary = self._open.enter_context(landing(path))
+        pictures: ClipPictures = getattr(render, output.maker)(temporary, rate)
+        return self._open.enter_context(pictures)
+
+    def __enter__(self) -> Drawing:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._open.__exit__(kind, error, trace)
+
+
+def write_masks(names: Iterable[str], folder: Path, clip: ClipMasks) -> tuple[list[Path], list[str]]:
+    """Write mask files, each whole or not at all: the paths, and what went wrong with others."""
+    written, failures = [], []
+    for name in names:
+        kind = VIDEO_FORMATS[name]
+        path = folder / f"{clip.name}_{name.replace('-', '_')}{kind.suffix}"
+        try:
+            with landing(path) as temporary:
+                losses = kind.load().write(temporary, clip)
+        except (EverymaskError, OSError) as error:
+            failures.append(f"{path} could not be written: {error}")
+        else:
+            written.append(path)
+            typer.echo(f"wrote {path}" + (f" ({losses})" if losses else ""), err=True)
+    return written, failures
