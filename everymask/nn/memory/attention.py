@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from everymask.nn.memory.by_axes import average_by_axes, worth_it
 from everymask.nn.memory.rope import Rotation, grid_rotation, rotate
 from everymask.nn.memory.softmax_product import softmax_product
 
@@ -63,16 +64,30 @@ class RotaryAttention(nn.Module):
         # One object at a time: its projected keys are large (29 MB for SAM 2) and used once.
         averaged = torch.cat(
             [
-                softmax_product(
-                    q[b % len(q)],
-                    self._rotated_keys(keys[b : b + 1], rotation, unplaced)[0],
-                    values[b],
-                    product_dtype=product_dtype,
-                )[None]
+                self._averaged(q[b % len(q)], keys[b], values[b], rotation, unplaced, product_dtype)[None]
                 for b in range(len(keys))
             ]
         )  # [B, H, L, D]
         return self.out_proj(self._project_values(averaged))
+
+    def _averaged(
+        self,
+        q: Tensor,  # [H, L, C / H]
+        keys: Tensor,  # [T, D]
+        values: Tensor,  # [T, D]
+        rotation: Rotation,
+        unplaced: int,
+        product_dtype: torch.dtype | None,
+    ) -> Tensor:
+        """One object's values averaged by the softmax of its scores, [H, L, D]."""
+        single = self.heads == 1 and unplaced and product_dtype is None
+        if single and q.device.type == "cpu" and q.dtype in (torch.float32, torch.float64):
+            tokens = len(keys) - unplaced
+            if worth_it(q.shape[-1], keys.shape[-1], rotation.grid_hw, tokens):
+                weight, bias = self.k_proj.weight, self.k_proj.bias
+                return average_by_axes(q[0], keys, values, weight, bias, rotation, unplaced)[None]
+        k = self._rotated_keys(keys[None], rotation, unplaced)[0]
+        return softmax_product(q, k, values, product_dtype=product_dtype)
 
     def _split(self, x: Tensor) -> Tensor:
         batch, length, channels = x.shape

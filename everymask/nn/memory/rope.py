@@ -18,6 +18,7 @@ class Rotation(NamedTuple):
 
     cos: Tensor  # [h * w, D / 2]
     sin: Tensor  # [h * w, D / 2]
+    grid_hw: tuple[int, int]
 
 
 def grid_rotation(
@@ -36,7 +37,7 @@ def grid_rotation(
     exponent = torch.arange(0, channels, 4, dtype=torch.float32, device=device) / channels
     frequency = 1.0 / (theta**exponent)  # [D / 4]
     angle = torch.cat([torch.outer(column, frequency), torch.outer(row, frequency)], dim=-1)
-    return Rotation(angle.cos(), angle.sin())
+    return Rotation(angle.cos(), angle.sin(), grid_hw)
 
 
 def rotate(tokens: Tensor, rotation: Rotation) -> Tensor:
