@@ -16,10 +16,11 @@ from torch import Tensor
 from everymask.everything import filters
 from everymask.everything.grid import Crop
 from everymask.everything.options import GeneratorOptions
+from everymask.masks.cells import Patch
 from everymask.masks.regions import clean_logits
 from everymask.masks.rle import Rle, encode_at
 from everymask.masks.scores import stability
-from everymask.masks.upscaled import Patch, Upscaler, check_finite
+from everymask.masks.upscaled import Upscaler, check_finite
 from everymask.models.base import PromptableModel
 from everymask.nn.choice import choose_masks
 from everymask.nn.point_decoder import Attended, PointDecoder
@@ -105,18 +106,29 @@ def candidates(decoder: CropDecoder, points_xy: np.ndarray) -> list[Candidate]:
     """The masks of points [P, 2] (crop pixels) that pass the filters on IoU, stability and crop edge."""
     points_xy = decoder.typed(points_xy)
     options, crop = decoder.options, decoder.crop
-    found: list[Candidate] = []
-    for prompt, iou, logits in _decoded(decoder, points_xy):
-        measured = decoder.upscaler.measure(logits, options.mask_threshold, options.stability_score_offset)
-        scores = stability(measured.area_above, measured.area_below)
-        boxes = measured.boxes + np.array([crop.x0, crop.y0, crop.x0, crop.y0])
-        keep = filters.by_stability(scores, options.stability_score_thresh)
-        keep &= filters.whole(boxes, crop, decoder.photo_hw)
-        offset = np.array([crop.x0, crop.y0], points_xy.dtype)
-        for k in np.flatnonzero(keep):
-            patch = decoder.upscaler.patch(logits[k], options.mask_threshold)
-            found.append(Candidate(crop, points_xy[prompt] + offset, iou[k], scores[k], boxes[k], patch))
-    return found
+    read = list(_decoded(decoder, points_xy))
+    if not read:
+        return []
+    prompts = np.repeat([one.prompt for one in read], [len(one.iou) for one in read])
+    iou = np.concatenate([one.iou for one in read])
+    logits = torch.cat([one.logits for one in read])
+    measured = decoder.upscaler.measure(logits, options.mask_threshold, options.stability_score_offset)
+    scores = stability(measured.area_above, measured.area_below)
+    boxes = measured.boxes + np.array([crop.x0, crop.y0, crop.x0, crop.y0])
+    keep = filters.by_stability(scores, options.stability_score_thresh)
+    keep &= filters.whole(boxes, crop, decoder.photo_hw)
+    offset = np.array([crop.x0, crop.y0], points_xy.dtype)
+    return [
+        Candidate(
+            crop,
+            points_xy[prompts[k]] + offset,
+            iou[k],
+            scores[k],
+            boxes[k],
+            decoder.upscaler.patch(logits[k], options.mask_threshold),
+        )
+        for k in np.flatnonzero(keep)
+    ]
 
 
 def encoded(decoder: CropDecoder, candidate: Candidate) -> Candidate:
@@ -128,8 +140,17 @@ def encoded(decoder: CropDecoder, candidate: Candidate) -> Candidate:
     return replace(candidate, patch=None, runs=encode_at(mask, (x + crop.x0, y + crop.y0), decoder.photo_hw))
 
 
-def _decoded(decoder: CropDecoder, points_xy: np.ndarray) -> Iterator[tuple[int, np.ndarray, Tensor]]:
-    """(prompt, predicted IoU [k], logits [k, h, w]) of each prompt with masks above the IoU threshold."""
+@dataclass(frozen=True)
+class Read:
+    """The masks of one prompt whose predicted IoU passes."""
+
+    prompt: int  # its number in the tile
+    iou: np.ndarray  # float32 [k] predicted
+    logits: Tensor  # [k, h, w]
+
+
+def _decoded(decoder: CropDecoder, points_xy: np.ndarray) -> Iterator[Read]:
+    """The masks of each prompt that has some."""
     sparse = _embedded(decoder, points_xy)
     attended = decoder.points.attend(sparse)
     check_finite(attended.iou, "predicted IoU")
@@ -140,7 +161,7 @@ def _decoded(decoder: CropDecoder, points_xy: np.ndarray) -> Iterator[tuple[int,
             iou, logits = _read(decoder, decoder.points, attended, prompt, decoder.options.multimask_output)
         if len(iou):
             check_finite(logits, "mask logits")
-            yield prompt, iou, _cleaned(decoder, logits)
+            yield Read(prompt, iou, _cleaned(decoder, logits))
 
 
 def _embedded(decoder: CropDecoder, points_xy: np.ndarray) -> Tensor:

@@ -8,7 +8,8 @@ from everymask.errors import InputError
 from everymask.geometry import Letterbox, Squash
 from everymask.masks import rle
 from everymask.masks.boxes import box_of_mask
-from everymask.masks.upscaled import Upscaler, check_finite, formula_holds
+from everymask.masks.interpolation import formula_holds
+from everymask.masks.upscaled import Upscaler, check_finite
 
 SIZES = [(1200, 1800), (300, 200), (97, 301), (40, 30), (1, 5000), (1, 1), (2000, 31), (256, 256)]
 

@@ -1,0 +1,253 @@
+"""Which pixels of upscaled masks lie above a threshold, found without upscaling them.
+
+Bilinear interpolation is convex: a pixel lies between the logits around it. Pixels between the same four
+*knots* (the logits; where there are two bilinear steps, SAM's, what the first makes of them) form a cell. A
+cell whose corners are all above, or all below, is decided and counts as a whole. In the others values along
+a column of pixels change evenly: one division tells where the column crosses the threshold. Columns with a
+pixel so close to a threshold that rounding matters are computed again exactly as
+``torch.nn.functional.interpolate`` does.
+
+Letters used in shapes: h x w logits, k x l a patch of them, g x f cells of a patch, n undecided cells (of one
+mask or of several), R x C pixels of the largest cell, d columns in doubt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from torch import Tensor
+
+from everymask.masks.interpolation import Axis, exact_values
+
+TOLERANCE = 4e-6
+"""Float32 rounding of two bilinear steps, as a share of a mask's largest logit, with room to spare."""
+
+COLUMNS_AT_ONCE = 1 << 15  # looked at together: what becomes of them on the way fits a core's cache
+
+
+@dataclass(frozen=True)
+class Axes:
+    """How pixels are made along both axes."""
+
+    rows: Axis
+    columns: Axis
+    y: np.ndarray  # int64 [R, 1]: 0 to R - 1
+    x: np.ndarray  # int64 [C, 1]
+
+    @classmethod
+    def of(cls, rows: Axis, columns: Axis) -> Axes:
+        return cls(rows, columns, *(np.arange(axis.pixels.max())[:, None] for axis in (rows, columns)))
+
+
+@dataclass(frozen=True)
+class Patch:
+    """The part of one mask's logits that its pixels above a threshold are interpolated from."""
+
+    values: Tensor  # float32 [k, l]
+    y: int  # of the upper left one among all logits
+    x: int
+    tolerance: np.float32  # of pixels interpolated from them
+
+    @property
+    def bytes(self) -> int:
+        """Memory that it holds."""
+        return 4 * self.values.numel()
+
+
+@dataclass(frozen=True)
+class Undecided:
+    """Cells that an outline crosses, or may, of one or several masks."""
+
+    mask: np.ndarray  # int64 [n] which mask's, ascending
+    row: np.ndarray  # int64 [n] group of rows of each cell, among all of the axis
+    column: np.ndarray  # int64 [n]
+    corners: np.ndarray  # float32 [4, n]: upper left, upper right, lower left, lower right
+    tolerance: np.ndarray  # float32 [n]
+
+    def __len__(self) -> int:
+        return len(self.row)
+
+    def __getitem__(self, part: slice | np.ndarray) -> Undecided:
+        return Undecided(
+            self.mask[part], self.row[part], self.column[part], self.corners[:, part], self.tolerance[part]
+        )
+
+    def of_mask(self, number: int) -> Undecided:
+        """The same cells, all of mask ``number``."""
+        return replace(self, mask=np.full(len(self), number))
+
+    @classmethod
+    def joined(cls, parts: Sequence[Undecided]) -> Undecided:
+        """All of these, one after the other."""
+        return cls(
+            np.concatenate([part.mask for part in parts]),
+            np.concatenate([part.row for part in parts]),
+            np.concatenate([part.column for part in parts]),
+            np.concatenate([part.corners for part in parts], axis=1),
+            np.concatenate([part.tolerance for part in parts]),
+        )
+
+
+@dataclass(frozen=True)
+class Cells:
+    """What a patch says of its cells."""
+
+    rows: slice  # of the groups of the vertical axis
+    columns: slice
+    whole: np.ndarray  # bool [g, f]: all corners are above every threshold
+    undecided: Undecided
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The columns of pixels of some cells; along one, values change evenly."""
+
+    cells: Undecided
+    first: np.ndarray  # float32 [C, n] value of the uppermost pixel
+    slope: np.ndarray  # float32 [C, n] from one pixel to the next
+    length: np.ndarray  # float32 [C, n] pixels of the column, 0 where a cell has none
+    error: np.ndarray  # float32 [n] how far values may be from torch's
+
+
+@dataclass(frozen=True)
+class Above:
+    """Where columns are above a threshold: from row ``start`` of the cell to before ``stop``."""
+
+    start: np.ndarray  # float32 [C, n], whole numbers
+    stop: np.ndarray
+    place: np.ndarray  # int64 [d] which of C, and
+    cell: (
+        np.ndarray
+    )  # int64 [d] which of n: columns that are listed apart; ``start`` and ``stop`` are 0 there
+    exact: np.ndarray  # bool [R, d] their pixels
+
+
+def patch_above(logits: Tensor, axes: Axes, threshold: np.float32) -> Patch:
+    """The logits [h, w] around those above ``threshold``; a view."""
+    values = logits.numpy()
+    tolerance = np.float32(TOLERANCE * max(float(values.max(initial=0)), -float(values.min(initial=0))))
+    above: np.ndarray = values > threshold - tolerance
+    ranges = []
+    lines = np.logical_or.reduce(above, axis=1), np.logical_or.reduce(above, axis=0)
+    for axis, line in zip((axes.rows, axes.columns), lines, strict=True):
+        hits = np.flatnonzero(line)
+        if len(hits) == 0:
+            return Patch(logits[:0, :0], 0, 0, tolerance)
+        ranges.append((max(0, int(hits[0]) - axis.reach), min(len(line), int(hits[-1]) + axis.reach + 1)))
+    (y0, y1), (x0, x1) = ranges
+    return Patch(logits[y0:y1, x0:x1], y0, x0, tolerance)
+
+
+def cells_of(patch: Patch, axes: Axes, lowest: np.float32, highest: np.float32) -> Cells:
+    """What the logits of a patch say of its cells, with thresholds from ``lowest`` to ``highest``."""
+    height, width = patch.values.shape
+    down, along = axes.rows.knots(patch.y, patch.y + height), axes.columns.knots(patch.x, patch.x + width)
+    rows, columns = axes.rows.groups(down), axes.columns.groups(along)
+    spread = patch.values
+    if axes.rows.spread is not None and axes.columns.spread is not None:
+        spread = axes.rows.spread.of(spread, patch.y, down)
+        spread = axes.columns.spread.of(spread.T, patch.x, along).T.contiguous()
+    knots = spread.numpy()
+    whole, reached = knots > highest + patch.tolerance, knots >= lowest - patch.tolerance
+    _with_next(whole, np.logical_and)
+    _with_next(reached, np.logical_or)
+    upper, lower = axes.rows.low[rows] - down.start, axes.rows.high[rows] - down.start
+    left, right = axes.columns.low[columns] - along.start, axes.columns.high[columns] - along.start
+    whole, reached = _picked(whole, upper, left), _picked(reached, upper, left)
+
+    row, column = np.divmod(np.flatnonzero(whole != reached), max(1, whole.shape[1]))
+    upper, lower = upper[row] * knots.shape[1], lower[row] * knots.shape[1]
+    left, right = left[column], right[column]
+    flat = knots.reshape(-1)
+    undecided = Undecided(
+        np.zeros(len(row), np.int64),
+        row + rows.start,
+        column + columns.start,
+        np.stack([flat.take(y + x) for y in (upper, lower) for x in (left, right)]),
+        np.full(len(row), patch.tolerance),
+    )
+    return Cells(rows, columns, whole, undecided)
+
+
+def _with_next(marks: np.ndarray, joined: np.ufunc) -> None:
+    """Each knot's mark with those of the next one along x, along y and both, in place."""
+    joined(marks[:, :-1], marks[:, 1:], out=marks[:, :-1])
+    joined(marks[:-1], marks[1:], out=marks[:-1])
+
+
+def _picked(marks: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """Those of some rows and columns; columns mostly follow each other, and a slice costs little."""
+    marks = marks.take(rows, 0)
+    in_a_row = len(columns) > 0 and len(columns) == columns[-1] - columns[0] + 1
+    return marks[:, columns[0] : columns[-1] + 1] if in_a_row else marks.take(columns, 1)
+
+
+def columns_of(cells: Undecided, axes: Axes) -> Iterator[Columns]:
+    """The columns of pixels of undecided cells, some cells at a time."""
+    at_once = max(1, COLUMNS_AT_ONCE // len(axes.x))
+    for start in range(0, len(cells), at_once):
+        yield _columns(cells[start : start + at_once], axes)
+
+
+def _columns(cells: Undecided, axes: Axes) -> Columns:
+    rows, columns, row, column = axes.rows, axes.columns, cells.row, cells.column
+    upper_left, upper_right, lower_left, lower_right = cells.corners
+    upper, lower = upper_right - upper_left, lower_right - lower_left
+    left, right = lower_left - upper_left, lower_right - upper_right
+    error = columns.slack * np.maximum(np.abs(upper), np.abs(lower))
+    error += rows.slack * np.maximum(np.abs(left), np.abs(right))
+    error += cells.tolerance
+    # From column to column both the upper end and the fall to the lower end grow evenly, too.
+    place, pace = columns.place[column], columns.pace[column]
+    turn = lower - upper
+    x = axes.x.astype(np.float32)
+    slope = x * (pace * turn)
+    slope += left + place * turn
+    first = x * (pace * upper)
+    first += upper_left + place * upper
+    first += slope * rows.place[row]
+    slope *= rows.pace[row]
+    length = (axes.x < columns.pixels[column]) * rows.pixels[row].astype(np.float32)
+    return Columns(cells, first, slope, length, error)
+
+
+def above(
+    part: Columns,
+    threshold: np.float32,
+    axes: Axes,
+    pick: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray],
+) -> Above:
+    """Which of the pixels are above a threshold, exactly; ``pick(mask, y, x)`` gives logits at n places."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        crossing = threshold - part.first
+        crossing /= part.slope
+        after = np.ceil(crossing)  # the first pixel behind the crossing
+        # A pixel is as far from the threshold as from the crossing, times the slope.
+        gap = np.subtract(after, crossing, out=crossing)
+        near = np.minimum(gap, 1 - gap)
+        near *= np.abs(part.slope)
+    doubtful = np.flatnonzero(~(near > part.error))  # also where a column is level
+    np.maximum(after, 0, out=after)
+    np.minimum(after, part.length, out=after)
+    rising = part.slope > 0
+    start = after * rising
+    stop = np.where(rising, part.length, after)
+
+    place, cell = np.divmod(doubtful, near.shape[1])
+    first, length = part.first[place, cell], part.length[place, cell]
+    values = first + axes.y * part.slope[place, cell]  # [R, d]
+    close = (np.abs(values - threshold) <= part.error[cell]) & (axes.y < length)
+    # Columns without a close pixel are as they were found; level ones are all above or all below.
+    level = part.slope[place, cell] == 0
+    start[place[level], cell[level]] = 0
+    stop[place[level], cell[level]] = np.where(first > threshold, length, 0)[level]
+    apart = np.flatnonzero(close.any(axis=0))
+    place, cell, values, close = place[apart], cell[apart], values[:, apart], close[:, apart]
+    start[place, cell] = stop[place, cell] = 0
+    row, which = np.nonzero(close)
+    of = part.cells[cell[which]]
+    y, x = axes.rows.start[of.row] + row, axes.columns.start[of.column] + place[which]
+    values[close] = exact_values(lambda y, x: pick(of.mask, y, x), y, x, axes.rows.steps, axes.columns.steps)
+    return Above(start, stop, place, cell, (values > threshold) & (axes.y < length[apart]))
