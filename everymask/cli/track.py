@@ -314,14 +314,10 @@ def _frames(session: VideoSession, first: int, stop: int | None, both_ways: bool
     """The frames that are not tracked yet: forwards from the first prompt, then, if wanted, backwards."""
     stands = session.progress
     if stands is None or not stands.reverse:
-        start = first if stands is None else stands.next_frame
-        if session.source.has(start) and start != stop:
-            yield from session.propagate(start, stop)
+        yield from session.propagate(first if stands is None else stands.next_frame, stop)
         stands = None
-    if both_ways and first > 0:
-        start = first - 1 if stands is None else stands.next_frame
-        if start >= 0:
-            yield from session.propagate(start, reverse=True)
+    if both_ways:
+        yield from session.propagate(first - 1 if stands is None else stands.next_frame, reverse=True)
 
 
 def _count(request: Request, session: VideoSession) -> int:

@@ -212,7 +212,8 @@ class VideoSession:
         """Follow all objects from frame to frame; masks come as soon as they are known.
 
         ``start`` is the first frame done (by default the earliest prompted one), ``stop`` the first not
-        done (by default all are done, to the end of the clip, or to frame 0 with ``reverse=True``).
+        done (by default all are done, to the end of the clip, or to frame 0 with ``reverse=True``). Behind
+        the last frame, where ``session.progress.next_frame`` stands in the end, there is nothing to do.
         Leave the loop when you like: what was tracked is kept. Objects may be added and removed while it
         runs; they take part from the next frame on.
 
@@ -222,7 +223,9 @@ class VideoSession:
         self._check_can_track()
         if start is None:
             start = min(self.conditioning_frames())
-        start = self._check_frame(start)
+        start = _whole("start", start)
+        if not self._is_the_end(start, reverse):
+            self._check_frame(start)
         stop = None if stop is None else _whole("stop", stop)
         if stop is not None and (stop > start) == reverse and stop != start:
             side = "before" if reverse else "behind"
@@ -243,6 +246,10 @@ class VideoSession:
                 self.save(self._save_to[0])
         if self._save_to is not None:
             self.save(self._save_to[0])
+
+    def _is_the_end(self, frame: int, reverse: bool) -> bool:
+        """Whether a frame is the one behind the last one done."""
+        return frame == -1 if reverse else not self.source.has(frame) and frame == self.source.length
 
     def _goes_on(self, progress: Progress) -> bool:
         frame = progress.next_frame

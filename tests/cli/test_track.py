@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from everymask.media.video_writer import VideoWriter
 from everymask.media.videos import open_frames
 from everymask.models.load import build
 from everymask.video.render import OverlayVideo
+from tests.media.test_videos import coded, with_rotation, write_video
 from tests.parity.seeded import seeded_state
 from tests.video.parity import moving_scene, tiny
 
@@ -216,6 +218,73 @@ def test_a_clip_that_breaks_off_keeps_what_was_tracked(everymask, tmp_path, caps
     assert everymask("track", folder, "--point", "0:14,20", "-f", "sa-v", "-o", tmp_path / "out") == 1
     assert "error: frame 2 of" in capsys.readouterr().err
     assert len(masks_in(tmp_path / "out")) == 2
+
+
+def cut_off(path):
+    whole = write_video(path, 30, container_options={"movflags": "faststart"}).read_bytes()
+    path.write_bytes(whole[: len(whole) * 9 // 10])
+
+
+def larger_from_the_fifth_frame(path):
+    with path.open("wb") as file:
+        for i in range(8):
+            Image.fromarray(coded(i, (48, 64) if i < 4 else (96, 128))).save(file, "jpeg")
+
+
+def mixed_sizes(folder):
+    folder.mkdir()
+    for i in range(6):
+        Image.fromarray(coded(i, (48, 64) if i != 3 else (48, 40))).save(folder / f"{i}.png")
+
+
+@pytest.mark.parametrize(
+    ("name", "write", "text", "least"),
+    [
+        ("cut.mp4", cut_off, "cannot be decoded; the file is damaged there", 9),
+        (
+            "grows.mjpeg",
+            larger_from_the_fifth_frame,
+            "is 128 x 96, the clip is 64 x 48; resize the frames",
+            4,
+        ),
+        ("mixed", mixed_sizes, "frame 3 of .* is 40 x 48, the clip is 64 x 48; resize the frames", 3),
+    ],
+)
+def test_a_broken_clip_gives_what_came_before_the_break(
+    everymask, tmp_path, capsys, name, write, text, least
+):
+    write(tmp_path / name)
+    command = ("track", tmp_path / name, "--point", "0:14,20", "-o", tmp_path / "out", "-f", "sa-v")
+    assert everymask(*command, "-f", "overlay") == 1
+    said = capsys.readouterr().err
+    assert re.search(f"error: .*{text}.*; what was tracked before is written", said)
+    stem = name.split(".")[0]
+    frames = json.loads((tmp_path / "out" / f"{stem}_sa_v.json").read_text())["masklet_frames"]
+    assert frames == list(range(len(frames)))
+    assert len(frames) >= least
+    with open_frames(tmp_path / "out" / f"{stem}_overlay.mp4") as overlay:
+        assert overlay.length == len(frames)
+    assert everymask(*command) == 1
+    assert "tracked" not in capsys.readouterr().err.replace("what was tracked", ""), "nothing is done twice"
+
+
+@pytest.mark.parametrize("degrees", [90, 180, 270])
+def test_a_clip_with_rotation_metadata_is_tracked_and_written_upright(everymask, tmp_path, degrees):
+    path = write_video(tmp_path / "turned.mp4", 4)
+    path.write_bytes(with_rotation(path.read_bytes(), degrees))
+    assert everymask("track", path, "--point", "0:14,40", "-o", tmp_path, "-f", "sa-v", "-f", "overlay") == 0
+    hw = [48, 64] if degrees == 180 else [64, 48]
+    assert json.loads((tmp_path / "turned_sa_v.json").read_text())["masklet"][0][0]["size"] == hw
+    with open_frames(tmp_path / "turned_overlay.mp4") as overlay:
+        assert list(overlay.frame_hw) == hw
+
+
+def test_the_overlay_of_a_varying_frame_rate_keeps_its_times(everymask, tmp_path):
+    times = [0, 40, 50, 500, 510, 2000]
+    path = write_video(tmp_path / "vfr.mp4", 6, times=times)
+    assert everymask("track", path, "--point", "0:14,20", "-o", tmp_path, "-f", "overlay") == 0
+    with open_frames(tmp_path / "vfr_overlay.mp4") as overlay:
+        assert [round(1000 * overlay.time_s(i)) for i in range(6)] == times
 
 
 @pytest.mark.parametrize(

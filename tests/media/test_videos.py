@@ -101,7 +101,7 @@ def test_a_varying_frame_rate_changes_times_not_numbers(tmp_path):
 )
 def test_rotation_metadata_turns_frames_upright(tmp_path, degrees, corner):
     path = write_video(tmp_path / "turned.mp4", 6)
-    path.write_bytes(_with_rotation(path.read_bytes(), degrees))
+    path.write_bytes(with_rotation(path.read_bytes(), degrees))
     source = open_frames(path)
     frame = source.frame(2)
     assert frame.shape[:2] == (HW if degrees == 180 else HW[::-1])
@@ -110,7 +110,7 @@ def test_rotation_metadata_turns_frames_upright(tmp_path, degrees, corner):
     assert bright.mean() > 200
 
 
-def _with_rotation(data: bytes, degrees: int) -> bytes:
+def with_rotation(data: bytes, degrees: int) -> bytes:
     """The MP4 with a display matrix that turns pictures clockwise, as phones write it."""
     one = 1 << 16
     cos, sin = {90: (0, one), 180: (-one, 0), 270: (0, -one)}[degrees]

@@ -52,6 +52,15 @@ def test_tracking_can_stop_at_any_frame_and_go_on(tracker, scene):
     assert_same(parts, whole)
 
 
+def test_going_on_from_the_end_is_nothing_to_do(tracker, scene):
+    with tracker.open(scene[:4]) as session:
+        session.add_prompt(1, 1, points=[(14, 20)])
+        assert [frame.index for frame in session.propagate()] == [1, 2, 3]
+        assert list(session.propagate(start=session.progress.next_frame)) == []
+        assert [frame.index for frame in session.propagate(start=1, reverse=True)] == [1, 0]
+        assert list(session.propagate(start=session.progress.next_frame, reverse=True)) == []
+
+
 def test_objects_are_tracked_as_if_they_were_alone(tracker, scene):
     prompts = {1: {"points": [(14, 20)]}, 2: {"box": (40, 24, 60, 44)}, 9: {"mask": np.eye(48, 64) > 0}}
     alone = {}
@@ -377,9 +386,12 @@ def test_frames_that_do_not_exist_are_refused_everywhere(tracker, scene):
     with tracker.open(scene) as session:
         session.add_prompt(0, 1, points=[(14, 20)])
         for ask in (session.show, lambda frame: session.clear(frame, 1), session.propagate):
-            with pytest.raises(PromptError, match="there is no frame 24; the clip has 24 frames, 0 to 23"):
-                ask(24)
-            with pytest.raises(PromptError, match="frame must be a whole number, counting from 0, got 'end'"):
+            for frame in (25, -2):
+                with pytest.raises(
+                    PromptError, match=f"there is no frame {frame}; the clip has 24 frames, 0"
+                ):
+                    ask(frame)
+            with pytest.raises(PromptError, match="must be a whole number, counting from 0, got 'end'"):
                 ask("end")
         with pytest.raises(PromptError, match="stop must be a whole number"):
             session.propagate(stop=2.5)
