@@ -195,8 +195,7 @@ class PointDecoder:
         n = scores.shape[-1]
         weights = self._softmax(scores, -1).view(heads * tokens, n)  # [H t, N]
         if image.rho is not None:
-            weights = weights.mul_(image.rho)
-        weights = weights.to(self.work)
+            weights = weights.mul_(image.rho.to(self.work))
         out = torch.bmm(weights.view(heads, tokens, n), shared.values).to(query.dtype)  # [H, t, d]
         if len(image.factors):
             on_rows = torch.mm(weights, image.factors.T).to(query.dtype).view(heads, tokens, -1)
@@ -227,12 +226,11 @@ class PointDecoder:
         return out if constant is None else torch.baddbmm(out, small, constant, out=out)
 
     def _softmax(self, scores: Tensor, dim: int) -> Tensor:
-        wide = scores if scores.dtype == self._wide else scores.to(self._wide)
-        return torch.softmax(wide, dim)
+        return torch.softmax(scores, dim)
 
     @property
     def _wide(self) -> torch.dtype:
-        return self.shared.up.first_constant.dtype
+        return self.shared.up.first.dtype
 
     # -- image to tokens ---------------------------------------------------------------------------
 
@@ -245,11 +243,11 @@ class PointDecoder:
         weights = self._softmax(scores, 1).flatten(0, 1)  # [H T, N]
         share = None if image.rho is None else image.rho.reciprocal()
         if share is not None:
-            weights = weights.mul_(share)
+            weights = weights.mul_(share.to(self.work))
         rows = (value @ shared.basis).flatten(0, 1)  # [H T, C]
         # The weights of one head add up to 1 in every row: what is constant goes with those of the first.
         rows = torch.cat([rows[:tokens] + shared.constant, rows[tokens:]])
-        factors = torch.cat([image.factors, weights.to(self.work)])
+        factors = torch.cat([image.factors, weights])
         rows = centred(torch.cat([image.rows, rows]), -1)
         written = (*image.written, Written(value, share))
         rho = self._norm_scale(shared, factors, rows, image.rho, written)
@@ -301,7 +299,7 @@ class PointDecoder:
         for start in range(0, h * w, BAND):
             band = slice(start, min(start + BAND, h * w))
             fine = self._fine(self._coarse(image, mixed, band), band)
-            logits[:, band.start * 16 : band.stop * 16] = hyper @ fine.to(hyper.dtype).T
+            logits[:, band.start * 16 : band.stop * 16] = hyper.to(self.work) @ fine.T
         return logits.index_select(1, self.order).view(masks, 4 * h, 4 * w)
 
     def _coarse(self, image: Folded, mixed: Tensor, band: slice) -> Tensor:
@@ -313,10 +311,9 @@ class PointDecoder:
         mapped = self.scratch("coarse", count, width)
         torch.addmm(up.image[band], image.factors[:, band].T, mixed, out=mapped)
         constant = up.first_constant if up.first_constant.dim() == 1 else up.first_constant[band]
-        wide = mapped.to(constant.dtype)
-        torch.addcmul(constant, wide, image.rho[band, None], out=wide)
-        normed = F.layer_norm(wide.view(count * 4, -1), norm.weight.shape, norm.weight, norm.bias, norm.eps)
-        return torch.ops.aten.gelu_(normed).to(self.work)
+        torch.addcmul(constant, mapped, image.rho[band, None].to(self.work), out=mapped)
+        normed = F.layer_norm(mapped.view(count * 4, -1), norm.weight.shape, norm.weight, norm.bias, norm.eps)
+        return torch.ops.aten.gelu_(normed)
 
     def _fine(self, coarse: Tensor, band: slice) -> Tensor:
         """After the second convolution and its activation: [4 * 4 N', C/8]."""

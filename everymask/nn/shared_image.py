@@ -208,7 +208,7 @@ def _shared_upscale(
         quarter = quarter.reshape(c8 // 2, 2, c4 // 4, 2, -1).permute(0, 2, 1, 3, 4)
         second_constant = second_constant + quarter.reshape(first_constant.shape[0], 4, -1)
     return SharedUpscale(
-        (signal.T @ first).to(work), first, first_constant, second.to(work), second_constant.to(work)
+        (signal.T @ first).to(work), first, first_constant.to(work), second.to(work), second_constant.to(work)
     )
 
 
