@@ -88,11 +88,10 @@ def our_side(
     from everymask.models.load import build
     from everymask.models.specs import MODELS
     from everymask.video.tracker import VideoTracker
-    from tests.parity.seeded import seeded_state
+    from tests.parity.seeded import fill
 
-    spec = replace(MODELS[model], image_size=size)
-    shapes = {name: value.shape for name, value in build(spec).state_dict().items()}
-    built = build(spec, seeded_state(shapes))
+    built = build(replace(MODELS[model], image_size=size))
+    fill(built)
     _see_all_objects(built)
     if bfloat16:
         built = built.cast(torch.bfloat16)
