@@ -6,7 +6,7 @@ Letters used in shapes: P prompts of a tile, M masks of a prompt, h x w mask log
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -129,6 +129,11 @@ def candidates(decoder: CropDecoder, points_xy: np.ndarray) -> list[Candidate]:
         )
         for k in np.flatnonzero(keep)
     ]
+
+
+def boxes_of(found: Sequence[Candidate]) -> np.ndarray:
+    """Their boxes, int64 [k, 4]."""
+    return np.array([c.box_xyxy for c in found], np.int64).reshape(-1, 4)
 
 
 def encoded(decoder: CropDecoder, candidate: Candidate) -> Candidate:

@@ -15,7 +15,7 @@ import torch
 
 from everymask.errors import PictureError
 from everymask.everything import filters
-from everymask.everything.candidates import Candidate, CropDecoder, candidates
+from everymask.everything.candidates import Candidate, CropDecoder, boxes_of, candidates
 from everymask.everything.explained import Explained
 from everymask.everything.grid import Crop, crops, grids, points_in, rounds
 from everymask.everything.held import Held
@@ -74,7 +74,8 @@ class AutomaticMaskGenerator:
             found += self._in_crop(photo, window, features, points_xy, report)
         if len(windows) > 1:
             found = _picked(
-                found, filters.between_crops(_boxes(found), [c.crop for c in found], options.crop_nms_thresh)
+                found,
+                filters.between_crops(boxes_of(found), [c.crop for c in found], options.crop_nms_thresh),
             )
         if options.min_mask_region_area > 0 and self.model.spec.family == "sam":
             found = self._without_small_regions(found)
@@ -170,7 +171,7 @@ class AutomaticMaskGenerator:
             cleaned.append(candidate)
             changed.append(result.changed)
         threshold = max(self.options.box_nms_thresh, self.options.crop_nms_thresh)
-        return _picked(cleaned, filters.after_cleaning(_boxes(cleaned), np.array(changed, bool), threshold))
+        return _picked(cleaned, filters.after_cleaning(boxes_of(cleaned), np.array(changed, bool), threshold))
 
 
 class _Reporter:
@@ -206,10 +207,6 @@ def _checked(photo: np.ndarray) -> np.ndarray:
     if 0 in photo.shape:
         raise PictureError(f"a photo must have pixels, got shape {photo.shape}")
     return photo
-
-
-def _boxes(found: Sequence[Candidate]) -> np.ndarray:
-    return np.array([c.box_xyxy for c in found], np.int64).reshape(-1, 4)
 
 
 def _picked(found: Sequence[Candidate], indices: np.ndarray) -> list[Candidate]:

@@ -1,24 +1,34 @@
 """The candidates of a crop until suppression, in bounded memory.
 
 Which masks survive is known only at the end, but most of those that a better one suppresses now stay
-suppressed. So where the logits come to more than :data:`BYTES_KEPT`, such candidates keep their scores and
-boxes alone; the few that survive after all, because what suppressed them was suppressed itself, are decoded
+suppressed. So where the logits come to more than :data:`BYTES_KEPT`, only scores and boxes of such candidates
+are kept; the few that survive after all, because what suppressed them was suppressed itself, are decoded
 again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from everymask.everything import filters
-from everymask.everything.candidates import Candidate, CropDecoder, candidates, encoded
+from everymask.everything.candidates import Candidate, CropDecoder, boxes_of, candidates, encoded
 from everymask.everything.workers import Workers
 
-BYTES_KEPT = 1 << 27
+BYTES_KEPT = 1 << 26
 """Logits of candidates that are held before anything is let go."""
+
+
+@dataclass(frozen=True)
+class Tile:
+    """Points that were decoded together, and what filters and suppression ask of their k candidates."""
+
+    points_xy: np.ndarray  # [P, 2] crop pixels
+    boxes: np.ndarray  # int64 [k, 4]
+    iou: np.ndarray  # float32 [k]
 
 
 class Held:
@@ -26,56 +36,60 @@ class Held:
 
     def __init__(self, nms_threshold: float, bytes_kept: int = BYTES_KEPT) -> None:
         self._threshold, self._limit = nms_threshold, bytes_kept
-        self._found: list[Candidate] = []
-        self._tiles: list[np.ndarray] = []  # points that were decoded together
+        self._tiles: list[Tile] = []
         self._tile_of: list[int] = []
+        self._whole: dict[int, Candidate] = {}  # those that still have their logits, by their number
         self._bytes = 0
 
     def add(self, points_xy: np.ndarray, found: Sequence[Candidate]) -> None:
         """The candidates of a tile of points [P, 2] (crop pixels)."""
+        first = len(self._tile_of)
         self._tile_of += [len(self._tiles)] * len(found)
-        self._tiles.append(points_xy)
-        self._found += found
+        self._tiles.append(Tile(points_xy, boxes_of(found), np.array([c.iou for c in found], np.float32)))
+        self._whole |= enumerate(found, first)
         self._bytes += _bytes(found)
         if self._bytes > self._limit:
             self._let_go()
 
     def survivors(self, workers: Workers[CropDecoder]) -> list[Candidate]:
         """Those that suppression leaves, encoded, best predicted IoU first."""
-        kept = self._kept().tolist()
-        return list(workers.map(_finished, [(self._found[i], self._tiles[self._tile_of[i]]) for i in kept]))
+        jobs = [self._whole.get(i) or self._lost(i) for i in self._kept().tolist()]
+        return list(workers.map(_finished, jobs))
 
     def _kept(self) -> np.ndarray:
-        boxes = np.array([c.box_xyxy for c in self._found], np.int64).reshape(-1, 4)
-        iou = np.array([c.iou for c in self._found], np.float32)
+        if not self._tiles:
+            return np.zeros(0, np.int64)
+        boxes = np.concatenate([tile.boxes for tile in self._tiles])
+        iou = np.concatenate([tile.iou for tile in self._tiles])
         return filters.within_crop(boxes, iou, self._threshold)
 
     def _let_go(self) -> None:
         kept = set(self._kept().tolist())
-        self._found = [c if i in kept else replace(c, patch=None) for i, c in enumerate(self._found)]
-        self._bytes = _bytes(self._found)
+        self._whole = {number: c for number, c in self._whole.items() if number in kept}
+        self._bytes = _bytes(self._whole.values())
         self._limit = max(self._limit, 2 * self._bytes)  # not at every tile, however many survive
 
+    def _lost(self, number: int) -> Lost:
+        which = self._tile_of[number]
+        return Lost(self._tiles[which], number - bisect_left(self._tile_of, which))
 
-def _bytes(found: Sequence[Candidate]) -> int:
+
+@dataclass(frozen=True)
+class Lost:
+    """A candidate that was let go."""
+
+    tile: Tile
+    place: int  # among the candidates of its tile
+
+
+def _bytes(found: Iterable[Candidate]) -> int:
     return sum(c.patch.bytes for c in found if c.patch is not None)
 
 
-def _finished(decoder: CropDecoder, job: tuple[Candidate, np.ndarray]) -> Candidate:
-    candidate, points_xy = job
-    return encoded(
-        decoder, candidate if candidate.patch is not None else _again(decoder, candidate, points_xy)
-    )
+def _finished(decoder: CropDecoder, job: Candidate | Lost) -> Candidate:
+    return encoded(decoder, _again(decoder, job) if isinstance(job, Lost) else job)
 
 
-def _again(decoder: CropDecoder, candidate: Candidate, points_xy: np.ndarray) -> Candidate:
-    """The candidate with its logits. The same tile gives the same numbers, so it is found by its own."""
-
-    def apart(other: Candidate) -> tuple[float, ...]:
-        return (
-            float(np.abs(other.point_xy - candidate.point_xy).sum()),
-            abs(float(other.iou) - float(candidate.iou)),
-            float(np.abs(other.box_xyxy - candidate.box_xyxy).sum()),
-        )
-
-    return replace(candidate, patch=min(candidates(decoder, points_xy), key=apart).patch)
+def _again(decoder: CropDecoder, lost: Lost) -> Candidate:
+    """The candidate with its logits: the same tile gives the same candidates."""
+    return candidates(decoder, lost.tile.points_xy)[lost.place]

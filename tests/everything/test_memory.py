@@ -30,7 +30,6 @@ def measured(height, width, **options):
 
 
 @pytest.mark.full
-@pytest.mark.xfail(strict=True, reason="open: with wide open thresholds 550 MB at 128 a side, 143 MB at 32")
 def test_memory_does_not_grow_with_the_grid():
     coarse = measured(1200, 1800, points_per_side=32)
     fine = measured(1200, 1800, points_per_side=128)
