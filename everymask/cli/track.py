@@ -206,15 +206,17 @@ def _run(request: Request, output: Path, wanted: list[str]) -> Outcome:
                 name for name in wanted if name in PICTURES and request.both_ways and PICTURES[name].in_order
             ]
             beside = [name for name in wanted if name in PICTURES and name not in late]
-            with Drawing(beside, output, stem, session.source) as drawing:
+            with Drawing(beside, output, journal.scratch, stem, session.source) as drawing:
                 broken = _track(request, session, journal, drawing, finder or None)
             clip = _clip(stem, session, journal)
-            with Drawing(late, output, stem, session.source) as late_drawing:
+            with Drawing(late, output, journal.scratch, stem, session.source) as late_drawing:
                 _draw_earlier(late_drawing, session, clip.frames)
         pictures = [*drawing.written, *late_drawing.written]
         for path in pictures:
             typer.echo(f"wrote {path}", err=True)
-        files, failures = write_masks([name for name in wanted if name in VIDEO_FORMATS], output, clip)
+        files, failures = write_masks(
+            [name for name in wanted if name in VIDEO_FORMATS], output, journal.scratch, clip
+        )
         if broken is not None:
             failures.append(f"{broken}; what was tracked before is written")
     return Outcome(clip, [*pictures, *files], failures)
@@ -288,6 +290,7 @@ def _track(
                 raise
             save()
             if isinstance(error, KeyboardInterrupt):
+                typer.echo("stopped and saved; the same command goes on from here", err=True)
                 raise
             return error
     return None

@@ -48,6 +48,8 @@ class TrackJournal:
     def __init__(self, out: Path) -> None:
         self.home = out / ".everymask"
         self.session = self.home / "session.safetensors"
+        self.scratch = self.home / "unfinished"
+        """A folder for files that are being written; a kill leaves nothing elsewhere."""
         self._masks = self.home / "masks.jsonl"
         self._settings = self.home / "track.json"
         self._file: IO[str] | None = None
@@ -56,11 +58,13 @@ class TrackJournal:
     def locked(self) -> Iterator[None]:
         """Hold the output folder for this run; raises InputError when another run has it."""
         with alone_in(self.home):
+            remove(self.scratch)
             try:
                 yield
             finally:
                 if self._file is not None:
                     self._file.close()
+                remove(self.scratch)
 
     def can_go_on(self, settings: Mapping[str, Any]) -> bool:
         """Whether an earlier run of the same command can be continued.
@@ -85,7 +89,7 @@ class TrackJournal:
         """Start a record, in place of what is there."""
         for path in (self._masks, self.session):
             remove(path)
-        with landing(self._settings) as temporary:
+        with landing(self._settings, self.scratch) as temporary:
             write_json(temporary, dict(settings))
 
     def add(self, index: int, objects: Mapping[int, ObjectMask]) -> None:

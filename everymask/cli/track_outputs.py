@@ -52,7 +52,11 @@ class Drawing:
     Without a single frame nothing is written.
     """
 
-    def __init__(self, names: Iterable[str], folder: Path, stem: str, frames: FrameSource) -> None:
+    def __init__(
+        self, names: Iterable[str], folder: Path, scratch: Path, stem: str, frames: FrameSource
+    ) -> None:
+        """``scratch`` is a folder for what is not finished yet."""
+        self._scratch = scratch
         self._outputs = [(PICTURES[name], folder / f"{stem}{PICTURES[name].suffix}") for name in names]
         self._frames = frames
         self._drawn: list[ClipPictures] | None = None
@@ -79,7 +83,7 @@ class Drawing:
         from ..video import render
 
         rate = getattr(self._frames, "frames_per_second", 30.0)
-        temporary = self._open.enter_context(landing(path))
+        temporary = self._open.enter_context(landing(path, self._scratch))
         pictures: ClipPictures = getattr(render, output.maker)(temporary, rate)
         return self._open.enter_context(pictures)
 
@@ -92,14 +96,16 @@ class Drawing:
         self._open.__exit__(kind, error, trace)
 
 
-def write_masks(names: Iterable[str], folder: Path, clip: ClipMasks) -> tuple[list[Path], list[str]]:
+def write_masks(
+    names: Iterable[str], folder: Path, scratch: Path, clip: ClipMasks
+) -> tuple[list[Path], list[str]]:
     """Write mask files, each whole or not at all: the paths, and what went wrong with others."""
     written, failures = [], []
     for name in names:
         kind = VIDEO_FORMATS[name]
         path = folder / f"{clip.name}_{name.replace('-', '_')}{kind.suffix}"
         try:
-            with landing(path) as temporary:
+            with landing(path, scratch) as temporary:
                 losses = kind.load().write(temporary, clip)
         except (EverymaskError, OSError) as error:
             failures.append(f"{path} could not be written: {error}")
