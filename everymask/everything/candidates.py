@@ -125,7 +125,7 @@ def candidates(decoder: CropDecoder, points_xy: np.ndarray) -> list[Candidate]:
             iou[k],
             scores[k],
             boxes[k],
-            decoder.upscaler.patch(logits[k], options.mask_threshold),
+            measured.patches[k].copied(),
         )
         for k in np.flatnonzero(keep)
     ]

@@ -55,6 +55,10 @@ class Patch:
         """Memory that it holds."""
         return 4 * self.values.numel()
 
+    def copied(self) -> Patch:
+        """The same with memory of its own: a view would keep all logits."""
+        return replace(self, values=self.values.clone())
+
 
 @dataclass(frozen=True)
 class Undecided:

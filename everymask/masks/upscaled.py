@@ -34,6 +34,7 @@ class Measured:
     area_above: np.ndarray  # int64 [m] pixels above threshold + offset
     area_below: np.ndarray  # int64 [m] pixels above threshold - offset
     boxes: np.ndarray  # int64 [m, 4] xyxy of the pixels above the threshold, edges inclusive; 0 if empty
+    patches: Sequence[Patch]  # m, that the masks can be drawn from; views of the logits
 
     def __len__(self) -> int:
         return len(self.area)
@@ -64,13 +65,6 @@ class Upscaler:
         if self._upscales_in_earnest(logits):
             return self._measure_plain(logits, thresholds)
         return self._measure_cells(logits, thresholds)
-
-    def patch(self, logits: Tensor, threshold: float) -> Patch:
-        """What must be kept of ``logits`` float32 [h, w] to draw the mask above ``threshold``: a copy."""
-        if self._upscales_in_earnest(logits):
-            return Patch(logits.clone(), 0, 0, np.float32(0))
-        cut = cells.patch_above(logits, self.axes, np.float32(threshold))
-        return Patch(cut.values.clone(), cut.y, cut.x, cut.tolerance)
 
     def draw(self, patch: Patch, threshold: float) -> tuple[np.ndarray, tuple[int, int]]:
         """The columns of a mask, bool [columns, rows], and where in the photo its first pixel (x, y) lies.
@@ -122,15 +116,16 @@ class Upscaler:
             lines = zip(inside.any(2).cpu().numpy(), inside.any(1).cpu().numpy(), strict=True)
             boxes += [_box_of_lines(*pair) for pair in lines]
         below, area, above = np.array(areas, np.int64).reshape(-1, 3).T
-        return Measured(area, above, below, np.array(boxes, np.int64).reshape(-1, 4))
+        patches = [Patch(one, 0, 0, np.float32(0)) for one in logits]
+        return Measured(area, above, below, np.array(boxes, np.int64).reshape(-1, 4), patches)
 
     def _measure_cells(self, logits: Tensor, thresholds: Sequence[np.float32]) -> Measured:
         """Cells are decided mask by mask; what is left is looked at for all masks together."""
         areas = np.zeros((3, len(logits)), np.int64)
         boxes = np.tile(np.array([FAR, FAR, -1, -1]), (len(logits), 1))  # xyxy
         undecided = []
-        for number, one in enumerate(logits):
-            patch = cells.patch_above(one, self.axes, thresholds[0])
+        patches = [cells.patch_above(one, self.axes, thresholds[0]) for one in logits]
+        for number, patch in enumerate(patches):
             if patch.values.numel() == 0:
                 continue
             found = cells.cells_of(patch, self.axes, thresholds[0], thresholds[-1])
@@ -146,7 +141,7 @@ class Upscaler:
                 if level == 1:
                     self._widen(boxes, part, above)
         boxes[boxes[:, 2] < 0] = 0
-        return Measured(areas[1], areas[2], areas[0], boxes.astype(np.int64))
+        return Measured(areas[1], areas[2], areas[0], boxes.astype(np.int64), patches)
 
     def _decided(self, found: Cells) -> tuple[int, tuple[float, float, float, float]]:
         """How many pixels the cells that are above every threshold have, and their box."""

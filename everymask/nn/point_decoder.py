@@ -92,6 +92,7 @@ class Attended:
 
     iou: Tensor  # [P, M] predicted
     mask_tokens: Tensor  # [P, M, C]
+    weights: Tensor  # [P, M, C/8] of the upscaled channels in each mask
     images: tuple[Folded, ...]  # P
 
 
@@ -157,14 +158,14 @@ class PointDecoder:
         tokens = transformer.norm_final_attn(
             tokens + self._look(self.shared.final, last, tokens + position, images)
         )
-        return Attended(self.decoder.iou_prediction_head(tokens[:, 0]), tokens[:, 1:], tuple(images))
+        iou, masks = self.decoder.iou_prediction_head(tokens[:, 0]), tokens[:, 1:]
+        mlps = self.decoder.output_hypernetworks_mlps
+        weights = torch.stack([mlp(token) for mlp, token in zip(mlps, masks.unbind(1), strict=True)], dim=1)
+        return Attended(iou, masks, weights, tuple(images))
 
     def masks(self, attended: Attended, prompt: int, which: Sequence[int]) -> Tensor:
         """Mask logits [len(which), 4h, 4w] of one prompt."""
-        mlps = self.decoder.output_hypernetworks_mlps
-        token = attended.mask_tokens[prompt]
-        hyper = torch.stack([mlps[m](token[m]) for m in which])  # [m, C/8]
-        return self._read_out(attended.images[prompt], hyper)
+        return self._read_out(attended.images[prompt], attended.weights[prompt, list(which)])
 
     # -- tokens to image ---------------------------------------------------------------------------
 

@@ -27,7 +27,8 @@ def logits(count, side, seed=0):
 
 
 def drawn(upscaler, one, threshold):
-    mask, at_xy = upscaler.draw(upscaler.patch(one, threshold), threshold)
+    (patch,) = upscaler.measure(one[None], threshold, 0.5).patches
+    mask, at_xy = upscaler.draw(patch.copied(), threshold)
     return rle.encode_at(mask, at_xy, upscaler.photo_hw)
 
 
@@ -62,7 +63,7 @@ def test_a_small_mask_keeps_a_small_patch_and_is_drawn_from_it(kind):
     y, x = torch.meshgrid(torch.arange(64.0), torch.arange(64.0), indexing="ij")
     low = 6 - ((y - 20) ** 2 + (x - 41) ** 2).sqrt()
     upscaler = Upscaler((64, 64), frame.stretches)
-    patch = upscaler.patch(low, 0.0)
+    (patch,) = upscaler.measure(low[None], 0.0, 0.1).patches
     assert patch.values.shape <= (17, 17)
     assert patch.bytes < 64 * 64 * 4 / 10
     assert drawn(upscaler, low, 0.0).same_as(rle.encode(frame.upscale(low[None])[0].numpy() > 0))
