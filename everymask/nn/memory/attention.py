@@ -15,6 +15,7 @@ from everymask.nn.memory.by_axes import average_by_axes, worth_it
 from everymask.nn.memory.rope import Rotation, grid_rotation, rotate
 from everymask.nn.memory.softmax_product import softmax_product
 
+ON_CPU = (torch.float32, torch.float64, torch.bfloat16)
 TOKENS_AT_ONCE = 8192
 """So many tokens go through the wide linear layers together: 64 MB of hidden values for SAM 2."""
 
@@ -80,12 +81,13 @@ class RotaryAttention(nn.Module):
         product_dtype: torch.dtype | None,
     ) -> Tensor:
         """One object's values averaged by the softmax of its scores, [H, L, D]."""
-        single = self.heads == 1 and unplaced and product_dtype is None
-        if single and q.device.type == "cpu" and q.dtype in (torch.float32, torch.float64):
-            tokens = len(keys) - unplaced
-            if worth_it(q.shape[-1], keys.shape[-1], rotation.grid_hw, tokens):
-                weight, bias = self.k_proj.weight, self.k_proj.bias
-                return average_by_axes(q[0], keys, values, weight, bias, rotation, unplaced)[None]
+        placed = len(keys) - unplaced
+        can = self.heads == 1 and unplaced and q.device.type == "cpu" and q.dtype in ON_CPU
+        if can and worth_it(q.shape[-1], keys.shape[-1], rotation.grid_hw, placed):
+            weight, bias = self.k_proj.weight, self.k_proj.bias
+            return average_by_axes(
+                q[0], keys, values, weight, bias, rotation, unplaced, product_dtype=product_dtype
+            )[None]
         k = self._rotated_keys(keys[None], rotation, unplaced)[0]
         return softmax_product(q, k, values, product_dtype=product_dtype)
 

@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from everymask.nn.cores import on_all_cores
@@ -61,13 +62,15 @@ def average_by_axes(
     bias: Tensor,  # [C]
     rotation: Rotation,
     unplaced: int,  # P, at least 1
+    *,
+    product_dtype: torch.dtype | None = None,
 ) -> Tensor:
     """Averages of ``values`` weighted by softmax(q k^T / sqrt(C)), k the projected and turned keys: [L, D].
 
     For inference on a CPU, one head. Equal to :func:`everymask.nn.memory.softmax_product.softmax_product` of
-    the projected keys but for rounding.
+    the projected keys but for rounding. ``product_dtype=torch.bfloat16`` does the large products in bfloat16.
     """
-    memory = _arranged(keys, values, weight, bias, rotation, unplaced)
+    memory = _arranged(keys, values, weight, bias, rotation, unplaced, product_dtype or queries.dtype)
     out = values.new_empty(len(queries), values.shape[-1])
     on_all_cores([partial(_block, queries[rows], memory, out[rows]) for rows in _blocks(len(queries))])
     return out
@@ -78,35 +81,45 @@ class _Arranged:
     """Tokens by row, frame, column; everything that all queries share."""
 
     grid_hw: tuple[int, int]
-    keys: Tensor  # [h * F * w, D + 1] with a 1 at the end
+    keys: Tensor  # [h * F * w, D + 1] with a 1 at the end; in low precision D + 2 with two
     values: Tensor  # [h * F * w, D + 1] with a 1 at the end: the last average is the sum of weights
     columns: Tensor  # [w * (D + 1), C / 2]: a query's first half -> its vector u for every column
     rows: Tensor  # [h * (D + 1), C / 2]: a query's second half -> its vector v for every row
-    unplaced_keys: Tensor  # [P, C] projected
-    unplaced_values: Tensor  # [P, D + 1]
+    unplaced_keys: Tensor  # [P, C] projected, at least float32
+    unplaced_values: Tensor  # [P, D + 1], at least float32
 
 
 def _arranged(
-    keys: Tensor, values: Tensor, weight: Tensor, bias: Tensor, rotation: Rotation, unplaced: int
+    keys: Tensor,
+    values: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    rotation: Rotation,
+    unplaced: int,
+    inner: torch.dtype,
 ) -> _Arranged:
     height, width = rotation.grid_hw
     placed, half = len(keys) - unplaced, weight.shape[0] // 2
-    scale = 1.0 / math.sqrt(weight.shape[0])
-    projection = torch.cat([weight, bias[:, None]], dim=1) * scale  # [C, D + 1]
+    wide = torch.promote_types(keys.dtype, torch.float32)
+    keys, values, weight, bias = (x.to(wide) for x in (keys, values, weight, bias))
+    projection = torch.cat([weight, bias[:, None]], dim=1) / math.sqrt(weight.shape[0])  # [C, D + 1]
     ones = keys.new_ones(len(keys), 1)
     keys, values = torch.cat([keys, ones], dim=1), torch.cat([values, ones], dim=1)
+    if inner != wide:
+        # The maximum gets a channel of its own: in a row's bias it would be rounded differently row by row.
+        projection, keys = F.pad(projection, (0, 1)), torch.cat([keys, ones], dim=1)
 
     def by_row(tokens: Tensor) -> Tensor:
         grids = tokens[:placed].reshape(-1, height, width, tokens.shape[-1])  # [F, h, w, D + 1]
-        return grids.transpose(0, 1).reshape(placed, -1)
+        return grids.transpose(0, 1).reshape(placed, -1).to(inner)
 
     across, down = (turn.split(half // 2, dim=-1) for turn in (rotation.cos, rotation.sin))
     return _Arranged(
         (height, width),
         by_row(keys),
         by_row(values),
-        _turned(projection[:half], across[0][:width], down[0][:width]),
-        _turned(projection[half:], across[1][::width], down[1][::width]),
+        _turned(projection[:half], across[0][:width], down[0][:width]).to(inner),
+        _turned(projection[half:], across[1][::width], down[1][::width]).to(inner),
         keys[placed:] @ projection.T,
         values[placed:],
     )
@@ -135,28 +148,32 @@ def _block(queries: Tensor, memory: _Arranged, out: Tensor) -> None:
     to date only where sums of weights grow large: weights have the same exact digits whatever it is.
     """
     height, width = memory.grid_hw
+    wide, inner = memory.unplaced_keys.dtype, memory.keys.dtype
     channels, n = memory.keys.shape[-1], len(queries)
-    first, second = queries.T.contiguous().split(queries.shape[1] // 2)  # [C / 2, n] each
+    columns = queries.T.to(wide).contiguous()  # [C, n]
+    first, second = columns.to(inner).split(len(columns) // 2)
     by_column = (memory.columns @ first).view(width, channels, n)  # u
     by_row = (memory.rows @ second).view(height, channels, n)  # v
-    scores = memory.unplaced_keys @ queries.T  # [P, n]
-    peak = scores.amax(dim=0)
+    scores = memory.unplaced_keys @ columns  # [P, n]
+    peak = scores.amax(dim=0).to(inner).to(wide)
     total = memory.unplaced_values.T @ scores.sub_(peak).exp_()  # [D + 1, n]
     by_row[:, -1] -= peak
     frames = len(memory.keys) // (height * width)
     at_once = min(height, max(1, TOKEN_BLOCK // (frames * width)))
-    room = queries.new_empty(at_once * frames * width, n)
+    room = queries.new_empty(at_once * frames * width, n, dtype=inner)
     for top in range(0, height, at_once):
         rows = by_row[top : top + at_once]
         tokens = slice(top * frames * width, (top + len(rows)) * frames * width)
         keys, values = memory.keys[tokens], memory.values[tokens]
         scores = _scores(keys, by_column, rows, room[: len(keys)])
-        grown = torch.addmm(total, values.T, scores.exp_())
+        grown = total + values.T @ scores.exp_()
         if not grown[-1].max() < MOST_WEIGHT:
             scores = _scores(keys, by_column, rows, room[: len(keys)])
-            higher = scores.amax(dim=0).clamp_(min=0)
-            by_row[:, -1] -= higher
-            grown = torch.addmm(total * torch.exp(-higher), values.T, scores.sub_(higher).exp_())
+            higher = (peak + scores.amax(dim=0).clamp_(min=0)).to(inner).to(wide)
+            by_row[:, -1] -= higher - peak
+            faded = total * torch.exp(peak - higher)
+            grown = faded + values.T @ scores.sub_(higher - peak).exp_()
+            peak = higher
         total = grown
     out.copy_((total[:-1] / total[-1]).T)
 

@@ -7,6 +7,7 @@ import everymask.nn.memory.by_axes as module
 from everymask.nn.memory.attention import RotaryAttention
 from everymask.nn.memory.by_axes import average_by_axes, worth_it
 from everymask.nn.memory.rope import grid_rotation, rotate
+from everymask.nn.memory.softmax_product import softmax_product
 
 CHANNELS, WIDTH = 16, 8
 
@@ -63,6 +64,24 @@ def test_rounding_is_no_worse_than_that_of_projected_keys():
     single = [one.float() if isinstance(one, torch.Tensor) else one for one in given]
     error = (average_by_axes(*single).double() - exact).abs().max()
     assert error < 2 * (plain(*single).double() - exact).abs().max()
+
+
+@pytest.mark.parametrize("stretch", [1.0, 20.0])
+def test_bfloat16_products_are_as_near_as_with_projected_keys(stretch):
+    queries, keys, values, weight, bias, rotation, unplaced = tokens(
+        4, (16, 16), 4, queries=64, dtype=torch.float32
+    )
+    given = queries, keys * stretch, values, weight, bias, rotation, unplaced
+    exact = plain(*[one.double() if isinstance(one, torch.Tensor) else one for one in given])
+    projected = keys * stretch @ weight.T + bias
+    projected = torch.cat([rotate(projected[:-unplaced], rotation), projected[-unplaced:]])
+    other = softmax_product(queries[None], projected[None], values, product_dtype=torch.bfloat16)[0]
+    ours = average_by_axes(*given, product_dtype=torch.bfloat16)
+    assert ours.dtype == torch.float32
+    assert (ours - exact).pow(2).mean() < 4 * (other - exact).pow(2).mean()
+    whole = average_by_axes(*[one.bfloat16() if isinstance(one, torch.Tensor) else one for one in given])
+    assert whole.dtype == torch.bfloat16
+    assert (whole - exact).abs().max() < 0.1 * stretch
 
 
 def test_it_is_used_where_it_saves_work_and_agrees_with_the_other_way(monkeypatch):
