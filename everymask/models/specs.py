@@ -106,8 +106,8 @@ _NANO = ModelSpec(
     fallback=StabilityFallback(offset=0.05, threshold=0.98),
     # Chosen by counting: its estimates are modest and its logits soft (docs/nano.md).
     generator={
-        "pred_iou_thresh": 0.32,
-        "stability_score_thresh": 0.7,
+        "pred_iou_thresh": 0.33,
+        "stability_score_thresh": 0.75,
         "stability_score_offset": 0.3,
     },
 )
