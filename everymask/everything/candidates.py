@@ -26,8 +26,9 @@ from everymask.nn.choice import choose_masks
 from everymask.nn.point_decoder import Attended, PointDecoder
 from everymask.nn.records import Decoded, ImageFeatures
 
-CPU_TILE = 4
-"""Prompts decoded together on a CPU core: they share the weights that are read, and fit its cache."""
+CPU_TOKENS, CPU_TILE = 16384, 16
+"""So many image tokens, and at most so many prompts, are decoded together on a CPU core: prompts of a tile share
+the weights that are read and the cost of every call, and fit the core's cache. 4 prompts of the official models."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +96,10 @@ class CropDecoder:
 
     def tile_size(self) -> int:
         """How many points to hand to :func:`candidates` at once."""
-        return CPU_TILE if self.model.device.type == "cpu" else self.options.points_per_batch
+        if self.model.device.type != "cpu":
+            return self.options.points_per_batch
+        height, width = self.points.hw
+        return min(max(1, CPU_TOKENS // (height * width)), CPU_TILE)
 
     def typed(self, points_xy: np.ndarray) -> np.ndarray:
         """Points in the type that the family computes them in: SAM's everything mode uses float64."""
