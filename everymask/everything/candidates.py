@@ -27,8 +27,8 @@ from everymask.nn.point_decoder import Attended, PointDecoder
 from everymask.nn.records import Decoded, ImageFeatures
 
 CPU_TOKENS, CPU_TILE = 16384, 16
-"""So many image tokens, and at most so many prompts, are decoded together on a CPU core: prompts of a tile share
-the weights that are read and the cost of every call, and fit the core's cache. 4 prompts of the official models."""
+"""So many image tokens, and at most so many prompts, are decoded together on a CPU core: 4 prompts of the
+official models. The prompts of a tile share weights and the cost of every call, and fit the core's cache."""
 
 
 @dataclass(frozen=True, eq=False)
