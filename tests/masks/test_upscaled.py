@@ -58,6 +58,21 @@ def test_another_threshold(threshold):
 
 
 @pytest.mark.parametrize("kind", [Letterbox, Squash])
+@pytest.mark.parametrize("columns", [7, 1 << 15])
+def test_masks_measured_together_are_those_measured_alone(kind, columns, monkeypatch):
+    monkeypatch.setattr("everymask.masks.cells.COLUMNS_AT_ONCE", columns)
+    upscaler = Upscaler((64, 64), kind((150, 240), 256).stretches)
+    low = logits(6, 64, seed=3)
+    together = upscaler.measure(low, 0.0, 1.0)
+    for number in range(len(low)):
+        alone = upscaler.measure(low[number : number + 1], 0.0, 1.0)
+        assert together.boxes[number].tolist() == alone.boxes[0].tolist()
+        for name in ("area", "area_above", "area_below"):
+            assert getattr(together, name)[number] == getattr(alone, name)[0]
+    assert len(set(together.area.tolist())) > 3
+
+
+@pytest.mark.parametrize("kind", [Letterbox, Squash])
 def test_a_small_mask_keeps_a_small_patch_and_is_drawn_from_it(kind):
     frame = kind((700, 900), 256)
     y, x = torch.meshgrid(torch.arange(64.0), torch.arange(64.0), indexing="ij")
