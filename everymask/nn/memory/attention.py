@@ -16,8 +16,9 @@ from everymask.nn.memory.rope import Rotation, grid_rotation, rotate
 from everymask.nn.memory.softmax_product import softmax_product
 
 ON_CPU = (torch.float32, torch.float64, torch.bfloat16)
-TOKENS_AT_ONCE = 8192
-"""So many tokens go through the wide linear layers together: 64 MB of hidden values for SAM 2."""
+TOKENS_AT_ONCE = {"cpu": 1024, "other": 8192}
+"""So many tokens go through the wide linear layers together: on a CPU their 8 MB of hidden values stay in the
+cache (SAM 2, 4096 tokens: 52 instead of 75 ms a layer)."""
 
 
 class RotaryAttention(nn.Module):
@@ -146,8 +147,8 @@ class MemoryAttentionLayer(nn.Module):
         x = x + self.dropout(answer)
         if torch.is_grad_enabled():
             return self._transform(x)
-        at_once = max(1, TOKENS_AT_ONCE // x.shape[1])
-        return torch.cat([self._transform(some) for some in x.split(at_once)])
+        at_once = TOKENS_AT_ONCE["cpu" if x.device.type == "cpu" else "other"]
+        return torch.cat([self._transform(some) for some in x.flatten(0, 1).split(at_once)]).view_as(x)
 
     def _transform(self, x: Tensor) -> Tensor:
         hidden = self.dropout(F.relu(self.linear1(self.norm3(x))))
