@@ -224,7 +224,7 @@ def above(
     pick: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray],
 ) -> Above:
     """Which of the pixels are above a threshold, exactly; ``pick(mask, y, x)`` gives logits at n places."""
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         crossing = threshold - part.first
         crossing /= part.slope
         after = np.ceil(crossing)  # the first pixel behind the crossing
