@@ -38,6 +38,7 @@ from everymask.train.loop import (
     start,
     train,
 )
+from everymask.train.together import rank, run_together
 
 IMAGE_PARTS = ("image_encoder", "sam_prompt_encoder", "sam_mask_decoder", "no_mem_embed")
 
@@ -61,16 +62,21 @@ def main() -> None:
     )
     parser.add_argument("--eval-photos", type=int, default=15)
     parser.add_argument("--eval-minutes", type=float, default=5)
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--optimiser", choices=("adam", "muon"), default="muon")
+    parser.add_argument("--threads", type=int, default=1, help="of each process")
+    parser.add_argument("--processes", type=int, default=1, help="that train together, a batch each")
     arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    cv2.setNumThreads(1)
-    torch.manual_seed(arguments.seed)
     arguments.out.mkdir(parents=True, exist_ok=True)
-    run(arguments)
+    if arguments.processes == 1:
+        run(arguments)
+    else:
+        run_together(arguments.processes, run, arguments)
 
 
 def run(arguments: argparse.Namespace) -> None:
+    torch.set_num_threads(arguments.threads)
+    cv2.setNumThreads(1)
+    torch.manual_seed(arguments.seed)
     options = TrainOptions(
         minutes=arguments.minutes,
         learning_rate=arguments.rate,
@@ -78,6 +84,7 @@ def run(arguments: argparse.Namespace) -> None:
         prompts=arguments.prompts,
         seed=arguments.seed,
         train_parts=IMAGE_PARTS,
+        optimiser=arguments.optimiser,
     )
     state = start(fresh_model(arguments.side, arguments.init), options)
     if arguments.dense is not None and state.dense is not None:
@@ -86,10 +93,13 @@ def run(arguments: argparse.Namespace) -> None:
     if checkpoint.exists():
         resume(state, checkpoint)
     folder = SceneFolder(arguments.scenes)
-    photos = list(annotated_photos(arguments.eval, arguments.eval_photos, 1)) if arguments.eval else []
+    watched = arguments.eval is not None and rank() == 0
+    photos = list(annotated_photos(arguments.eval, arguments.eval_photos, 1)) if watched else []
     last_save, last_look = state.seconds / 60, state.seconds / 60
     source = lambda rng: hard_view(rng, folder.draw, arguments.side)  # noqa: E731
     for report in train(state, source, options):
+        if rank() > 0:  # one of those that train together tells
+            continue
         row: dict[str, object] = {
             "step": report.step,
             "minutes": round(report.minutes, 2),

@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -31,11 +32,15 @@ from everymask.train.losses import (
     same_region_loss,
     true_iou,
 )
+from everymask.train.muon import Muon
 from everymask.train.prompts import Target, corrective_click, draw_targets
 from everymask.train.scenes import Scene
+from everymask.train.together import average_gradients, processes, rank
 
 CLICK_SHARE = 0.5  # of the prompts; the others are boxes
 BOTH_SHARE = 0.25  # of the boxes; they come with a click inside the region
+
+RANK_STRIDE = 7919  # between the seeds of processes that train together
 
 SceneSource = Callable[[np.random.Generator], Scene]  # a scene at the model's side, augmented
 
@@ -57,6 +62,7 @@ class TrainOptions:
     bfloat16: bool = True
     seed: int = 0
     train_parts: tuple[str, ...] = ()  # name prefixes; empty: all
+    optimiser: Literal["adam", "muon"] = "adam"
     dense: bool = True  # the second task; needs label maps without unknown pixels
     freeze_norms: bool = False  # batch norms keep their statistics: right for fine-tuning on few photos
     save_minutes: float = 3.0
@@ -93,11 +99,16 @@ def start(model: PromptableModel, options: TrainOptions) -> TrainState:
     trained = choose_parts(model, options.train_parts)
     if dense is not None:
         trained += list(dense.parameters())
-    optimiser = torch.optim.AdamW(
-        trained, lr=options.learning_rate, weight_decay=options.weight_decay, fused=True, betas=(0.9, 0.98)
-    )
+    optimiser = make_optimiser(trained, options)
     average = copy.deepcopy(model).eval()
     return TrainState(model, dense, average.requires_grad_(False), optimiser)
+
+
+def make_optimiser(trained: list[nn.Parameter], options: TrainOptions) -> torch.optim.Optimizer:
+    rate, decay = options.learning_rate, options.weight_decay
+    if options.optimiser == "muon":
+        return Muon(trained, rate, weight_decay=decay)
+    return torch.optim.AdamW(trained, lr=rate, weight_decay=decay, fused=True, betas=(0.9, 0.98))
 
 
 def choose_parts(model: nn.Module, prefixes: tuple[str, ...]) -> list[nn.Parameter]:
@@ -115,8 +126,10 @@ def train(state: TrainState, source: SceneSource, options: TrainOptions) -> Iter
     """Run until the time or the steps are used up; yields a report every ``report_steps``.
 
     Each step draws from its own random stream (seed, step): a run that is killed and resumed sees
-    the same prompts as one that was not, as far as its scenes are the same.
+    the same prompts as one that was not, as far as its scenes are the same. Processes that train
+    together (``train/together.py``) each draw from streams of their own, and share their clock.
     """
+    options = replace(options, seed=options.seed + RANK_STRIDE * rank())
     sums: dict[str, float] = {}
     since = 0
     with ThreadPoolExecutor(1) as ahead:  # makes the next batch meanwhile
@@ -125,15 +138,15 @@ def train(state: TrainState, source: SceneSource, options: TrainOptions) -> Iter
             began = time.perf_counter()
             batch = following.result()
             following = ahead.submit(make_batch, source, options, state.model, state.step + 1)
-            losses = train_step(state, batch, options)
-            state.seconds += time.perf_counter() - began
+            losses = train_step(state, batch, options, began)
             state.step += 1
             since += 1
             for name, value in losses.items():
                 sums[name] = sums.get(name, 0.0) + value
             if since == options.report_steps or finished(state, options):
                 means = {name: total / since for name, total in sums.items()}
-                yield Report(state.step, state.seconds / 60, state.step * options.batch, means)
+                images = state.step * options.batch * processes()
+                yield Report(state.step, state.seconds / 60, images, means)
                 sums, since = {}, 0
 
 
@@ -143,8 +156,12 @@ def finished(state: TrainState, options: TrainOptions) -> bool:
     )
 
 
-def train_step(state: TrainState, batch: Batch, options: TrainOptions) -> dict[str, float]:
-    """One batch forward and back; returns the parts of its loss."""
+def train_step(
+    state: TrainState, batch: Batch, options: TrainOptions, began: float | None = None
+) -> dict[str, float]:
+    """One batch forward and back; returns the parts of its loss. The state's clock goes on by the time
+    since ``began`` (now, unless given), on average over the processes that train together."""
+    began = time.perf_counter() if began is None else began
     rng = np.random.default_rng([options.seed, state.step, 1])
     for group in state.optimiser.param_groups:
         group["lr"] = learning_rate(state, options)
@@ -154,10 +171,10 @@ def train_step(state: TrainState, batch: Batch, options: TrainOptions) -> dict[s
     losses = batch_losses(state, batch, rng, options)
     total = torch.stack(list(losses.values())).sum()
     state.optimiser.zero_grad(set_to_none=True)
-    if torch.isfinite(total):
-        total.backward()
-        trained = [p for group in state.optimiser.param_groups for p in group["params"]]
-        nn.utils.clip_grad_norm_(trained, 1.0)
+    total.backward()
+    trained = [p for group in state.optimiser.param_groups for p in group["params"]]
+    state.seconds = average_gradients(trained, state.seconds + time.perf_counter() - began)
+    if torch.isfinite(nn.utils.clip_grad_norm_(trained, 1.0)):
         state.optimiser.step()
         update_average(state, options.ema)
     return {name: float(value.detach()) for name, value in losses.items()}

@@ -22,10 +22,12 @@ class ConvSpec:
     """Widths and depths of the four stages."""
 
     dims: tuple[int, int, int, int] = (32, 64, 160, 256)
-    depths: tuple[int, int, int, int] = (2, 2, 8, 2)
+    depths: tuple[int, int, int, int] = (2, 2, 11, 2)
     expansion: int = 2
     kernels: tuple[int, int, int, int] = (3, 3, 3, 5)
-    attention_heads: int = 8  # of the last stage
+    attention_after: tuple[tuple[int, ...], ...] = ((), (), (4, 11), (1, 2))
+    """After which blocks of a stage, counted from 1, all its cells see one another."""
+    attention_heads: int = 8
 
     @property
     def channel_list(self) -> list[int]:
@@ -58,11 +60,11 @@ class ConvNet(nn.Module):
 
 
 def stage_blocks(spec: ConvSpec, index: int) -> list[nn.Module]:
-    dim, last = spec.dims[index], index == 3
+    dim = spec.dims[index]
     blocks: list[nn.Module] = []
-    for _ in range(spec.depths[index]):
+    for count in range(1, spec.depths[index] + 1):
         blocks.append(ConvBlock(dim, spec.expansion, spec.kernels[index]))
-        if last:
+        if count in spec.attention_after[index]:
             blocks.append(CellAttention(dim, spec.attention_heads))
     return blocks
 
