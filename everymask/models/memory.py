@@ -102,10 +102,26 @@ def _pointer_times(model: Sam2, distances: Tensor, longest: int) -> Tensor:
     return model.obj_ptr_tpos_proj(code).unflatten(0, distances.shape)
 
 
+def begin_attending(
+    model: Sam2, features: ImageFeatures, *, product_dtype: torch.dtype | None = None
+) -> Tensor:
+    """What :func:`attend` does with a frame whatever is remembered: once for many objects."""
+    place = model.frame_position()
+    return model.memory_attention.begin(features.embedding, place, product_dtype=product_dtype)
+
+
 def attend(
-    model: Sam2, features: ImageFeatures, memory: MemoryTokens, *, product_dtype: torch.dtype | None = None
+    model: Sam2,
+    features: ImageFeatures,
+    memory: MemoryTokens,
+    *,
+    product_dtype: torch.dtype | None = None,
+    begun: Tensor | None = None,
 ) -> ImageFeatures:
-    """One frame's features (B = 1) with each object's memory in them (B objects), for the mask decoder."""
+    """One frame's features (B = 1) with each object's memory in them (B objects), for the mask decoder.
+
+    ``begun`` is the answer of :func:`begin_attending`, if it is known already.
+    """
     embedding = model.memory_attention(
         features.embedding,
         model.frame_position(),
@@ -113,6 +129,7 @@ def attend(
         memory.position,
         pointer_tokens=memory.pointer_tokens,
         product_dtype=product_dtype,
+        begun=begun,
     )
     return replace(features, embedding=embedding)
 

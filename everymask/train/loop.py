@@ -37,7 +37,7 @@ from everymask.train.prompts import Target, corrective_click, draw_targets
 from everymask.train.scenes import Scene
 from everymask.train.together import average_gradients, processes, rank
 
-CLICK_SHARE = 0.5  # of the prompts; the others are boxes
+CLICK_SHARE = 0.44  # of the prompts; the others are boxes
 BOTH_SHARE = 0.25  # of the boxes; they come with a click inside the region
 
 RANK_STRIDE = 7919  # between the seeds of processes that train together
@@ -80,6 +80,7 @@ class TrainState:
     optimiser: torch.optim.Optimizer
     step: int = 0
     seconds: float = 0.0
+    counted_until: float = 0.0  # the moment (of time.perf_counter) up to which ``seconds`` counts
 
 
 @dataclass(frozen=True)
@@ -134,11 +135,11 @@ def train(state: TrainState, source: SceneSource, options: TrainOptions) -> Iter
     since = 0
     with ThreadPoolExecutor(1) as ahead:  # makes the next batch meanwhile
         following = ahead.submit(make_batch, source, options, state.model, state.step)
+        state.counted_until = time.perf_counter()
         while not finished(state, options):
-            began = time.perf_counter()
             batch = following.result()
             following = ahead.submit(make_batch, source, options, state.model, state.step + 1)
-            losses = train_step(state, batch, options, began)
+            losses = train_step(state, batch, options)
             state.step += 1
             since += 1
             for name, value in losses.items():
@@ -148,6 +149,7 @@ def train(state: TrainState, source: SceneSource, options: TrainOptions) -> Iter
                 images = state.step * options.batch * processes()
                 yield Report(state.step, state.seconds / 60, images, means)
                 sums, since = {}, 0
+                state.counted_until = time.perf_counter()  # what the caller did with it is not training
 
 
 def finished(state: TrainState, options: TrainOptions) -> bool:
@@ -156,12 +158,9 @@ def finished(state: TrainState, options: TrainOptions) -> bool:
     )
 
 
-def train_step(
-    state: TrainState, batch: Batch, options: TrainOptions, began: float | None = None
-) -> dict[str, float]:
-    """One batch forward and back; returns the parts of its loss. The state's clock goes on by the time
-    since ``began`` (now, unless given), on average over the processes that train together."""
-    began = time.perf_counter() if began is None else began
+def train_step(state: TrainState, batch: Batch, options: TrainOptions) -> dict[str, float]:
+    """One batch forward and back; returns the parts of its loss. The state's clock goes on, on average over
+    the processes that train together."""
     rng = np.random.default_rng([options.seed, state.step, 1])
     for group in state.optimiser.param_groups:
         group["lr"] = learning_rate(state, options)
@@ -173,7 +172,9 @@ def train_step(
     state.optimiser.zero_grad(set_to_none=True)
     total.backward()
     trained = [p for group in state.optimiser.param_groups for p in group["params"]]
-    state.seconds = average_gradients(trained, state.seconds + time.perf_counter() - began)
+    now = time.perf_counter()
+    state.seconds = average_gradients(trained, state.seconds + now - state.counted_until)
+    state.counted_until = now
     if torch.isfinite(nn.utils.clip_grad_norm_(trained, 1.0)):
         state.optimiser.step()
         update_average(state, options.ema)

@@ -21,7 +21,7 @@ class LossWeights:
     dice: float = 2.0
     box_focal: float = 5.0  # after a box: with the weights of clicks its masks come out too small
     box_dice: float = 3.5  # (nano's second run: a threshold of -0.5 instead of 0 gained 0.01 IoU)
-    iou: float = 4.0
+    iou: float = 6.0
     single: float = 0.6  # the one-mask token, beside the best of three
     other_truths: float = 0.5  # truths that a click also has, beside the one that was meant
     object_score: float = 0.05

@@ -15,6 +15,7 @@ LEVEL_SHARES = (0.25, 0.5, 0.25)  # parts, wholes, groups
 AREA_POWER = (
     0.2  # how much more often large regions are asked for; at 0.5 quality estimates favoured too large masks
 )
+JITTERED = 0.4  # of the boxes; the others are exact
 BOX_JITTER = 0.05  # of the box's side, standard deviation
 
 
@@ -96,7 +97,7 @@ def jittered_box(rng: np.random.Generator, region: np.ndarray) -> np.ndarray:
     """The region's bounding box XYXY (last pixels inside) as a hand would draw it."""
     x, y, width, height = cv2.boundingRect(region.astype(np.uint8))
     box = np.array([x, y, x + width - 1, y + height - 1], np.float32)
-    if rng.random() < 0.5:
+    if rng.random() < JITTERED:
         sides = np.array([width, height, width, height])
         box = box + np.clip(rng.normal(0, BOX_JITTER, 4) * sides, -20, 20)
     limit = np.array([region.shape[1], region.shape[0]] * 2) - 1

@@ -5,6 +5,7 @@ On CPUs two processes of one thread each do nearly twice the work; one process o
 
 from __future__ import annotations
 
+import signal
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -27,6 +28,8 @@ def run_together(processes: int, work: Callable[..., None], *arguments: Any) -> 
 def _join(
     rank: int, processes: int, meeting: str, work: Callable[..., None], arguments: Sequence[Any]
 ) -> None:
+    # torch interrupts the others when their parent dies; a shell's "&" would have them ignore it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     distributed.init_process_group("gloo", init_method=meeting, rank=rank, world_size=processes)
     try:
         work(*arguments)

@@ -15,7 +15,16 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from everymask.models.base import corner_points
-from everymask.models.memory import Seen, attend, gather, memory_spec, remember, segment, take_mask
+from everymask.models.memory import (
+    Seen,
+    attend,
+    begin_attending,
+    gather,
+    memory_spec,
+    remember,
+    segment,
+    take_mask,
+)
 from everymask.models.sam2 import Sam2
 from everymask.nn.records import ImageFeatures
 from everymask.prompts import Prompts
@@ -25,7 +34,7 @@ from everymask.video.options import TrackerOptions
 from everymask.video.track import Known, PointPrompt, Track
 
 OBJECTS_AT_ONCE = 4
-"""So many objects go through the decoder together; more would only take more memory."""
+"""So many objects go through the model together; more would only take more memory."""
 
 STORED = torch.bfloat16
 """The official code keeps memories so even where it computes in float32."""
@@ -51,16 +60,19 @@ class Follower:
     ) -> None:
         """Find the tracks' objects on a frame, whose features without memory are ``raw``, and note them
         in the tracks. ``length`` is the clip's number of frames, None if it is not known."""
+        begun = begin_attending(self.model, raw, product_dtype=self._product_dtype)
         for group in self._alike(tracks, frame, reverse, length):
-            features = self._with_memory(raw, group, length)
             for first in range(0, len(group), OBJECTS_AT_ONCE):
-                some = slice(first, first + OBJECTS_AT_ONCE)
-                own = ImageFeatures(features.embedding[some], features.high_res)
-                seen = segment(self.model, own, objects=len(own.embedding))
+                some = group[first : first + OBJECTS_AT_ONCE]
+                seen = segment(self.model, self._with_memory(raw, some, length, begun), objects=len(some))
                 memory = self._stored(remember(self.model, raw, seen.mask_logits, seen.object_logit))
-                for row, (track, _) in enumerate(group[some]):
+                for row, (track, _) in enumerate(some):
                     one = self._without_holes(seen[row])
                     track.recent[frame] = Known(one, memory[row : row + 1].clone())
+
+    @property
+    def _product_dtype(self) -> torch.dtype | None:
+        return torch.bfloat16 if self.options.fast_attention else None
 
     def _alike(
         self, tracks: Iterable[Track], frame: int, reverse: bool, length: int | None
@@ -78,9 +90,14 @@ class Follower:
         return recall(frame, conditioning, track.recent, self.rule, reverse=reverse, length=length)
 
     def _with_memory(
-        self, raw: ImageFeatures, group: list[tuple[Track, Recall]], length: int | None
+        self,
+        raw: ImageFeatures,
+        group: list[tuple[Track, Recall]],
+        length: int | None,
+        begun: Tensor | None = None,
     ) -> ImageFeatures:
-        """The frame's features with the memories of each track of the group, B of them."""
+        """The frame's features with the memories of each track of the group, B of them. ``begun`` is what
+        all tracks on the frame share (:func:`begin_attending`), if it is known."""
         device = self.model.device
         memories = [
             (slot, torch.cat([_memory(track, seen.memories[place][1]) for track, seen in group]).to(device))
@@ -100,8 +117,7 @@ class Follower:
         )  # [B, P]
         longest = pointer_span(self.rule, length)
         tokens = gather(self.model, memories, pointers, distances, longest=longest)
-        product_dtype = torch.bfloat16 if self.options.fast_attention else None
-        return attend(self.model, raw, tokens, product_dtype=product_dtype)
+        return attend(self.model, raw, tokens, product_dtype=self._product_dtype, begun=begun)
 
     # --- answers to prompts -----------------------------------------------------------------------
 

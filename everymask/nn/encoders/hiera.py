@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from everymask.nn.encoders.attend import attend
+from everymask.nn.attend import attend
 from everymask.nn.encoders.tokens import PatchEmbed, add_branch, band_rows, feed_forward, linear, normed
 from everymask.nn.encoders.windows import join_heads, split_heads, split_windows, window_grid
 from everymask.nn.layers import at_least_float32

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from everymask.nn.encoders.attend import tiles
+from everymask.nn.attend import tiles
 
 
 def relative_table(table: Tensor, side: int) -> Tensor:

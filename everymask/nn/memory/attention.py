@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from everymask.nn.attend import attend
 from everymask.nn.memory.by_axes import average_by_axes, worth_it
 from everymask.nn.memory.rope import Rotation, grid_rotation, rotate
 from everymask.nn.memory.softmax_product import softmax_product
@@ -57,12 +58,11 @@ class RotaryAttention(nn.Module):
             q = q.expand(len(k), -1, -1, -1)
             dropout = self.dropout if self.training else 0.0
             return self.out_proj(_join(F.scaled_dot_product_attention(q, k, v, dropout_p=dropout)))
-        if values.shape[-1] == queries.shape[-1] and self.heads == 1 and product_dtype is None:
-            # Nothing to gain from averaging first, and the fused kernel is faster (0.053 s against 0.073 s
-            # for 1024 queries on 4096 keys).
-            k = self._rotated_keys(keys, rotation, unplaced)
-            v = self._split(self.v_proj(values))
-            return self.out_proj(_join(F.scaled_dot_product_attention(q, k, v)))
+        if values.shape[-1] == queries.shape[-1] and self.heads == 1:  # nothing to gain from averaging first
+            k, v = self._rotated_keys(keys, rotation, unplaced), self._split(self.v_proj(values))
+            inner = product_dtype or q.dtype
+            mixed = attend(*(x[:, 0].to(inner) for x in (q, k, v)))  # [B, L, C]
+            return self.out_proj(mixed.to(q.dtype))
         # One object at a time: its projected keys are large (29 MB for SAM 2) and used once.
         averaged = torch.cat(
             [
@@ -188,27 +188,40 @@ class MemoryAttention(nn.Module):
         *,
         pointer_tokens: int = 0,
         product_dtype: torch.dtype | None = None,
+        begun: Tensor | None = None,
     ) -> Tensor:
         """The frame's features with memory in them, [B, C, h, w].
 
         ``pointer_tokens`` says how many of the last memory tokens are object pointers, which have no
         place on the grid. ``product_dtype=torch.bfloat16`` does the big products of attention in
         bfloat16 (faster, not the official values). A frame shared by all objects stays shared until
-        the objects' memories make it differ.
+        the objects' memories make it differ; ``begun`` is what :meth:`begin` gave for it, where many
+        objects are asked for a few at a time.
         """
-        height, width = frame.shape[-2:]
-        rotation = grid_rotation(
-            self.channels // self.heads, (height, width), theta=self.theta, device=frame.device
-        )
-        # The official models add a tenth of the position to the features, and none inside the layers.
-        x = (frame + 0.1 * frame_position).flatten(2).transpose(1, 2)  # [B or 1, L, C]
+        rotation = self._rotation(frame)
+        x = self.begin(frame, frame_position, product_dtype=product_dtype) if begun is None else begun
         memory = memory.to(x.dtype)  # kept in bfloat16
         keys = memory + memory_position
-        for layer in self.layers:
+        for index, layer in enumerate(self.layers):
             assert isinstance(layer, MemoryAttentionLayer)
-            x = layer.look_at_frame(x, rotation, product_dtype)
+            if index:
+                x = layer.look_at_frame(x, rotation, product_dtype)
             x = layer.look_at_memory(x, keys, memory, rotation, pointer_tokens, product_dtype)
-        return self.norm(x).transpose(1, 2).reshape(-1, self.channels, height, width)
+        return self.norm(x).transpose(1, 2).reshape(-1, self.channels, *frame.shape[-2:])
+
+    def begin(
+        self, frame: Tensor, frame_position: Tensor, *, product_dtype: torch.dtype | None = None
+    ) -> Tensor:
+        """The part of :meth:`forward` before the first look at memory, [B or 1, L, C]."""
+        # The official models add a tenth of the position to the features, and none inside the layers.
+        x = (frame + 0.1 * frame_position).flatten(2).transpose(1, 2)
+        first = self.layers[0]
+        assert isinstance(first, MemoryAttentionLayer)
+        return first.look_at_frame(x, self._rotation(frame), product_dtype)
+
+    def _rotation(self, frame: Tensor) -> Rotation:
+        hw = int(frame.shape[-2]), int(frame.shape[-1])
+        return grid_rotation(self.channels // self.heads, hw, theta=self.theta, device=frame.device)
 
 
 def _join(x: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from everymask.nn.encoders import attend
+from everymask.nn import attend
 from everymask.nn.encoders.relative import attend_relative, relative_table
 
 

@@ -112,7 +112,7 @@ def test_bands_and_tiles_give_what_the_whole_picture_gives(monkeypatch):
     pixels = torch.randn(1, 3, 320, 320)
     whole = ours(pixels)
     monkeypatch.setattr("everymask.nn.encoders.tokens.BAND_TOKENS", 1)
-    monkeypatch.setattr("everymask.nn.encoders.attend.TILE_BYTES_CPU", 1000)
+    monkeypatch.setattr("everymask.nn.attend.TILE_BYTES_CPU", 1000)
     assert difference(ours(pixels), whole) < 1e-4
 
 

@@ -2,8 +2,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from everymask.nn.encoders import attend as module
-from everymask.nn.encoders.attend import attend, tiles
+from everymask.nn import attend as module
+from everymask.nn.attend import attend, tiles
 
 
 @torch.no_grad()
