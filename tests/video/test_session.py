@@ -8,6 +8,7 @@ import pytest
 from everymask.errors import OptionError, PromptError, SessionError, VideoError
 from everymask.models.load import build
 from everymask.models.specs import MODELS
+from everymask.video import following
 from everymask.video.tracker import VideoTracker
 
 
@@ -75,6 +76,20 @@ def test_objects_are_tracked_as_if_they_were_alone(tracker, scene):
             for row, object_id in enumerate(frame.object_ids):
                 difference = np.abs(frame.logits[row] - alone[object_id][frame.index][0]).max()
                 assert difference < 1e-2
+
+
+def test_objects_go_through_the_model_a_few_at_a_time_without_a_difference(tracker, scene, monkeypatch):
+    def logits(at_once):
+        monkeypatch.setattr(following, "OBJECTS_AT_ONCE", at_once)
+        with tracker.open(scene[:6]) as session:
+            for object_id in range(5):
+                session.add_prompt(0, object_id, points=[(8 + 11 * object_id, 20)])
+            return np.stack([frame.logits for frame in session.propagate()])
+
+    few, many = logits(2), logits(16)
+    assert few.shape == (6, 5, 48, 64)
+    assert np.abs(few - many).max() < 1e-2
+    assert not np.allclose(few[:, 0], few[:, 1])
 
 
 def test_objects_come_and_go_while_the_others_keep_their_tracks(tracker, scene):

@@ -87,6 +87,17 @@ def test_shared_frame_gives_what_repeating_it_gives(attentions):
     assert torch.allclose(shared, repeated, atol=1e-5)
 
 
+def test_what_was_begun_once_serves_each_object(attentions):
+    _, ours = attentions
+    frame, position = torch.randn(1, 32, GRID, GRID), torch.randn(1, 32, GRID, GRID)
+    memory, memory_pos = torch.randn(3, GRID**2, 8), torch.randn(1, GRID**2, 8)
+    with torch.inference_mode():
+        together = ours(frame, position, memory, memory_pos)
+        begun = ours.begin(frame, position)
+        each = [ours(frame, position, one[None], memory_pos, begun=begun) for one in memory]
+    assert torch.allclose(torch.cat(each), together, atol=1e-5)
+
+
 def test_several_heads_give_the_same_with_and_without_gradients():
     torch.manual_seed(0)
     ours = MemoryAttention(32, 8, layers=2, hidden=16, heads=2).eval()
