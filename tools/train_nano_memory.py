@@ -25,6 +25,7 @@ from everymask.train.cache import SceneFolder
 from everymask.train.clips import varied_clip
 from everymask.train.loop import TrainOptions, start
 from everymask.train.memory import MEMORY_PARTS, begin_memory, train_memory
+from everymask.train.together import rank, run_together
 
 SAVE_MINUTES = 4.0
 
@@ -46,9 +47,17 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--final-rate", type=float, default=0.02, help="share of it left at the end (cosine)")
     parser.add_argument("--warmup", type=int, default=100, help="steps")
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=1, help="of each process")
+    parser.add_argument("--processes", type=int, default=1, help="that train together, a clip each")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
+    if arguments.processes == 1:
+        run(arguments)
+    else:
+        run_together(arguments.processes, run, arguments)
+
+
+def run(arguments: argparse.Namespace) -> None:
     torch.set_num_threads(arguments.threads)
     cv2.setNumThreads(1)
     torch.manual_seed(arguments.seed)
@@ -81,12 +90,15 @@ def main() -> None:
     saved = 0.0
     state = start(model, options)
     for report in train_memory(state, source, options):
+        if rank() > 0:  # one of those that train together tells and saves
+            continue
         means = " ".join(f"{name}={value:.3f}" for name, value in report.losses.items())
         print(f"step={report.step} minutes={report.minutes:.1f} {means}", flush=True)
         if report.minutes - saved > SAVE_MINUTES:
             saved = report.minutes
             save_file(state.average.state_dict(), arguments.out)
-    save_file(state.average.state_dict(), arguments.out)
+    if rank() == 0:
+        save_file(state.average.state_dict(), arguments.out)
 
 
 if __name__ == "__main__":

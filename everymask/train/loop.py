@@ -130,7 +130,7 @@ def train(state: TrainState, source: SceneSource, options: TrainOptions) -> Iter
     the same prompts as one that was not, as far as its scenes are the same. Processes that train
     together (``train/together.py``) each draw from streams of their own, and share their clock.
     """
-    options = replace(options, seed=options.seed + RANK_STRIDE * rank())
+    options = own_stream(options)
     sums: dict[str, float] = {}
     since = 0
     with ThreadPoolExecutor(1) as ahead:  # makes the next batch meanwhile
@@ -140,7 +140,6 @@ def train(state: TrainState, source: SceneSource, options: TrainOptions) -> Iter
             batch = following.result()
             following = ahead.submit(make_batch, source, options, state.model, state.step + 1)
             losses = train_step(state, batch, options)
-            state.step += 1
             since += 1
             for name, value in losses.items():
                 sums[name] = sums.get(name, 0.0) + value
@@ -152,6 +151,11 @@ def train(state: TrainState, source: SceneSource, options: TrainOptions) -> Iter
                 state.counted_until = time.perf_counter()  # what the caller did with it is not training
 
 
+def own_stream(options: TrainOptions) -> TrainOptions:
+    """The options with a seed that is this process's own among those that train together."""
+    return replace(options, seed=options.seed + RANK_STRIDE * rank())
+
+
 def finished(state: TrainState, options: TrainOptions) -> bool:
     return state.seconds >= 60 * options.minutes or (
         options.steps is not None and state.step >= options.steps
@@ -159,26 +163,31 @@ def finished(state: TrainState, options: TrainOptions) -> bool:
 
 
 def train_step(state: TrainState, batch: Batch, options: TrainOptions) -> dict[str, float]:
-    """One batch forward and back; returns the parts of its loss. The state's clock goes on, on average over
-    the processes that train together."""
+    """One batch forward and back; returns the parts of its loss."""
     rng = np.random.default_rng([options.seed, state.step, 1])
-    for group in state.optimiser.param_groups:
-        group["lr"] = learning_rate(state, options)
     state.model.train()
     if options.freeze_norms:
         hold_norms(state.model)
     losses = batch_losses(state, batch, rng, options)
-    total = torch.stack(list(losses.values())).sum()
-    state.optimiser.zero_grad(set_to_none=True)
-    total.backward()
+    descend(state, torch.stack(list(losses.values())).sum(), options)
+    return {name: float(value.detach()) for name, value in losses.items()}
+
+
+def descend(state: TrainState, loss: Tensor, options: TrainOptions) -> None:
+    """Move the weights, and their average, down the loss; the state's clock and step count go on. Processes
+    that train together move alike: their gradients and clocks are averaged."""
+    for group in state.optimiser.param_groups:
+        group["lr"] = learning_rate(state, options)
     trained = [p for group in state.optimiser.param_groups for p in group["params"]]
+    state.optimiser.zero_grad(set_to_none=True)
+    loss.backward()
     now = time.perf_counter()
     state.seconds = average_gradients(trained, state.seconds + now - state.counted_until)
     state.counted_until = now
     if torch.isfinite(nn.utils.clip_grad_norm_(trained, 1.0)):
         state.optimiser.step()
         update_average(state, options.ema)
-    return {name: float(value.detach()) for name, value in losses.items()}
+    state.step += 1
 
 
 def learning_rate(state: TrainState, options: TrainOptions) -> float:

@@ -28,12 +28,13 @@ from everymask.train.loop import (
     Report,
     TrainOptions,
     TrainState,
+    descend,
     finished,
-    learning_rate,
-    update_average,
+    own_stream,
 )
 from everymask.train.losses import LossWeights, mask_loss, true_iou
 from everymask.train.prompts import click_inside, corrective_click, jittered_box, shrink
+from everymask.train.together import processes
 
 MEMORY_PARTS = (
     "memory_attention",
@@ -69,24 +70,24 @@ def begin_memory(model: Sam2, typical: Tensor) -> None:
 def train_memory(state: TrainState, source: ClipSource, options: TrainOptions) -> Iterator[Report]:
     """Train what ``start(model, options)`` chose (``train_parts=MEMORY_PARTS``); yields reports as ``train``
     of the loop does. ``state.average`` holds the weights to use."""
+    options = own_stream(options)
     sums: dict[str, float] = {}
     since = 0
     with ThreadPoolExecutor(1) as ahead:  # makes the next clip meanwhile
         following = ahead.submit(source, clip_stream(options, state.step))
+        state.counted_until = time.perf_counter()
         while not finished(state, options):
-            began = time.perf_counter()
             clip = following.result()
             following = ahead.submit(source, clip_stream(options, state.step + 1))
             values = clip_step(state, clip, options)
-            state.step += 1
-            state.seconds += time.perf_counter() - began
             for name, value in values.items():
                 sums[name] = sums.get(name, 0.0) + value
             since += 1
             if since == options.report_steps or finished(state, options):
                 means = {name: total / since for name, total in sums.items()}
-                yield Report(state.step, state.seconds / 60, state.step, means)
+                yield Report(state.step, state.seconds / 60, state.step * processes(), means)
                 sums, since = {}, 0
+                state.counted_until = time.perf_counter()
 
 
 def clip_stream(options: TrainOptions, step: int) -> np.random.Generator:
@@ -102,14 +103,7 @@ def clip_step(state: TrainState, clip: Clip, options: TrainOptions) -> dict[str,
     model.eval()  # dropout off: there is no time to overfit
     results = follow(model, clip, rng)
     loss = torch.stack([r.loss for r in results]).mean()
-    for group in state.optimiser.param_groups:
-        group["lr"] = learning_rate(state, options)
-    state.optimiser.zero_grad(set_to_none=True)
-    loss.backward()
-    trained = [p for group in state.optimiser.param_groups for p in group["params"]]
-    torch.nn.utils.clip_grad_norm_(trained, 1.0)
-    state.optimiser.step()
-    update_average(state, options.ema)
+    descend(state, loss, options)
     ious = np.concatenate([r.ious for r in results])
     values = {
         "loss": loss.item(),
