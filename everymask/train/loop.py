@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 import torch
@@ -42,6 +42,7 @@ BOTH_SHARE = 0.25  # of the boxes; they come with a click inside the region
 
 RANK_STRIDE = 7919  # between the seeds of processes that train together
 
+Example = TypeVar("Example")
 SceneSource = Callable[[np.random.Generator], Scene]  # a scene at the model's side, augmented
 
 
@@ -131,29 +132,46 @@ def train(state: TrainState, source: SceneSource, options: TrainOptions) -> Iter
     together (``train/together.py``) each draw from streams of their own, and share their clock.
     """
     options = own_stream(options)
-    sums: dict[str, float] = {}
-    since = 0
-    with ThreadPoolExecutor(1) as ahead:  # makes the next batch meanwhile
-        following = ahead.submit(make_batch, source, options, state.model, state.step)
-        state.counted_until = time.perf_counter()
-        while not finished(state, options):
-            batch = following.result()
-            following = ahead.submit(make_batch, source, options, state.model, state.step + 1)
-            losses = train_step(state, batch, options)
-            since += 1
-            for name, value in losses.items():
-                sums[name] = sums.get(name, 0.0) + value
-            if since == options.report_steps or finished(state, options):
-                means = {name: total / since for name, total in sums.items()}
-                images = state.step * options.batch * processes()
-                yield Report(state.step, state.seconds / 60, images, means)
-                sums, since = {}, 0
-                state.counted_until = time.perf_counter()  # what the caller did with it is not training
+    yield from steps(
+        state,
+        options,
+        lambda step: make_batch(source, options, state.model, step),
+        lambda batch: train_step(state, batch, options),
+        photos=options.batch,
+    )
 
 
 def own_stream(options: TrainOptions) -> TrainOptions:
     """The options with a seed that is this process's own among those that train together."""
     return replace(options, seed=options.seed + RANK_STRIDE * rank())
+
+
+def steps(
+    state: TrainState,
+    options: TrainOptions,
+    make: Callable[[int], Example],
+    learn: Callable[[Example], dict[str, float]],
+    *,
+    photos: int,
+) -> Iterator[Report]:
+    """``learn`` from what ``make`` makes for each step, one ahead, until time or steps are used up; the means
+    of what ``learn`` tells as a report every ``report_steps``. ``photos`` are learnt from in a step."""
+    sums: dict[str, float] = {}
+    since = 0
+    with ThreadPoolExecutor(1) as ahead:
+        following = ahead.submit(make, state.step)
+        state.counted_until = time.perf_counter()
+        while not finished(state, options):
+            example = following.result()
+            following = ahead.submit(make, state.step + 1)
+            for name, value in learn(example).items():
+                sums[name] = sums.get(name, 0.0) + value
+            since += 1
+            if since == options.report_steps or finished(state, options):
+                means = {name: total / since for name, total in sums.items()}
+                yield Report(state.step, state.seconds / 60, state.step * photos * processes(), means)
+                sums, since = {}, 0
+                state.counted_until = time.perf_counter()  # what the caller did with it is not training
 
 
 def finished(state: TrainState, options: TrainOptions) -> bool:

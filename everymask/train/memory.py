@@ -9,9 +9,7 @@ Letters used in shapes: O objects, F frames, S side, s = S / 4.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,12 +27,11 @@ from everymask.train.loop import (
     TrainOptions,
     TrainState,
     descend,
-    finished,
     own_stream,
+    steps,
 )
 from everymask.train.losses import LossWeights, mask_loss, true_iou
 from everymask.train.prompts import click_inside, corrective_click, jittered_box, shrink
-from everymask.train.together import processes
 
 MEMORY_PARTS = (
     "memory_attention",
@@ -71,23 +68,13 @@ def train_memory(state: TrainState, source: ClipSource, options: TrainOptions) -
     """Train what ``start(model, options)`` chose (``train_parts=MEMORY_PARTS``); yields reports as ``train``
     of the loop does. ``state.average`` holds the weights to use."""
     options = own_stream(options)
-    sums: dict[str, float] = {}
-    since = 0
-    with ThreadPoolExecutor(1) as ahead:  # makes the next clip meanwhile
-        following = ahead.submit(source, clip_stream(options, state.step))
-        state.counted_until = time.perf_counter()
-        while not finished(state, options):
-            clip = following.result()
-            following = ahead.submit(source, clip_stream(options, state.step + 1))
-            values = clip_step(state, clip, options)
-            for name, value in values.items():
-                sums[name] = sums.get(name, 0.0) + value
-            since += 1
-            if since == options.report_steps or finished(state, options):
-                means = {name: total / since for name, total in sums.items()}
-                yield Report(state.step, state.seconds / 60, state.step * processes(), means)
-                sums, since = {}, 0
-                state.counted_until = time.perf_counter()
+    yield from steps(
+        state,
+        options,
+        lambda step: source(clip_stream(options, step)),
+        lambda clip: clip_step(state, clip, options),
+        photos=1,
+    )
 
 
 def clip_stream(options: TrainOptions, step: int) -> np.random.Generator:
