@@ -104,11 +104,12 @@ _NANO = ModelSpec(
     decoder=replace(_SAM2_DECODER, heads=4, mlp_dim=512, iou_hidden_dim=128),
     memory=replace(_SAM21, dim=32, layers=2, mlp_dim=512),
     fallback=StabilityFallback(offset=0.05, threshold=0.98),
-    # Chosen by counting: its estimates are modest and its logits soft (docs/nano.md).
+    # Chosen by tools/tune_everything.py: its estimates are modest and its logits soft (docs/nano.md).
     generator={
-        "pred_iou_thresh": 0.33,
-        "stability_score_thresh": 0.75,
+        "pred_iou_thresh": 0.24,
+        "stability_score_thresh": 0.65,
         "stability_score_offset": 0.3,
+        "box_nms_thresh": 0.6,
     },
 )
 
