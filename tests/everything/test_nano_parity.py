@@ -27,6 +27,7 @@ OPEN = {
     "pred_iou_thresh": 0.4,
     "stability_score_thresh": 0.6,
     "stability_score_offset": 0.3,
+    "box_nms_thresh": 0.7,  # nano has its own
 }
 EPSILON = 1e-4
 RUNS = {
