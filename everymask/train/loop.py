@@ -37,7 +37,7 @@ from everymask.train.prompts import Target, corrective_click, draw_targets
 from everymask.train.scenes import Scene
 from everymask.train.together import average_gradients, processes, rank
 
-CLICK_SHARE = 0.36  # of the prompts; the others are boxes
+CLICK_SHARE = 0.44  # of the prompts; the others are boxes
 BOTH_SHARE = 0.25  # of the boxes; they come with a click inside the region
 
 RANK_STRIDE = 7919  # between the seeds of processes that train together

@@ -15,7 +15,7 @@ LEVEL_SHARES = (0.25, 0.5, 0.25)  # parts, wholes, groups
 AREA_POWER = (
     0.2  # how much more often large regions are asked for; at 0.5 quality estimates favoured too large masks
 )
-JITTERED = 0.25  # of the boxes; the others are exact
+JITTERED = 0.4  # of the boxes; the others are exact
 BOX_JITTER = 0.05  # of the box's side, standard deviation
 
 
