@@ -56,7 +56,8 @@ def average_gradients(parameters: Sequence[nn.Parameter], seconds: float) -> flo
     if processes() == 1:
         return seconds
     gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
-    flat = torch.cat([g.flatten().float() for g in gradients] + [torch.tensor([seconds], device=parameters[0].device)])
+    clock = torch.tensor([seconds], device=parameters[0].device)
+    flat = torch.cat([*(g.flatten().float() for g in gradients), clock])
     distributed.all_reduce(flat)
     flat /= processes()
     for parameter, mean in zip(parameters, _cut(flat, gradients), strict=True):
