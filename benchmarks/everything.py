@@ -111,8 +111,9 @@ def adjust(name: str, photo: str) -> Changes:
         logits = torch.cat([decoder.points.masks(attended, p, (1, 2, 3)) for p in range(0, len(points), 8)])
 
         def stable(gain: float) -> float:
-            measured = decoder.upscaler.measure(logits * gain, 0.0, 1.0)
-            return float((measured.area_above >= 0.95 * np.maximum(1, measured.area_below)).mean())
+            patches = decoder.upscaler.outlined(logits * gain, 0.0, 1.0).patches
+            below, above = decoder.upscaler.areas(patches, (-1.0, 1.0))
+            return float((above >= 0.95 * np.maximum(1, below)).mean())
 
         low, high = 0.1, 1000.0
         for _ in range(8):

@@ -33,14 +33,14 @@ official models. The prompts of a tile share weights and the cost of every call,
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """A mask that passed every filter that looks at one mask alone."""
+    """A mask that passed the filters on predicted IoU and on the crop's edge."""
 
     crop: Crop
     point_xy: np.ndarray  # in photo pixels, in the type the family computes points in
     iou: np.float32
-    stability: np.float32
     box_xyxy: np.ndarray  # int64 [4] in photo pixels, edges inclusive
     patch: Patch | None  # the mask's logits, until runs are made of them
+    stability: np.float32 | None = None  # None: not measured yet
     runs: Rle | None = None  # in the photo's frame
 
 
@@ -107,7 +107,11 @@ class CropDecoder:
 
 
 def candidates(decoder: CropDecoder, points_xy: np.ndarray) -> list[Candidate]:
-    """The masks of points [P, 2] (crop pixels) that pass the filters on IoU, stability and crop edge."""
+    """The masks of points [P, 2] (crop pixels) that pass the filters on predicted IoU and crop edge.
+
+    Stability is left to :func:`measured`, since most candidates are suppressed whatever theirs is. Only the
+    fast effort asks for it here: stable masks decide which points it asks about.
+    """
     points_xy = decoder.typed(points_xy)
     options, crop = decoder.options, decoder.crop
     read = list(_decoded(decoder, points_xy))
@@ -116,23 +120,32 @@ def candidates(decoder: CropDecoder, points_xy: np.ndarray) -> list[Candidate]:
     prompts = np.repeat([one.prompt for one in read], [len(one.iou) for one in read])
     iou = np.concatenate([one.iou for one in read])
     logits = torch.cat([one.logits for one in read])
-    measured = decoder.upscaler.measure(logits, options.mask_threshold, options.stability_score_offset)
-    scores = stability(measured.area_above, measured.area_below)
-    boxes = measured.boxes + np.array([crop.x0, crop.y0, crop.x0, crop.y0])
-    keep = filters.by_stability(scores, options.stability_score_thresh)
-    keep &= filters.whole(boxes, crop, decoder.photo_hw)
+    outlined = decoder.upscaler.outlined(logits, options.mask_threshold, options.stability_score_offset)
+    boxes = outlined.boxes + np.array([crop.x0, crop.y0, crop.x0, crop.y0])
+    keep = filters.whole(boxes, crop, decoder.photo_hw)
     offset = np.array([crop.x0, crop.y0], points_xy.dtype)
-    return [
-        Candidate(
-            crop,
-            points_xy[prompts[k]] + offset,
-            iou[k],
-            scores[k],
-            boxes[k],
-            measured.patches[k].copied(),
-        )
+    found = [
+        Candidate(crop, points_xy[prompts[k]] + offset, iou[k], boxes[k], outlined.patches[k].copied())
         for k in np.flatnonzero(keep)
     ]
+    if options.effort != "fast":
+        return found
+    return [one for one in measured(decoder, found) if stable(decoder.options, one)]
+
+
+def measured(decoder: CropDecoder, found: Sequence[Candidate]) -> list[Candidate]:
+    """The candidates, which still have their logits, with their stability."""
+    threshold, offset = decoder.options.mask_threshold, decoder.options.stability_score_offset
+    patches = [one.patch for one in found if one.patch is not None]
+    assert len(patches) == len(found)
+    below, above = decoder.upscaler.areas(patches, (threshold - offset, threshold + offset))
+    scores = stability(above, below)
+    return [replace(one, stability=score) for one, score in zip(found, scores, strict=True)]
+
+
+def stable(options: GeneratorOptions, candidate: Candidate) -> bool:
+    """Whether a measured candidate passes the filter on stability."""
+    return bool(filters.by_stability(np.array(candidate.stability), options.stability_score_thresh))
 
 
 def boxes_of(found: Sequence[Candidate]) -> np.ndarray:

@@ -40,7 +40,7 @@ class Progress:
     points: int
     crop: int  # the crop being worked on, from 1
     crops: int
-    candidates: int  # masks that passed the filters so far, before suppression
+    candidates: int  # masks above the predicted IoU so far, before suppression
 
 
 class AutomaticMaskGenerator:
@@ -106,7 +106,7 @@ class AutomaticMaskGenerator:
         report: _Reporter,
     ) -> Held:
         """The candidates of all points, or with the fast effort of those that nothing explains yet."""
-        held = Held(self.options.box_nms_thresh)
+        held = Held(decoder)
         steps = self._rounds(points_xy)
         explained = Explained(decoder) if len(steps) > 1 else None
         for number, indices in enumerate(steps):
@@ -215,6 +215,7 @@ def _picked(found: Sequence[Candidate], indices: np.ndarray) -> list[Candidate]:
 
 def _as_mask(candidate: Candidate) -> Mask:
     assert candidate.runs is not None
+    assert candidate.stability is not None
     return Mask(
         candidate.runs,
         predicted_iou=float(candidate.iou),

@@ -59,6 +59,21 @@ class Patch:
         """The same with memory of its own: a view would keep all logits."""
         return replace(self, values=self.values.clone())
 
+    def block(self, number: int = 0) -> Block:
+        """The same as a block of one mask, the one with this number."""
+        return Block(self.values[None], self.y, self.x, np.array([self.tolerance]), number)
+
+
+@dataclass(frozen=True)
+class Block:
+    """Logits of m masks at the same places."""
+
+    values: Tensor  # float32 [m, k, l]
+    y: int  # of the upper left one among all logits
+    x: int
+    tolerance: np.ndarray  # float32 [m]
+    first: int = 0  # number of the first mask
+
 
 @dataclass(frozen=True)
 class Undecided:
@@ -78,10 +93,6 @@ class Undecided:
             self.mask[part], self.row[part], self.column[part], self.corners[:, part], self.tolerance[part]
         )
 
-    def of_mask(self, number: int) -> Undecided:
-        """The same cells, all of mask ``number``."""
-        return replace(self, mask=np.full(len(self), number))
-
     @classmethod
     def joined(cls, parts: Sequence[Undecided]) -> Undecided:
         """All of these, one after the other."""
@@ -96,12 +107,30 @@ class Undecided:
 
 @dataclass(frozen=True)
 class Cells:
-    """What a patch says of its cells."""
+    """What a block says of its cells."""
 
+    block: Block
+    knots: np.ndarray  # float32 [m, down, along]
+    first_knot: tuple[int, int]
     rows: slice  # of the groups of the vertical axis
     columns: slice
-    whole: np.ndarray  # bool [g, f]: all corners are above every threshold
-    undecided: Undecided
+    whole: np.ndarray  # bool [m, g, f]: all corners are above every threshold
+    open: np.ndarray  # bool [m, g, f]: undecided
+
+    def undecided(self, axes: Axes, marks: np.ndarray | None = None) -> Undecided:
+        """The undecided cells, or those of them that are marked [m, g, f]."""
+        _, g, f = self.open.shape
+        mask, place = np.divmod(np.flatnonzero(self.open if marks is None else marks), max(1, g * f))
+        row, column = np.divmod(place, max(1, f))
+        row += self.rows.start
+        column += self.columns.start
+        (y0, x0), (_, down, along) = self.first_knot, self.knots.shape
+        origin = mask * down - y0
+        upper, lower = (origin + axes.rows.low[row]) * along, (origin + axes.rows.high[row]) * along
+        left, right = axes.columns.low[column] - x0, axes.columns.high[column] - x0
+        flat = self.knots.reshape(-1)
+        corners = np.stack([flat.take(y + x) for y in (upper, lower) for x in (left, right)])
+        return Undecided(mask + self.block.first, row, column, corners, self.block.tolerance[mask])
 
 
 @dataclass(frozen=True)
@@ -128,64 +157,92 @@ class Above:
     exact: np.ndarray  # bool [R, d] their pixels
 
 
-def patch_above(logits: Tensor, axes: Axes, threshold: np.float32) -> Patch:
-    """The logits [h, w] around those above ``threshold``; a view."""
+def tolerances(logits: np.ndarray) -> np.ndarray:
+    """How far pixels made from logits [m, h, w] may be from torch's, by rounding: float32 [m]."""
+    largest = np.maximum(logits.max((1, 2), initial=0), -logits.min((1, 2), initial=0))
+    return (TOLERANCE * largest.astype(np.float64)).astype(np.float32)
+
+
+def patches_above(logits: Tensor, axes: Axes, threshold: np.float32) -> list[Patch]:
+    """Of each mask [m, h, w] the logits around those above ``threshold``; views."""
     values = logits.numpy()
-    tolerance = np.float32(TOLERANCE * max(float(values.max(initial=0)), -float(values.min(initial=0))))
-    above: np.ndarray = values > threshold - tolerance
-    ranges = []
-    lines = np.logical_or.reduce(above, axis=1), np.logical_or.reduce(above, axis=0)
-    for axis, line in zip((axes.rows, axes.columns), lines, strict=True):
-        hits = np.flatnonzero(line)
-        if len(hits) == 0:
-            return Patch(logits[:0, :0], 0, 0, tolerance)
-        ranges.append((max(0, int(hits[0]) - axis.reach), min(len(line), int(hits[-1]) + axis.reach + 1)))
-    (y0, y1), (x0, x1) = ranges
-    return Patch(logits[y0:y1, x0:x1], y0, x0, tolerance)
+    tolerance = tolerances(values)
+    above = values > (threshold - tolerance)[:, None, None]
+    (top, bottom), (left, right) = extent(above)
+    empty = bottom < 0
+    _, height, width = values.shape
+    top, bottom = (top - axes.rows.reach).clip(0), (bottom + axes.rows.reach + 1).clip(0, height)
+    left, right = (left - axes.columns.reach).clip(0), (right + axes.columns.reach + 1).clip(0, width)
+    for sides in (top, bottom, left, right):
+        sides[empty] = 0
+    corners = np.stack([top, bottom, left, right], axis=1).tolist()
+    return [
+        Patch(one[y0:y1, x0:x1], y0, x0, error)
+        for one, (y0, y1, x0, x1), error in zip(logits, corners, tolerance, strict=True)
+    ]
 
 
-def cells_of(patch: Patch, axes: Axes, lowest: np.float32, highest: np.float32) -> Cells:
-    """What the logits of a patch say of its cells, with thresholds from ``lowest`` to ``highest``."""
-    height, width = patch.values.shape
-    down, along = axes.rows.knots(patch.y, patch.y + height), axes.columns.knots(patch.x, patch.x + width)
+def picker(patches: Sequence[Patch]) -> Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]:
+    """A function of (mask, y, x) [n] each that gives the logits of patches there, float32 [n]."""
+    flat = np.concatenate([patch.values.numpy().reshape(-1) for patch in patches])
+    shapes = np.array([(*patch.values.shape, patch.y, patch.x) for patch in patches])
+    height, width, top, left = shapes.T
+    origin = np.cumsum(height * width) - height * width - top * width - left
+    return lambda mask, y, x: flat.take(origin[mask] + y * width[mask] + x)
+
+
+def extent(marks: np.ndarray) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
+    """First and last row, first and last column with a mark, int64 [m] each, of ``marks`` bool [m, g, f].
+
+    Without any mark the first comes behind the last.
+    """
+    return _ends(np.logical_or.reduce(marks, axis=2)), _ends(np.logical_or.reduce(marks, axis=1))
+
+
+def _ends(lines: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The first and the last mark of each line [m, n]; n and -1 if there is none."""
+    n = lines.shape[1]
+    if n == 0:
+        return np.zeros(len(lines), np.int64), np.full(len(lines), -1)
+    some = np.logical_or.reduce(lines, axis=1)
+    return np.where(some, lines.argmax(1), n), np.where(some, n - 1 - lines[:, ::-1].argmax(1), -1)
+
+
+def cells_of(block: Block, axes: Axes, lowest: np.float32, highest: np.float32) -> Cells:
+    """What the logits of a block say of its cells, with thresholds from ``lowest`` to ``highest``."""
+    _, height, width = block.values.shape
+    down, along = axes.rows.knots(block.y, block.y + height), axes.columns.knots(block.x, block.x + width)
     rows, columns = axes.rows.groups(down), axes.columns.groups(along)
-    spread = patch.values
-    if axes.rows.spread is not None and axes.columns.spread is not None:
-        spread = axes.rows.spread.of(spread, patch.y, down)
-        spread = axes.columns.spread.of(spread.T, patch.x, along).T.contiguous()
-    knots = spread.numpy()
-    whole, reached = knots > highest + patch.tolerance, knots >= lowest - patch.tolerance
+    knots = _knots(block, axes, down, along)
+    tolerance = block.tolerance[:, None, None]
+    whole, reached = knots > highest + tolerance, knots >= lowest - tolerance
     _with_next(whole, np.logical_and)
     _with_next(reached, np.logical_or)
-    upper, lower = axes.rows.low[rows] - down.start, axes.rows.high[rows] - down.start
-    left, right = axes.columns.low[columns] - along.start, axes.columns.high[columns] - along.start
+    upper, left = axes.rows.low[rows] - down.start, axes.columns.low[columns] - along.start
     whole, reached = _picked(whole, upper, left), _picked(reached, upper, left)
+    return Cells(block, knots, (down.start, along.start), rows, columns, whole, whole != reached)
 
-    row, column = np.divmod(np.flatnonzero(whole != reached), max(1, whole.shape[1]))
-    upper, lower = upper[row] * knots.shape[1], lower[row] * knots.shape[1]
-    left, right = left[column], right[column]
-    flat = knots.reshape(-1)
-    undecided = Undecided(
-        np.zeros(len(row), np.int64),
-        row + rows.start,
-        column + columns.start,
-        np.stack([flat.take(y + x) for y in (upper, lower) for x in (left, right)]),
-        np.full(len(row), patch.tolerance),
-    )
-    return Cells(rows, columns, whole, undecided)
+
+def _knots(block: Block, axes: Axes, down: slice, along: slice) -> np.ndarray:
+    """The knots that decide pixels, float32 [m, down, along]."""
+    if axes.rows.spread is None or axes.columns.spread is None:
+        return block.values.contiguous().numpy()
+    made = [axes.rows.spread.of(one, block.y, down) for one in block.values]
+    made = [axes.columns.spread.of(one.T, block.x, along).T for one in made]
+    return np.stack([one.numpy() for one in made])
 
 
 def _with_next(marks: np.ndarray, joined: np.ufunc) -> None:
-    """Each knot's mark with those of the next one along x, along y and both, in place."""
+    """Each knot's mark with those of the next one along x, along y and both, in place; [m, k, l]."""
+    joined(marks[:, :, :-1], marks[:, :, 1:], out=marks[:, :, :-1])
     joined(marks[:, :-1], marks[:, 1:], out=marks[:, :-1])
-    joined(marks[:-1], marks[1:], out=marks[:-1])
 
 
 def _picked(marks: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
     """Those of some rows and columns; columns mostly follow each other, and a slice costs little."""
-    marks = marks.take(rows, 0)
+    marks = marks.take(rows, 1)
     in_a_row = len(columns) > 0 and len(columns) == columns[-1] - columns[0] + 1
-    return marks[:, columns[0] : columns[-1] + 1] if in_a_row else marks.take(columns, 1)
+    return marks[:, :, columns[0] : columns[-1] + 1] if in_a_row else marks.take(columns, 2)
 
 
 def columns_of(cells: Undecided, axes: Axes) -> Iterator[Columns]:

@@ -20,18 +20,17 @@ def suppress(boxes_xyxy: np.ndarray, scores: np.ndarray, iou_threshold: float) -
     [1, 2]
     """
     order = np.argsort(-np.asarray(scores), kind="stable")
-    boxes = np.asarray(boxes_xyxy, np.float32).reshape(-1, 4)[order]
-    x0, y0, x1, y1 = boxes.T
-    area = (x1 - x0) * (y1 - y0)
+    boxes = np.asarray(boxes_xyxy, np.float32).reshape(-1, 4)[order].T
+    area = (boxes[2] - boxes[0]) * (boxes[3] - boxes[1])
     threshold = np.float64(iou_threshold)
-    alive = np.ones(len(boxes), dtype=bool)
-    for i in range(len(boxes)):
-        if not alive[i]:
-            continue
-        rest = slice(i + 1, None)
-        width = np.clip(np.minimum(x1[i], x1[rest]) - np.maximum(x0[i], x0[rest]), 0, None)
-        height = np.clip(np.minimum(y1[i], y1[rest]) - np.maximum(y0[i], y0[rest]), 0, None)
+    kept = []
+    while len(order):
+        kept.append(order[0])
+        (x0, y0, x1, y1), rest = boxes[:, 0], boxes[:, 1:]
+        width = np.clip(np.minimum(x1, rest[2]) - np.maximum(x0, rest[0]), 0, None)
+        height = np.clip(np.minimum(y1, rest[3]) - np.maximum(y0, rest[1]), 0, None)
         shared = width * height
         with np.errstate(invalid="ignore", divide="ignore"):
-            alive[rest] &= ~(shared / (area[i] + area[rest] - shared) > threshold)
-    return order[alive]
+            stays = np.flatnonzero(~(shared / (area[0] + area[1:] - shared) > threshold)) + 1
+        order, boxes, area = order[stays], boxes[:, stays], area[stays]
+    return np.array(kept, np.int64)

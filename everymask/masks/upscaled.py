@@ -7,7 +7,7 @@ Letters used in shapes: m masks, h x w logits, H x W the photo, R x C pixels of 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from everymask.errors import InputError
 from everymask.geometry import Stretch
 from everymask.masks import cells
-from everymask.masks.cells import Above, Axes, Cells, Columns, Patch, Undecided
+from everymask.masks.cells import Above, Axes, Block, Cells, Columns, Patch, Undecided
 from everymask.masks.interpolation import axis_of, formula_holds
 
 PLAIN_BYTES = 64_000_000  # of upscaled logits at a time
@@ -27,17 +27,14 @@ FAR = 1e9  # beyond every row and column
 
 
 @dataclass(frozen=True)
-class Measured:
-    """What the filters ask of m masks."""
+class Outlined:
+    """m masks, as far as suppression asks."""
 
-    area: np.ndarray  # int64 [m] pixels above the threshold
-    area_above: np.ndarray  # int64 [m] pixels above threshold + offset
-    area_below: np.ndarray  # int64 [m] pixels above threshold - offset
     boxes: np.ndarray  # int64 [m, 4] xyxy of the pixels above the threshold, edges inclusive; 0 if empty
-    patches: Sequence[Patch]  # m, that the masks can be drawn from; views of the logits
+    patches: Sequence[Patch]  # m, that they can be measured and drawn from; views of the logits
 
     def __len__(self) -> int:
-        return len(self.area)
+        return len(self.boxes)
 
 
 class Upscaler:
@@ -58,13 +55,31 @@ class Upscaler:
         # Up to this size torch takes another kernel, with another rounding.
         self.plain = any(sum(size) <= 128 for size in sizes) or not formula_holds()
 
-    def measure(self, logits: Tensor, threshold: float, offset: float) -> Measured:
-        """Areas and boxes of ``logits`` float32 [m, h, w]."""
-        # The comparisons of the official code are with float32 thresholds.
-        thresholds = tuple(np.float32(t) for t in (threshold - offset, threshold, threshold + offset))
+    def outlined(self, logits: Tensor, threshold: float, offset: float) -> Outlined:
+        """Boxes of ``logits`` float32 [m, h, w], and patches that reach down to ``threshold - offset``."""
+        limit, lowest = np.float32(threshold), np.float32(threshold - offset)
         if self._upscales_in_earnest(logits):
-            return self._measure_plain(logits, thresholds)
-        return self._measure_cells(logits, thresholds)
+            patches = [Patch(one, 0, 0, np.float32(0)) for one in logits]
+            return Outlined(self._boxes_plain(logits, limit), patches)
+        patches = cells.patches_above(logits, self.axes, lowest)
+        if self.axes.rows.spread is None:
+            blocks = [Block(logits, 0, 0, cells.tolerances(logits.numpy()))]
+        else:  # there are many knots to a logit: none is made where the mask is not
+            blocks = [patch.block(number) for number, patch in enumerate(patches) if patch.values.numel()]
+        return Outlined(self._boxes(logits, blocks, limit), patches)
+
+    def areas(self, patches: Sequence[Patch], thresholds: Sequence[float]) -> np.ndarray:
+        """How many pixels of m masks are above each of t thresholds, int64 [t, m].
+
+        None is less than the one that the patches reach down to.
+        """
+        # The comparisons of the official code are with float32 thresholds.
+        limits = [np.float32(t) for t in thresholds]
+        if not patches:
+            return np.zeros((len(limits), 0), np.int64)
+        if self._upscales_in_earnest(patches[0].values):
+            return self._areas_plain(torch.stack([patch.values for patch in patches]), limits)
+        return self._areas(patches, limits)
 
     def draw(self, patch: Patch, threshold: float) -> tuple[np.ndarray, tuple[int, int]]:
         """The columns of a mask, bool [columns, rows], and where in the photo its first pixel (x, y) lies.
@@ -76,12 +91,12 @@ class Upscaler:
         if patch.values.numel() == 0:
             return np.zeros((0, 0), bool), (0, 0)
         limit, axes = np.float32(threshold), self.axes
-        found = cells.cells_of(patch, axes, limit, limit)
-        tall = np.repeat(found.whole.T, axes.rows.pixels[found.rows], axis=1)
+        found = cells.cells_of(patch.block(), axes, limit, limit)
+        tall = np.repeat(found.whole[0].T, axes.rows.pixels[found.rows], axis=1)
         mask = np.repeat(tall, axes.columns.pixels[found.columns], axis=0)
         top, left = int(axes.rows.start[found.rows.start]), int(axes.columns.start[found.columns.start])
         values = patch.values.numpy()
-        for part in cells.columns_of(found.undecided, axes):
+        for part in cells.columns_of(found.undecided(axes), axes):
             above = cells.above(part, limit, axes, lambda _, y, x: values[y - patch.y, x - patch.x])
             inside = (axes.y[:, None] >= above.start) & (axes.y[:, None] < above.stop)  # [R, C, n]
             inside[:, above.place, above.cell] = above.exact
@@ -102,81 +117,92 @@ class Upscaler:
     def _upscales_in_earnest(self, logits: Tensor) -> bool:
         return self.plain or logits.device.type != "cpu"
 
-    def _measure_plain(self, logits: Tensor, thresholds: Sequence[np.float32]) -> Measured:
+    def _in_full(self, logits: Tensor) -> Iterator[Tensor]:
+        """Masks upscaled, some at a time."""
         batch = max(1, PLAIN_BYTES // max(1, 4 * self.photo_hw[0] * self.photo_hw[1]))
+        yield from (self.upscaled(part) for part in logits.split(batch) if len(part))
+
+    def _areas_plain(self, logits: Tensor, limits: Sequence[np.float32]) -> np.ndarray:
         areas: list[list[int]] = []
-        boxes = []
-        for part in logits.split(batch) if len(logits) else ():
-            full = self.upscaled(part)
+        for full in self._in_full(logits):
             if full.device.type == "cpu":  # numpy counts ten times as fast as torch
-                areas += [[np.count_nonzero(one > t) for t in thresholds] for one in full.numpy()]
+                areas += [[np.count_nonzero(one > t) for t in limits] for one in full.numpy()]
             else:
-                areas += torch.stack([(full > float(t)).sum((1, 2)) for t in thresholds], dim=1).tolist()
-            inside = full > float(thresholds[1])
+                areas += torch.stack([(full > float(t)).sum((1, 2)) for t in limits], dim=1).tolist()
+        return np.array(areas, np.int64).T
+
+    def _boxes_plain(self, logits: Tensor, limit: np.float32) -> np.ndarray:
+        boxes = []
+        for full in self._in_full(logits):
+            inside = full > float(limit)
             lines = zip(inside.any(2).cpu().numpy(), inside.any(1).cpu().numpy(), strict=True)
             boxes += [_box_of_lines(*pair) for pair in lines]
-        below, area, above = np.array(areas, np.int64).reshape(-1, 3).T
-        patches = [Patch(one, 0, 0, np.float32(0)) for one in logits]
-        return Measured(area, above, below, np.array(boxes, np.int64).reshape(-1, 4), patches)
+        return np.array(boxes, np.int64).reshape(-1, 4)
 
-    def _measure_cells(self, logits: Tensor, thresholds: Sequence[np.float32]) -> Measured:
+    def _areas(self, patches: Sequence[Patch], limits: Sequence[np.float32]) -> np.ndarray:
         """Cells are decided mask by mask; what is left is looked at for all masks together."""
-        areas = np.zeros((3, len(logits)), np.int64)
-        boxes = np.tile(np.array([FAR, FAR, -1, -1]), (len(logits), 1))  # xyxy
+        areas = np.zeros((len(limits), len(patches)), np.int64)
         undecided = []
-        patches = [cells.patch_above(one, self.axes, thresholds[0]) for one in logits]
         for number, patch in enumerate(patches):
-            if patch.values.numel() == 0:
-                continue
-            found = cells.cells_of(patch, self.axes, thresholds[0], thresholds[-1])
-            areas[:, number], boxes[number] = self._decided(found)
-            undecided.append(found.undecided.of_mask(number))
-        values = logits.numpy()
+            if patch.values.numel():
+                found = cells.cells_of(patch.block(number), self.axes, min(limits), max(limits))
+                areas[:, number] = self._decided(found)
+                undecided.append(found.undecided(self.axes))
+        pick = cells.picker(patches)
         for part in cells.columns_of(Undecided.joined(undecided), self.axes) if undecided else ():
             mask = part.cells.mask
-            for level, threshold in enumerate(thresholds):
-                above = cells.above(part, threshold, self.axes, lambda mask, y, x: values[mask, y, x])
-                areas[level] += _sums(mask, (above.stop - above.start).sum(axis=0), len(logits))
-                areas[level] += _sums(mask[above.cell], above.exact.sum(axis=0), len(logits))
-                if level == 1:
-                    self._widen(boxes, part, above)
-        boxes[boxes[:, 2] < 0] = 0
-        return Measured(areas[1], areas[2], areas[0], boxes.astype(np.int64), patches)
+            for level, limit in enumerate(limits):
+                above = cells.above(part, limit, self.axes, pick)
+                areas[level] += _sums(mask, (above.stop - above.start).sum(axis=0), len(patches))
+                areas[level] += _sums(mask[above.cell], above.exact.sum(axis=0), len(patches))
+        return areas
 
-    def _decided(self, found: Cells) -> tuple[int, tuple[float, float, float, float]]:
-        """How many pixels the cells that are above every threshold have, and their box."""
-        rows, columns = self.axes.rows, self.axes.columns
-        heights, widths = rows.pixels[found.rows], columns.pixels[found.columns]
+    def _decided(self, found: Cells) -> int:
+        """How many pixels the cells have that are above every threshold; of a block of one mask."""
+        heights, widths = self.axes.rows.pixels[found.rows], self.axes.columns.pixels[found.columns]
         # Row by row in float32: exact for photos of up to 16 million columns.
-        by_row = found.whole.astype(np.float32) @ widths.astype(np.float32)
-        area = int(by_row.astype(np.float64) @ heights)
-        if area == 0:
-            return 0, (FAR, FAR, -1, -1)
-        y = np.flatnonzero(by_row) + found.rows.start
-        x = np.flatnonzero(np.logical_or.reduce(found.whole, axis=0)) + found.columns.start
-        left, top = columns.start[x[0]], rows.start[y[0]]
-        return area, (left, top, columns.start[x[-1] + 1] - 1, rows.start[y[-1] + 1] - 1)
+        by_row = found.whole[0].astype(np.float32) @ widths.astype(np.float32)
+        return int(by_row.astype(np.float64) @ heights)
+
+    def _boxes(self, logits: Tensor, blocks: Sequence[Block], limit: np.float32) -> np.ndarray:
+        """Boxes [m, 4] of decided cells, widened to pixels of such undecided cells as reach beyond them."""
+        boxes = np.tile(np.array([FAR, FAR, -1, -1]), (len(logits), 1))  # xyxy
+        beyond = []
+        for block in blocks:
+            found = cells.cells_of(block, self.axes, limit, limit)
+            (top, bottom), (left, right) = sides = cells.extent(found.whole)
+            inside = [
+                (np.arange(n) >= first[:, None]) & (np.arange(n) <= last[:, None])
+                for n, (first, last) in zip(found.whole.shape[1:], sides, strict=True)
+            ]
+            beyond.append(
+                found.undecided(self.axes, found.open & ~(inside[0][:, :, None] & inside[1][:, None]))
+            )
+            some = np.flatnonzero(bottom >= 0)
+            x, y = self.axes.columns.start[found.columns.start :], self.axes.rows.start[found.rows.start :]
+            ends = x[left[some]], y[top[some]], x[right[some] + 1] - 1, y[bottom[some] + 1] - 1
+            boxes[some + block.first] = np.stack(ends, axis=1)
+        values = logits.numpy()
+        for part in cells.columns_of(Undecided.joined(beyond), self.axes) if beyond else ():
+            above = cells.above(part, limit, self.axes, lambda mask, y, x: values[mask, y, x])
+            self._widen(boxes, part, above)
+        boxes[boxes[:, 2] < 0] = 0
+        return boxes.astype(np.int64)
 
     def _widen(self, boxes: np.ndarray, part: Columns, above: Above) -> None:
         """Make ``boxes`` [m, 4] reach to the pixels of some cells, in place."""
-        axes, of = self.axes, part.cells
-        left, top = axes.columns.start[of.column], axes.rows.start[of.row]
-        right, bottom = axes.columns.start[of.column + 1], axes.rows.start[of.row + 1]
-        box = boxes[of.mask].T
-        # Most cells lie within the box of what is decided.
-        wider = (left < box[0]) | (top < box[1]) | (right - 1 > box[2]) | (bottom - 1 > box[3])
-        chosen = np.flatnonzero(wider)
-        some = above.stop[:, chosen] > above.start[:, chosen]  # [C, n']
+        left, top = self.axes.columns.start[part.cells.column], self.axes.rows.start[part.cells.row]
+        some = above.stop > above.start  # [C, n]
         hit = np.flatnonzero(np.logical_or.reduce(some, axis=0))
-        chosen, some = chosen[hit], some[:, hit]
-        y, mask = top[chosen], of.mask[chosen]
-        first = np.where(some, above.start[:, chosen], FAR).min(axis=0, initial=FAR)
-        last = np.where(some, above.stop[:, chosen], 0).max(axis=0, initial=0) - 1
-        self._reach(boxes, mask, left[chosen] + some.argmax(axis=0), y + first)
-        self._reach(boxes, mask, left[chosen] + len(some) - 1 - some[::-1].argmax(axis=0), y + last)
+        some, start, stop = some[:, hit], above.start[:, hit], above.stop[:, hit]
+        x, y, mask = left[hit], top[hit], part.cells.mask[hit]
+        first = np.where(some, start, FAR).min(axis=0, initial=FAR)
+        last = np.where(some, stop, 0).max(axis=0, initial=0) - 1
+        self._reach(boxes, mask, x + some.argmax(axis=0), y + first)
+        self._reach(boxes, mask, x + len(some) - 1 - some[::-1].argmax(axis=0), y + last)
         row, which = np.nonzero(above.exact)
         cell = above.cell[which]
-        self._reach(boxes, of.mask[cell], left[cell] + above.place[which], top[cell] + row)
+        self._reach(boxes, part.cells.mask[cell], left[cell] + above.place[which], top[cell] + row)
 
     @staticmethod
     def _reach(boxes: np.ndarray, mask: np.ndarray, x: np.ndarray, y: np.ndarray) -> None:

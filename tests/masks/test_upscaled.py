@@ -27,7 +27,7 @@ def logits(count, side, seed=0):
 
 
 def drawn(upscaler, one, threshold):
-    (patch,) = upscaler.measure(one[None], threshold, 0.5).patches
+    (patch,) = upscaler.outlined(one[None], threshold, 0.5).patches
     mask, at_xy = upscaler.draw(patch.copied(), threshold)
     return rle.encode_at(mask, at_xy, upscaler.photo_hw)
 
@@ -39,10 +39,11 @@ def test_areas_boxes_and_runs_are_those_of_the_full_size(kind, size):
     low = logits(5, 64)
     upscaler = Upscaler((64, 64), frame.stretches)
     full = frame.upscale(low)
-    measured = upscaler.measure(low, 0.0, 1.0)
-    for area, threshold in ((measured.area_below, -1), (measured.area, 0), (measured.area_above, 1)):
+    found = upscaler.outlined(low, 0.0, 1.0)
+    areas = upscaler.areas(found.patches, (-1, 0, 1))
+    for area, threshold in zip(areas, (-1, 0, 1), strict=True):
         assert area.tolist() == (full > threshold).sum((1, 2)).tolist()
-    assert measured.boxes.tolist() == [list(box_of_mask(m.numpy() > 0)) for m in full]
+    assert found.boxes.tolist() == [list(box_of_mask(m.numpy() > 0)) for m in full]
     for one, expected in zip(low, full, strict=True):
         assert drawn(upscaler, one, 0.0).same_as(rle.encode(expected.numpy() > 0))
 
@@ -51,10 +52,11 @@ def test_areas_boxes_and_runs_are_those_of_the_full_size(kind, size):
 def test_another_threshold(threshold):
     frame = Squash((150, 240), 256)
     low = logits(4, 64)
-    measured = Upscaler((64, 64), frame.stretches).measure(low, threshold, 0.25)
+    upscaler = Upscaler((64, 64), frame.stretches)
+    areas = upscaler.areas(upscaler.outlined(low, threshold, 0.25).patches, (threshold, threshold + 0.25))
     full = frame.upscale(low)
-    assert measured.area.tolist() == (full > threshold).sum((1, 2)).tolist()
-    assert measured.area_above.tolist() == (full > threshold + 0.25).sum((1, 2)).tolist()
+    assert areas[0].tolist() == (full > threshold).sum((1, 2)).tolist()
+    assert areas[1].tolist() == (full > threshold + 0.25).sum((1, 2)).tolist()
 
 
 @pytest.mark.parametrize("kind", [Letterbox, Squash])
@@ -63,13 +65,13 @@ def test_masks_measured_together_are_those_measured_alone(kind, columns, monkeyp
     monkeypatch.setattr("everymask.masks.cells.COLUMNS_AT_ONCE", columns)
     upscaler = Upscaler((64, 64), kind((150, 240), 256).stretches)
     low = logits(6, 64, seed=3)
-    together = upscaler.measure(low, 0.0, 1.0)
+    together = upscaler.outlined(low, 0.0, 1.0)
+    areas = upscaler.areas(together.patches, (-1, 0, 1))
     for number in range(len(low)):
-        alone = upscaler.measure(low[number : number + 1], 0.0, 1.0)
+        alone = upscaler.outlined(low[number : number + 1], 0.0, 1.0)
         assert together.boxes[number].tolist() == alone.boxes[0].tolist()
-        for name in ("area", "area_above", "area_below"):
-            assert getattr(together, name)[number] == getattr(alone, name)[0]
-    assert len(set(together.area.tolist())) > 3
+        assert areas[:, number].tolist() == upscaler.areas(alone.patches, (-1, 0, 1))[:, 0].tolist()
+    assert len(set(areas[1].tolist())) > 3
 
 
 @pytest.mark.parametrize("kind", [Letterbox, Squash])
@@ -78,7 +80,7 @@ def test_a_small_mask_keeps_a_small_patch_and_is_drawn_from_it(kind):
     y, x = torch.meshgrid(torch.arange(64.0), torch.arange(64.0), indexing="ij")
     low = 6 - ((y - 20) ** 2 + (x - 41) ** 2).sqrt()
     upscaler = Upscaler((64, 64), frame.stretches)
-    (patch,) = upscaler.measure(low[None], 0.0, 0.1).patches
+    (patch,) = upscaler.outlined(low[None], 0.0, 0.1).patches
     assert patch.values.shape <= (17, 17)
     assert patch.bytes < 64 * 64 * 4 / 10
     assert drawn(upscaler, low, 0.0).same_as(rle.encode(frame.upscale(low[None])[0].numpy() > 0))
@@ -95,15 +97,17 @@ def test_this_machine_rounds_as_the_formula_says_or_takes_the_plain_way(monkeypa
         pytest.skip("this machine's bilinear kernel rounds in a way of its own")
     cells = Upscaler((64, 64), frame.stretches)
     assert not cells.plain
-    a, b = plain.measure(low, 0.0, 1.0), cells.measure(low, 0.0, 1.0)
+    a, b = plain.outlined(low, 0.0, 1.0), cells.outlined(low, 0.0, 1.0)
     assert a.boxes.tolist() == b.boxes.tolist()
-    assert a.area.tolist() == b.area.tolist()
+    assert plain.areas(a.patches, (0,)).tolist() == cells.areas(b.patches, (0,)).tolist()
 
 
 def test_no_masks_at_all():
-    measured = Upscaler((64, 64), Squash((150, 240), 256).stretches).measure(torch.zeros(0, 64, 64), 0, 1)
-    assert len(measured) == 0
-    assert measured.boxes.shape == (0, 4)
+    upscaler = Upscaler((64, 64), Squash((150, 240), 256).stretches)
+    found = upscaler.outlined(torch.zeros(0, 64, 64), 0, 1)
+    assert len(found) == 0
+    assert found.boxes.shape == (0, 4)
+    assert upscaler.areas(found.patches, (0, 1)).shape == (2, 0)
 
 
 def test_nan_is_an_error_that_says_what_to_do():
