@@ -10,7 +10,7 @@ Letters used in shapes: H x W the photo, S the model's side, h x w low-resolutio
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -36,6 +36,11 @@ class Frame(Protocol):
 
     @property
     def model_size(self) -> int: ...
+
+    @property
+    def white(self) -> float:
+        """What 255 becomes in :meth:`resize`."""
+        ...
 
     @property
     def stretches(self) -> tuple[Stretch, ...]:
@@ -65,6 +70,7 @@ class Letterbox:
 
     photo_hw: tuple[int, int]
     model_size: int
+    white: ClassVar[float] = 255.0
 
     @property
     def resized_hw(self) -> tuple[int, int]:
@@ -109,6 +115,7 @@ class Squash:
 
     photo_hw: tuple[int, int]
     model_size: int
+    white: ClassVar[float] = 1.0
 
     def to_model(self, points_xy: Points) -> Points:
         """Photo pixels -> model pixels, by way of shares of the photo as the official code does it.

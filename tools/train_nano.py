@@ -1,7 +1,11 @@
 #!/usr/bin/env python3
-"""Train nano on the scenes in a folder, watching the learning curve on annotated photos.
+"""Train nano on made scenes, watching the learning curve on annotated photos.
 
     python tools/train_nano.py --out runs/nano --scenes runs/scenes --side 256 --minutes 60 [--eval FOLDER]
+    python tools/train_nano.py --out runs/nano --bank runs/sources/bank --workers 16 --device cuda --batch 64
+
+The first reads scenes that ``tools/make_scenes.py`` made; with --workers, scenes are painted as training goes
+on, by so many processes, which is what a GPU wants.
 
 Run it again with the same --out and it continues; --init WEIGHTS.safetensors starts a new stage
 (another --side, another --out) from weights, the bundled ones included. Everything lands in --out:
@@ -14,6 +18,7 @@ from __future__ import annotations
 import argparse
 import csv
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -31,14 +36,18 @@ from everymask.train.augment import hard_view
 from everymask.train.begin import begin, calm_neck
 from everymask.train.cache import SceneFolder
 from everymask.train.loop import (
+    Report,
     TrainOptions,
     TrainState,
     resume,
     save_state,
     start,
     train,
+    train_on,
 )
+from everymask.train.prompts import JITTERED
 from everymask.train.together import rank, run_together
+from everymask.train.views import StreamOptions, stream_views
 
 IMAGE_PARTS = ("image_encoder", "sam_prompt_encoder", "sam_mask_decoder", "no_mem_embed")
 
@@ -54,7 +63,19 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=8e-4)
     parser.add_argument("--final-rate", type=float, default=0.02)
     parser.add_argument("--prompts", type=int, default=8)
+    parser.add_argument(
+        "--click-share", type=float, default=0.44, help="of the prompts; the others are boxes"
+    )
+    parser.add_argument("--jittered", type=float, default=JITTERED, help="share of the boxes, with --workers")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--batch", type=int, default=4, help="photos a step, of each process")
+    parser.add_argument("--save-minutes", type=float, default=3.0)
+    parser.add_argument("--warmup", type=int, default=200, help="steps")
+    parser.add_argument("--ema", type=float, default=0.999, help="how slowly the averaged weights follow")
+    parser.add_argument("--workers", type=int, default=0, help="processes that paint scenes")
+    parser.add_argument("--bank", type=Path, default="runs/sources/bank", help="pictures, for --workers")
+    parser.add_argument("--views-per-scene", type=float, default=4.0, help="with --workers")
     parser.add_argument("--init", type=Path)
     parser.add_argument("--dense", type=Path, help="the second task's head from this state.pt, with --init")
     parser.add_argument(
@@ -77,27 +98,31 @@ def run(arguments: argparse.Namespace) -> None:
     torch.set_num_threads(arguments.threads)
     cv2.setNumThreads(1)
     torch.manual_seed(arguments.seed)
+    torch.set_float32_matmul_precision("high")
     options = TrainOptions(
         minutes=arguments.minutes,
+        batch=arguments.batch,
         learning_rate=arguments.rate,
         final_rate=arguments.final_rate,
+        warmup_steps=arguments.warmup,
+        ema=arguments.ema,
+        save_minutes=arguments.save_minutes,
         prompts=arguments.prompts,
+        click_share=arguments.click_share,
         seed=arguments.seed,
         train_parts=IMAGE_PARTS,
         optimiser=arguments.optimiser,
     )
-    state = start(fresh_model(arguments.side, arguments.init), options)
+    state = start(fresh_model(arguments.side, arguments.init).to(arguments.device), options)
     if arguments.dense is not None and state.dense is not None:
         state.dense.load_state_dict(torch.load(arguments.dense, weights_only=True)["dense"])
     checkpoint = arguments.out / "state.pt"
     if checkpoint.exists():
         resume(state, checkpoint)
-    folder = SceneFolder(arguments.scenes)
     watched = arguments.eval is not None and rank() == 0
     photos = list(annotated_photos(arguments.eval, arguments.eval_photos, 1)) if watched else []
     last_save, last_look = state.seconds / 60, state.seconds / 60
-    source = lambda rng: hard_view(rng, folder.draw, arguments.side)  # noqa: E731
-    for report in train(state, source, options):
+    for report in reports(state, options, arguments):
         if rank() > 0:  # one of those that train together tells
             continue
         row: dict[str, object] = {
@@ -105,7 +130,7 @@ def run(arguments: argparse.Namespace) -> None:
             "minutes": round(report.minutes, 2),
             "images": report.images,
         }
-        row |= {"time": time.strftime("%H:%M:%S"), "scenes": len(folder)}
+        row["time"] = time.strftime("%H:%M:%S")
         row |= {name: round(value, 4) for name, value in report.losses.items()}
         done = report.minutes >= arguments.minutes
         if photos and (done or report.minutes - last_look >= arguments.eval_minutes or report.step == 50):
@@ -119,6 +144,26 @@ def run(arguments: argparse.Namespace) -> None:
             save_state(state, checkpoint)
             save_file(state.average.state_dict(), arguments.out / "average.safetensors")
         write_row(arguments.out, row)
+
+
+def reports(state: TrainState, options: TrainOptions, arguments: argparse.Namespace) -> Iterator[Report]:
+    """Train, on scenes painted meanwhile or on those in a folder."""
+    if not arguments.workers:
+        folder = SceneFolder(arguments.scenes)
+        return train(state, lambda rng: hard_view(rng, folder.draw, arguments.side), options)
+    stream = stream_views(
+        StreamOptions(
+            images=options.batch,
+            prompts=options.prompts,
+            jittered=arguments.jittered,
+            side=arguments.side,
+            views_per_scene=arguments.views_per_scene,
+            bank=str(arguments.bank),
+            seed=options.seed + 1 + state.step,  # other scenes than before an interruption
+        ),
+        arguments.workers,
+    )
+    return train_on(state, lambda step: next(stream), options)
 
 
 def fresh_model(side: int, init: Path | None) -> Sam2:
@@ -138,7 +183,6 @@ def write_row(out: Path, row: dict) -> None:
         "step",
         "minutes",
         "images",
-        "scenes",
         "time",
         "best",
         "single",

@@ -75,8 +75,13 @@ def joined(rng: np.random.Generator, first: Scene, second: Scene) -> Scene:
 
 def shining_through(rng: np.random.Generator, photo: np.ndarray, other: np.ndarray) -> np.ndarray:
     """The photo with the detail of another one faintly on it, uint8."""
-    detail = other.astype(np.float32) - cv2.GaussianBlur(other, (0, 0), 0.06 * len(other)).astype(np.float32)
-    return np.clip(photo + rng.uniform(0.15, 0.5) * detail, 0, 255).astype(np.uint8)
+    height, width = other.shape[:2]
+    small = cv2.resize(other, (width // 8, height // 8), interpolation=cv2.INTER_AREA)
+    small = cv2.GaussianBlur(small.astype(np.float32), (0, 0), 0.06 * len(small))
+    blurred = cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
+    share = rng.uniform(0.15, 0.5)
+    mixed = cv2.addWeighted(photo, 1.0, other, share, 0.0, dtype=cv2.CV_32F) - np.float32(share) * blurred
+    return np.clip(mixed, 0, 255).astype(np.uint8)
 
 
 def split_pieces(labels: np.ndarray, min_share: float = 0.004) -> np.ndarray:
@@ -87,15 +92,19 @@ def split_pieces(labels: np.ndarray, min_share: float = 0.004) -> np.ndarray:
     """
     result = labels.copy()
     free = int(labels.max()) + 1
+    least = min_share * labels[WHOLE].size
     areas = np.bincount(labels[WHOLE].ravel())
-    for label in np.flatnonzero(areas[1:] > 2 * min_share * labels[WHOLE].size) + 1:
-        _, pieces, stats, _ = cv2.connectedComponentsWithStats((labels[WHOLE] == label).astype(np.uint8))
+    for label in np.flatnonzero(areas[1:] > 2 * least) + 1:
+        inside = (labels[WHOLE] == label).astype(np.uint8)
+        x, y, width, height = cv2.boundingRect(inside)
+        window = slice(y, y + height), slice(x, x + width)
+        _, pieces, stats, _ = cv2.connectedComponentsWithStats(inside[window])
         by_area = 1 + np.argsort(-stats[1:, cv2.CC_STAT_AREA])
         for piece in by_area[1:]:
-            if stats[piece, cv2.CC_STAT_AREA] < min_share * pieces.size or free > 255:
+            if stats[piece, cv2.CC_STAT_AREA] < least or free > 255:
                 break
-            inside = pieces == piece
-            result[WHOLE][inside] = free
-            result[PART][inside & (labels[PART] == label)] = free
+            split = pieces == piece
+            result[WHOLE][window][split] = free
+            result[PART][window][split & (labels[PART][window] == label)] = free
             free += 1
     return result

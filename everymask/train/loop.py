@@ -33,17 +33,15 @@ from everymask.train.losses import (
     true_iou,
 )
 from everymask.train.muon import Muon
-from everymask.train.prompts import Target, corrective_click, draw_targets
-from everymask.train.scenes import Scene
+from everymask.train.prompts import corrective_clicks, nested_truths
 from everymask.train.together import average_gradients, processes, rank
+from everymask.train.views import SceneSource, Views, make_views
 
-CLICK_SHARE = 0.44  # of the prompts; the others are boxes
 BOTH_SHARE = 0.25  # of the boxes; they come with a click inside the region
 
 RANK_STRIDE = 7919  # between the seeds of processes that train together
 
 Example = TypeVar("Example")
-SceneSource = Callable[[np.random.Generator], Scene]  # a scene at the model's side, augmented
 
 
 @dataclass(frozen=True)
@@ -54,6 +52,7 @@ class TrainOptions:
     steps: int | None = None  # stop after this many steps, if earlier
     batch: int = 4
     prompts: int = 8  # per image
+    click_share: float = 0.44  # of the prompts; the others are boxes
     corrections: int = 1  # prompts per image that get a corrective click and their own mask back
     learning_rate: float = 8e-4
     final_rate: float = 0.02  # share of the learning rate that is left at the end (cosine)
@@ -132,10 +131,19 @@ def train(state: TrainState, source: SceneSource, options: TrainOptions) -> Iter
     together (``train/together.py``) each draw from streams of their own, and share their clock.
     """
     options = own_stream(options)
+
+    def views(step: int) -> Views:
+        return make_views(np.random.default_rng([options.seed, step]), source, options.batch, options.prompts)
+
+    yield from train_on(state, views, options)
+
+
+def train_on(state: TrainState, views: Callable[[int], Views], options: TrainOptions) -> Iterator[Report]:
+    """As :func:`train`, on the views that ``views(step)`` gives, ``options.batch`` images in each."""
     yield from steps(
         state,
         options,
-        lambda step: make_batch(source, options, state.model, step),
+        lambda step: make_batch(views(step), state.model),
         lambda batch: train_step(state, batch, options),
         photos=options.batch,
     )
@@ -150,13 +158,13 @@ def steps(
     state: TrainState,
     options: TrainOptions,
     make: Callable[[int], Example],
-    learn: Callable[[Example], dict[str, float]],
+    learn: Callable[[Example], dict[str, Tensor]],
     *,
     photos: int,
 ) -> Iterator[Report]:
     """``learn`` from what ``make`` makes for each step, one ahead, until time or steps are used up; the means
     of what ``learn`` tells as a report every ``report_steps``. ``photos`` are learnt from in a step."""
-    sums: dict[str, float] = {}
+    sums: dict[str, Tensor] = {}
     since = 0
     with ThreadPoolExecutor(1) as ahead:
         following = ahead.submit(make, state.step)
@@ -165,10 +173,10 @@ def steps(
             example = following.result()
             following = ahead.submit(make, state.step + 1)
             for name, value in learn(example).items():
-                sums[name] = sums.get(name, 0.0) + value
+                sums[name] = sums[name] + value if name in sums else value
             since += 1
             if since == options.report_steps or finished(state, options):
-                means = {name: total / since for name, total in sums.items()}
+                means = {name: float(total) / since for name, total in sums.items()}
                 yield Report(state.step, state.seconds / 60, state.step * photos * processes(), means)
                 sums, since = {}, 0
                 state.counted_until = time.perf_counter()  # what the caller did with it is not training
@@ -180,7 +188,7 @@ def finished(state: TrainState, options: TrainOptions) -> bool:
     )
 
 
-def train_step(state: TrainState, batch: Batch, options: TrainOptions) -> dict[str, float]:
+def train_step(state: TrainState, batch: Batch, options: TrainOptions) -> dict[str, Tensor]:
     """One batch forward and back; returns the parts of its loss."""
     rng = np.random.default_rng([options.seed, state.step, 1])
     state.model.train()
@@ -188,7 +196,7 @@ def train_step(state: TrainState, batch: Batch, options: TrainOptions) -> dict[s
         hold_norms(state.model)
     losses = batch_losses(state, batch, rng, options)
     descend(state, torch.stack(list(losses.values())).sum(), options)
-    return {name: float(value.detach()) for name, value in losses.items()}
+    return {name: value.detach() for name, value in losses.items()}
 
 
 def descend(state: TrainState, loss: Tensor, options: TrainOptions) -> None:
@@ -202,10 +210,21 @@ def descend(state: TrainState, loss: Tensor, options: TrainOptions) -> None:
     now = time.perf_counter()
     state.seconds = average_gradients(trained, state.seconds + now - state.counted_until)
     state.counted_until = now
-    if torch.isfinite(nn.utils.clip_grad_norm_(trained, 1.0)):
-        state.optimiser.step()
-        update_average(state, options.ema)
+    clip_gradients(trained)
+    state.optimiser.step()
+    update_average(state, options.ema)
     state.step += 1
+
+
+@torch.no_grad()
+def clip_gradients(parameters: list[nn.Parameter]) -> None:
+    """Gradients of norm 1 at most, in place; if any is not finite, all become 0 (no waiting for the GPU)."""
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    norm = torch.stack(torch._foreach_norm(gradients)).norm()
+    finite = norm.isfinite()
+    torch._foreach_mul_(gradients, torch.where(finite, (1 / (norm + 1e-6)).clamp(max=1.0), 0.0))
+    for gradient in gradients:
+        gradient.masked_fill_(~finite, 0.0)  # 0 times infinity is not 0
 
 
 def learning_rate(state: TrainState, options: TrainOptions) -> float:
@@ -222,12 +241,15 @@ def learning_rate(state: TrainState, options: TrainOptions) -> float:
 def update_average(state: TrainState, decay: float) -> None:
     """Move the averaged weights a little towards the trained ones; faster in the first steps."""
     keep = min(decay, (1 + state.step) / (10 + state.step))
-    trained = dict(state.model.state_dict())
-    for name, average in state.average.state_dict().items():
-        if average.dtype.is_floating_point:
-            average.lerp_(trained[name].to(average.dtype), 1 - keep)
-        else:
-            average.copy_(trained[name])
+    trained, averages = state.model.state_dict(), state.average.state_dict()
+    floating = [name for name, value in averages.items() if value.dtype.is_floating_point]
+    torch._foreach_lerp_(
+        [averages[name] for name in floating],
+        [trained[name].to(averages[name].dtype) for name in floating],
+        1 - keep,
+    )
+    for name in averages.keys() - set(floating):
+        averages[name].copy_(trained[name])
 
 
 @dataclass(frozen=True)
@@ -245,26 +267,16 @@ class Batch:
     @property
     def meant(self) -> Tensor:
         """The truth each prompt meant, [P, s, s]."""
-        return self.truths[torch.arange(len(self.primary)), self.primary]
+        return self.truths[torch.arange(len(self.primary), device=self.primary.device), self.primary]
 
 
-def make_batch(source: SceneSource, options: TrainOptions, model: PromptableModel, step: int) -> Batch:
-    """The pictures and targets of one step; the same for the same seed, step and scenes."""
-    rng = np.random.default_rng([options.seed, step])
-    scenes = [source(rng) for _ in range(options.batch)]
-    targets: list[Target] = []
-    for scene in scenes:
-        targets += draw_targets(rng, scene.labels, options.prompts)
-    device = model.device
-    return Batch(
-        pixels=torch.stack([model.preprocess(scene.photo) for scene in scenes]),
-        labels=torch.from_numpy(np.stack([scene.labels for scene in scenes])).to(device),
-        clicks=torch.from_numpy(np.stack([t.click_xy for t in targets])).to(device),
-        boxes=torch.from_numpy(np.stack([t.box_xyxy for t in targets])).to(device),
-        truths=torch.from_numpy(np.stack([t.masks for t in targets])).to(device),
-        valid=torch.from_numpy(np.stack([t.valid for t in targets])).to(device),
-        primary=torch.tensor([t.primary for t in targets], device=device),
-    )
+def make_batch(views: Views, model: PromptableModel) -> Batch:
+    """Views on the model's device, the photos as its trunk takes them, and all that their clicks can mean."""
+    views = Views(*(x.to(model.device, non_blocking=True) for x in views))
+    truths, valid, primary = nested_truths(views.labels, views.clicks, views.levels)
+    side = model.spec.image_size
+    pixels = model.normalise(views.photos * (model.frame((side, side)).white / 255))
+    return Batch(pixels, views.labels, views.clicks, views.boxes, truths, valid, primary)
 
 
 def batch_losses(
@@ -276,7 +288,7 @@ def batch_losses(
     with compute_type(model, options.bfloat16):
         features = model.encode_image(batch.pixels)
         order = torch.arange(len(batch.primary), device=batch.primary.device).view(options.batch, -1)
-        share = round(CLICK_SHARE * options.prompts)
+        share = round(options.click_share * options.prompts)
         both = round(BOTH_SHARE * (options.prompts - share))
         by_click, by_both, by_box = (
             order[:, :share].flatten(),
@@ -366,7 +378,7 @@ def repeat(x: Tensor, times: int) -> Tensor:
 def click_losses(decoded: Decoded, batch: Batch, chosen: Tensor, weights: LossWeights) -> dict[str, Tensor]:
     logits, meant = decoded.mask_logits, batch.meant[chosen]
     share = batch.valid[chosen].float() * weights.other_truths
-    share[torch.arange(len(chosen)), batch.primary[chosen]] = 1.0
+    share.scatter_(1, batch.primary[chosen, None], 1.0)
     with torch.no_grad():
         quality = true_iou(logits, meant[:, None].expand_as(logits))
     losses = {
@@ -410,13 +422,10 @@ def correction_losses(
     chosen = asked[some]
     previous = first.mask_logits[some, 1 + first.iou[some, 1:].argmax(1)].detach().clamp(-20, 20)
     truth = batch.meant[chosen] > 0.5
-    clicks = [
-        corrective_click(rng, p, t)
-        for p, t in zip((previous > 0).cpu().numpy(), truth.cpu().numpy(), strict=True)
-    ]
-    second = torch.tensor([[4 * x + 1.5, 4 * y + 1.5] for x, y, _ in clicks], device=asked.device)
-    points = torch.stack([batch.clicks[chosen], second], dim=1)
-    labels = torch.tensor([[1, label] for _, _, label in clicks], dtype=torch.int32, device=asked.device)
+    generator = torch.Generator(asked.device).manual_seed(int(rng.integers(2**62)))
+    cells, label = corrective_clicks(generator, previous > 0, truth)
+    points = torch.stack([batch.clicks[chosen], 4 * cells + 1.5], dim=1)
+    labels = torch.stack([torch.ones_like(label), label], dim=1)
     again = ask(model, features, batch, chosen, points=points, labels=labels, masks=previous[:, None])
     meant = batch.meant[chosen]
     with torch.no_grad():

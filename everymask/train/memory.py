@@ -31,7 +31,7 @@ from everymask.train.loop import (
     steps,
 )
 from everymask.train.losses import LossWeights, mask_loss, true_iou
-from everymask.train.prompts import click_inside, corrective_click, jittered_box, shrink
+from everymask.train.prompts import click_inside, corrective_clicks, jittered_box
 
 MEMORY_PARTS = (
     "memory_attention",
@@ -82,7 +82,7 @@ def clip_stream(options: TrainOptions, step: int) -> np.random.Generator:
     return np.random.default_rng([options.seed, step, 2])
 
 
-def clip_step(state: TrainState, clip: Clip, options: TrainOptions) -> dict[str, float]:
+def clip_step(state: TrainState, clip: Clip, options: TrainOptions) -> dict[str, Tensor]:
     """One clip forward and back; the means of its losses and IoUs."""
     rng = np.random.default_rng([options.seed, state.step, 3])
     model = state.model
@@ -93,12 +93,11 @@ def clip_step(state: TrainState, clip: Clip, options: TrainOptions) -> dict[str,
     descend(state, loss, options)
     ious = np.concatenate([r.ious for r in results])
     values = {
-        "loss": loss.item(),
         "iou": _mean(ious),
         "last_iou": _mean(results[-1].ious),
         "presence": float(np.mean([r.presence for r in results])),
     }
-    return values
+    return {"loss": loss.detach()} | {name: torch.tensor(value) for name, value in values.items()}
 
 
 def _mean(ious: np.ndarray) -> float:
@@ -166,10 +165,10 @@ def prompt_first(model: Sam2, frame: ImageFeatures, truth: Tensor, rng: np.rando
     if rng.random() < 0.5:
         return answer
     previous = answer.mask_logits.detach().clamp(-20, 20)
-    shown = (previous[:, 0] > 0).cpu().numpy()
-    clicks = [corrective_click(rng, p, shrink(m) > 0.5) for p, m in zip(shown, masks, strict=True)]
-    more = torch.tensor([[[4 * x + 1.5, 4 * y + 1.5]] for x, y, _ in clicks], device=truth.device)
-    kinds = torch.tensor([[label] for *_, label in clicks], dtype=torch.int32, device=truth.device)
+    generator = torch.Generator(truth.device).manual_seed(int(rng.integers(2**62)))
+    small = F.avg_pool2d(truth[:, None], 4)[:, 0] > 0.5
+    cells, kinds = corrective_clicks(generator, previous[:, 0] > 0, small)
+    more, kinds = (4 * cells + 1.5)[:, None], kinds[:, None]
     points, labels = torch.cat([points, more], 1), torch.cat([labels, kinds], 1)
     return memory.segment(model, alone, points, labels, previous, multimask=False)
 

@@ -46,31 +46,51 @@ class Muon(torch.optim.Optimizer):
     def step(self, closure=None):  # type: ignore[override]
         """Move the parameters that have gradients; ``closure`` is not used."""
         for group in self.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is not None:
-                    move = self._turn if group["matrices"] else self._adam
-                    move(parameter, parameter.grad, self.state[parameter], group)
+            moved = [p for p in group["params"] if p.grad is not None]
+            if group["matrices"]:
+                alike: dict[tuple[int, int], list[Tensor]] = {}
+                for parameter in moved:
+                    alike.setdefault((len(parameter), parameter[0].numel()), []).append(parameter)
+                for parameters in alike.values():
+                    self._turn(parameters, group)
+            elif moved:
+                self._adam(moved, group)
 
-    def _turn(self, parameter: nn.Parameter, gradient: Tensor, state: dict, group: dict) -> None:
-        if not state:
-            state["momentum"] = torch.zeros_like(parameter)
-        mean = state["momentum"].lerp_(gradient, 1 - group["momentum"])
-        ahead = gradient.lerp(mean, group["momentum"])  # Nesterov's
-        step = orthogonal(ahead.flatten(1)).view_as(parameter)
-        size = ADAM_SIZE * max(parameter.shape[0], parameter[0].numel()) ** 0.5
-        parameter.mul_(1 - group["lr"] * group["weight_decay"]).add_(step, alpha=-group["lr"] * size)
+    def _turn(self, parameters: list[Tensor], group: dict) -> None:
+        """Matrices of one size in one go: a GPU is as fast with ten as with one."""
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        means = [self._kept(parameter, "momentum") for parameter in parameters]
+        torch._foreach_lerp_(means, gradients, 1 - group["momentum"])
+        ahead = torch._foreach_lerp(gradients, means, group["momentum"])  # Nesterov's
+        turned = orthogonal(torch.stack([each.flatten(1) for each in ahead]))
+        size = ADAM_SIZE * max(turned.shape[1:]) ** 0.5
+        torch._foreach_mul_(parameters, 1 - group["lr"] * group["weight_decay"])
+        steps = [step.view_as(p) for step, p in zip(turned, parameters, strict=True)]
+        torch._foreach_add_(parameters, steps, alpha=-group["lr"] * size)
 
-    def _adam(self, parameter: nn.Parameter, gradient: Tensor, state: dict, group: dict) -> None:
-        if not state:
-            state["count"] = torch.zeros(())
-            state["mean"], state["square"] = torch.zeros_like(parameter), torch.zeros_like(parameter)
+    def _adam(self, parameters: list[Tensor], group: dict) -> None:
         first, second = group["betas"]
-        state["count"] += 1
-        count = float(state["count"])
-        mean = state["mean"].lerp_(gradient, 1 - first)
-        square = state["square"].lerp_(gradient.square(), 1 - second)
-        spread = square.div(1 - second**count).sqrt_().add_(1e-8)
-        parameter.addcdiv_(mean, spread, value=-group["lr"] / (1 - first**count))
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        means = [self._kept(parameter, "mean") for parameter in parameters]
+        squares = [self._kept(parameter, "square") for parameter in parameters]
+        counts = []
+        for parameter in parameters:
+            count = self.state[parameter].setdefault("count", torch.zeros(()))
+            count += 1
+            counts.append(float(count))
+        torch._foreach_lerp_(means, gradients, 1 - first)
+        torch._foreach_lerp_(squares, torch._foreach_mul(gradients, gradients), 1 - second)
+        spreads = torch._foreach_div(squares, [1 - second**count for count in counts])
+        torch._foreach_sqrt_(spreads)
+        torch._foreach_add_(spreads, 1e-8)
+        rates = [-group["lr"] / (1 - first**count) for count in counts]
+        torch._foreach_addcdiv_(parameters, means, spreads, rates)
+
+    def _kept(self, parameter: Tensor, name: str) -> Tensor:
+        state = self.state[parameter]
+        if name not in state:
+            state[name] = torch.zeros_like(parameter)
+        return state[name]
 
 
 def is_matrix(parameter: Tensor) -> bool:
@@ -82,17 +102,17 @@ def is_matrix(parameter: Tensor) -> bool:
     return parameter.ndim >= 2 and min(parameter.shape[0], parameter[0].numel()) >= LEAST_SIDE
 
 
-def orthogonal(matrix: Tensor) -> Tensor:
-    """A matrix [M, N] with the same singular vectors, its singular values all near 1, in bfloat16.
+def orthogonal(matrices: Tensor) -> Tensor:
+    """Matrices [..., M, N] with the same singular vectors, their singular values all near 1, in bfloat16.
 
     >>> torch.linalg.svdvals(orthogonal(torch.diag(torch.tensor([3.0, 0.5]))).float()).round().tolist()
     [1.0, 1.0]
     """
-    wide = matrix.shape[0] <= matrix.shape[1]
-    x = (matrix if wide else matrix.T).bfloat16()
-    x = x / (x.norm() + 1e-7)
+    wide = matrices.shape[-2] <= matrices.shape[-1]
+    x = (matrices if wide else matrices.mT).bfloat16()
+    x = x / (x.flatten(-2).norm(dim=-1)[..., None, None] + 1e-7)
     a, b, c = POLYNOMIAL
     for _ in range(ITERATIONS):
-        gram = x @ x.T
+        gram = x @ x.mT
         x = a * x + (b * gram + c * gram @ gram) @ x
-    return (x if wide else x.T).to(matrix.dtype)
+    return (x if wide else x.mT).to(matrices.dtype)

@@ -38,7 +38,7 @@ def read_bank(folder: Path | str, limit: int | None = None) -> Bank:
 
 
 def read_kind(folder: Path, limit: int | None) -> list[np.ndarray]:
-    paths = sorted(p for p in folder.glob("*") if p.suffix in (".jpg", ".png"))
+    paths = sorted(p for p in folder.glob("*") if p.suffix in (".jpg", ".png", ".webp"))
     if limit is not None and len(paths) > limit:
         paths = [paths[i * len(paths) // limit] for i in range(limit)]
     return [read_rgb(path) for path in paths]

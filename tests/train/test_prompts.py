@@ -2,14 +2,16 @@
 
 import numpy as np
 import pytest
+import torch
 
 from everymask.train.prompts import (
-    corrective_click,
+    click_inside,
+    corrective_clicks,
     draw_targets,
     jittered_box,
     list_regions,
     make_target,
-    shrink,
+    nested_truths,
 )
 
 
@@ -29,18 +31,41 @@ def test_a_click_lies_in_the_region_that_was_meant(nested_labels):
         assert nested_labels[0, y, x] == 3
 
 
+def test_half_of_the_clicks_are_innermost():
+    region = np.zeros((64, 64), bool)
+    region[10:31, 20:41] = True
+    clicks = [click_inside(np.random.default_rng(seed), region) for seed in range(100)]
+    assert all(region[y, x] for x, y in clicks)
+    assert 30 < sum(click == (30, 20) for click in clicks) < 70
+
+
+def truths_of(labels, clicks, levels):
+    return nested_truths(torch.from_numpy(labels)[None], torch.tensor(clicks), torch.tensor(levels))
+
+
 def test_nested_truths_come_small_to_large_without_repeats(nested_labels):
-    target = make_target(np.random.default_rng(0), nested_labels, level=1, label=2)
-    areas = target.masks.sum((1, 2)) * 16
-    assert list(target.valid) == ([True, True, False] if target.masks[1].any() else [True, False, False])
-    assert areas[target.primary] == 48 * 48
+    clicks = [[20.0, 20.0], [20.0, 20.0], [50.0, 50.0], [2.0, 2.0]]
+    truths, valid, primary = truths_of(nested_labels, clicks, [0, 1, 1, 2])
+    assert valid.tolist() == [[True, True, False]] * 3 + [[True, False, False]]
+    assert primary.tolist() == [0, 1, 1, 0]
+    part, whole, around = 16 * 16, 48 * 48, 64 * 64 - 48 * 48
+    areas = (truths.sum((2, 3)) * 16).tolist()
+    assert areas == [[part, whole, 0], [part, whole, 0], [whole - part, whole, 0], [around, 0, 0]]
 
 
-def test_the_primary_truth_of_a_part_is_the_part(nested_labels):
-    target = make_target(np.random.default_rng(0), nested_labels, level=0, label=3)
-    assert target.primary == 0
-    assert target.masks[0].sum() * 16 == 16 * 16
-    assert target.masks[1].sum() * 16 == 48 * 48
+def test_unknown_pixels_have_no_truth(nested_labels):
+    nested_labels[0] = 0
+    truths, valid, primary = truths_of(nested_labels, [[20.0, 20.0]], [1])
+    assert valid.tolist() == [[True, False, False]]
+    assert primary.tolist() == [0]
+    assert truths[0, 0].sum() * 16 == 48 * 48
+
+
+def test_truths_are_soft_at_borders():
+    labels = np.ones((3, 8, 8), np.uint8)
+    labels[:, :4, :2] = 2
+    truths, _, _ = truths_of(labels, [[0.0, 0.0]], [0])
+    np.testing.assert_allclose(truths[0, 0], [[0.5, 0], [0, 0]])
 
 
 def test_boxes_stay_on_the_picture():
@@ -63,25 +88,37 @@ def test_as_many_targets_as_asked_for(nested_labels):
     assert len(draw_targets(np.random.default_rng(0), nested_labels, 7)) == 7
 
 
-def test_shrunk_masks_keep_the_share_of_each_block():
-    mask = np.zeros((8, 8), bool)
-    mask[:4, :2] = True
-    np.testing.assert_allclose(shrink(mask), [[0.5, 0], [0, 0]])
-
-
 @pytest.mark.parametrize("seed", range(6))
 def test_a_correction_says_whether_something_is_missing_or_too_much(seed):
-    truth, predicted = np.zeros((12, 12), bool), np.zeros((12, 12), bool)
-    truth[2:8, 2:8] = True
-    predicted[2:8, 2:5] = True
-    predicted[9:11, 9:11] = True
-    x, y, label = corrective_click(np.random.default_rng(seed), predicted, truth)
-    assert predicted[int(y), int(x)] != truth[int(y), int(x)]
-    assert label == truth[int(y), int(x)]
+    truth, predicted = torch.zeros(2, 12, 12, dtype=torch.bool), torch.zeros(2, 12, 12, dtype=torch.bool)
+    truth[:, 2:8, 2:8] = True
+    predicted[:, 2:8, 2:5] = True
+    predicted[:, 9:11, 9:11] = True
+    places, labels = corrective_clicks(torch.Generator().manual_seed(seed), predicted, truth)
+    for index, (x, y) in enumerate(places.long().tolist()):
+        assert predicted[index, y, x] != truth[index, y, x]
+        assert labels[index] == truth[index, y, x]
+
+
+def test_half_of_the_corrections_go_deep_inside_the_error():
+    truth = torch.zeros(200, 12, 12, dtype=torch.bool)
+    truth[:, 2:7, 3:8] = True
+    places, labels = corrective_clicks(torch.Generator().manual_seed(0), torch.zeros_like(truth), truth)
+    assert (labels == 1).all()
+    innermost = (places == torch.tensor([5.0, 4.0])).all(1).sum()
+    assert 80 < innermost < 130
 
 
 def test_a_perfect_prediction_is_confirmed_inside():
-    truth = np.eye(5, dtype=bool)
-    x, y, label = corrective_click(np.random.default_rng(0), truth, truth)
-    assert truth[int(y), int(x)]
-    assert label == 1
+    truth = torch.eye(5, dtype=torch.bool)[None]
+    places, labels = corrective_clicks(torch.Generator().manual_seed(0), truth, truth)
+    x, y = places[0].long().tolist()
+    assert truth[0, y, x]
+    assert labels.tolist() == [1]
+
+
+def test_without_any_truth_the_middle_is_not_the_object():
+    nothing = torch.zeros(1, 8, 8, dtype=torch.bool)
+    places, labels = corrective_clicks(torch.Generator().manual_seed(0), nothing, nothing)
+    assert places.tolist() == [[4.0, 4.0]]
+    assert labels.tolist() == [0]
