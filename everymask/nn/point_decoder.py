@@ -23,8 +23,8 @@ of its memory traffic, are done once per image. Masks are read out only for prom
 Answers to ``MaskDecoder.predict_masks`` and ``TwoWayTransformer`` of segment-anything and sam2; other
 rounding, no approximation. docs/lab-notes.md, "Everything mode", has the derivation and what it brings.
 
-Letters used in shapes: P prompts, T tokens of a prompt, N = h * w image tokens, C channels, H heads,
-D inner width of an attention, d = D / H, R rows of the factors, M masks of a prompt.
+Letters used in shapes: P prompts, G of a group, T tokens of a prompt, N = h * w image tokens, C channels,
+H heads, D inner width of an attention, d = D / H, R rows of the factors, M masks of a prompt.
 """
 
 from __future__ import annotations
@@ -68,32 +68,42 @@ class Scratch:
         return held[:size].view(shape)
 
 
+GROUP_TOKENS = 6400
+"""So many image tokens of prompts go through attention together: a small image has several prompts in a call,
+which would cost more than what it computes; a large one has one, whose scores fit a core's cache."""
+
+
 @dataclass(frozen=True)
 class Written:
-    """What one layer, or a mask prompt, wrote to the image tokens of a prompt, as seen from later layers."""
+    """What one layer, or mask prompts, wrote to the image tokens of a group, as seen from later layers."""
 
-    coefficients: Tensor | None  # [H, T, d] values on the tokens; None: the basis itself (a mask prompt)
-    share: Tensor | None  # [N] 1 / rho at the time of writing, None for 1: sum of the rows of one head
+    coefficients: Tensor | None  # [G, H, T, d] values on the tokens; None: the basis itself (mask prompts)
+    share: Tensor | None  # [G, N] 1 / rho at the time of writing, None for 1: sum of the rows of one head
 
 
 @dataclass(frozen=True)
 class Folded:
-    """The image tokens of one prompt in factors; see the head of this file."""
+    """The image tokens of a group of prompts in factors; see the head of this file."""
 
-    factors: Tensor  # F [R, N]
-    rows: Tensor  # B [R, C]
-    rho: Tensor | None  # [N]; None: 1
+    room: Tensor  # [G, R of all layers, N] memory that the factors grow in
+    rows: Tensor  # B [G, R, C]
+    rho: Tensor | None  # [G, N]; None: 1
     written: tuple[Written, ...] = ()
+
+    @property
+    def factors(self) -> Tensor:
+        """F [G, R, N]."""
+        return self.room[:, : self.rows.shape[1]]
 
 
 @dataclass(frozen=True)
 class Attended:
-    """P prompts after attention: all that a mask is read from."""
+    """P prompts after attention: all that a mask is read from, until the decoder attends to others."""
 
     iou: Tensor  # [P, M] predicted
     mask_tokens: Tensor  # [P, M, C]
     weights: Tensor  # [P, M, C/8] of the upscaled channels in each mask
-    images: tuple[Folded, ...]  # P
+    images: tuple[Folded, ...]  # the groups
 
 
 @dataclass
@@ -139,7 +149,7 @@ class PointDecoder:
         """The transformer for P prompts: ``sparse`` [P, n, C]; ``mask_factors`` [P, K, N] of mask prompts."""
         transformer = self.decoder.transformer
         tokens = position = self.decoder.tokens(sparse)
-        images = self._fresh(len(tokens), mask_factors)
+        images = self._fresh(len(tokens), tokens.shape[1], mask_factors)
         for layer in self.shared.layers:
             block, back = layer.block, layer.block.cross_attn_image_to_token
             tokens = _self_attention(block, tokens, position)
@@ -148,8 +158,8 @@ class PointDecoder:
             tokens = block.norm3(tokens + block.mlp(tokens))
             keys = split_heads(back.k_proj(tokens + position), back.heads)
             values = split_heads(back.v_proj(tokens), back.heads)
-            pairs = zip(images, keys, values, strict=True)
-            images = [self._write(layer.write, image, key, value) for image, key, value in pairs]
+            groups = zip(images, self._grouped(keys), self._grouped(values), strict=True)
+            images = [self._write(layer.write, image, key, value) for image, key, value in groups]
         # Only the IoU token and the mask tokens are read: the others need no last look.
         first = int(self.decoder.spec.object_score)
         own = slice(first, first + 1 + self.decoder.spec.masks)
@@ -165,19 +175,35 @@ class PointDecoder:
 
     def masks(self, attended: Attended, prompt: int, which: Sequence[int]) -> Tensor:
         """Mask logits [len(which), 4h, 4w] of one prompt."""
-        return self._read_out(attended.images[prompt], attended.weights[prompt, list(which)])
+        group, place = divmod(prompt, self._together)
+        return self._read_out(attended.images[group], place, attended.weights[prompt, list(which)])
+
+    @property
+    def _together(self) -> int:
+        """How many prompts a group has."""
+        return max(1, GROUP_TOKENS // (self.hw[0] * self.hw[1]))
+
+    def _grouped(self, x: Tensor) -> tuple[Tensor, ...]:
+        """What belongs to prompts [P, ...] in groups [G, ...]."""
+        return x.split(self._together)
 
     # -- tokens to image ---------------------------------------------------------------------------
 
-    def _fresh(self, prompts: int, mask_factors: Tensor | None) -> list[Folded]:
-        like, channels = self.scratch("like", 1), self.decoder.mask_tokens.weight.shape[1]
-        if mask_factors is None or self.mask_basis is None:
-            empty = Folded(
-                like.new_zeros(0, self.hw[0] * self.hw[1]), self.shared.up.first.new_zeros(0, channels), None
-            )
-            return [empty] * prompts
-        start = Written(None, None)
-        return [Folded(f.to(self.work), self.mask_basis, None, (start,)) for f in mask_factors]
+    def _fresh(self, prompts: int, tokens: int, mask_factors: Tensor | None) -> list[Folded]:
+        rows = self.shared.up.first.new_zeros(0, self.decoder.mask_tokens.weight.shape[1])
+        written: tuple[Written, ...] = ()
+        if mask_factors is not None and self.mask_basis is not None:
+            rows, written = self.mask_basis, (Written(None, None),)
+        heads = [layer.write.queries.shape[0] for layer in self.shared.layers]
+        sides = len(rows) + tokens * sum(heads), self.hw[0] * self.hw[1]
+        images = []
+        for number, start in enumerate(range(0, prompts, self._together)):
+            group = min(self._together, prompts - start)
+            room = self.scratch(f"factors {number}", group, *sides)
+            images.append(Folded(room, rows.expand(group, -1, -1), None, written))
+            if written and mask_factors is not None:
+                images[-1].factors.copy_(mask_factors[start : start + group])
+        return images
 
     def _look(
         self, shared: SharedLook, attention: Attention, placed: Tensor, images: Sequence[Folded]
@@ -185,49 +211,72 @@ class PointDecoder:
         """Tokens [P, t, C] look at the image: [P, t, C]."""
         scale = shared.keys.shape[1] ** -0.5
         queries = split_heads(attention.q_proj(placed), attention.heads) * scale  # [P, H, t, d]
-        looked = [self._look_once(shared, q, f) for q, f in zip(queries, images, strict=True)]
-        joined = torch.stack(looked).transpose(1, 2).flatten(2)  # [P, t, D]
+        groups = zip(self._grouped(queries), images, strict=True)
+        looked = [self._look_once(shared, query, image) for query, image in groups]
+        joined = torch.cat(looked).transpose(1, 2).flatten(2)  # [P, t, D]
         return attention.out_proj(joined)
 
     def _look_once(self, shared: SharedLook, query: Tensor, image: Folded) -> Tensor:
-        """One prompt: [H, t, d] -> [H, t, d]."""
-        heads, tokens, _ = query.shape
+        """One group: [G, H, t, d] -> [G, H, t, d]."""
+        prompts, heads, tokens, width = query.shape
         scores = self._scores("look", query, shared.keys, shared.keys_constant, shared.key_weight, image)
         n = scores.shape[-1]
-        weights = self._softmax(scores, -1).view(heads * tokens, n)  # [H t, N]
+        weights = self._softmax(scores, -1)  # [G, H, t, N]
         if image.rho is not None:
-            weights = weights.mul_(image.rho.to(self.work))
-        out = torch.bmm(weights.view(heads, tokens, n), shared.values).to(query.dtype)  # [H, t, d]
-        if len(image.factors):
-            on_rows = torch.mm(weights, image.factors.T).to(query.dtype).view(heads, tokens, -1)
-            out += on_rows @ (image.rows @ shared.value_weight)
+            weights = weights.mul_(image.rho[:, None, None].to(self.work))
+        by_head = weights.transpose(0, 1)
+        if prompts > 1:
+            by_head = self.scratch("by head", heads, prompts, tokens, n).copy_(by_head)
+        out = torch.bmm(by_head.flatten(1, 2), shared.values).to(query.dtype)
+        out = out.view(heads, prompts, tokens, width).transpose(0, 1)  # [G, H, t, d]
+        if image.written:
+            on_rows = torch.bmm(weights.flatten(1, 2), image.factors.transpose(1, 2)).to(query.dtype)
+            seen = _wide_to_heads(image.rows, shared.value_weight)  # [G, H, R, d]
+            out = out + on_rows.view(prompts, heads, tokens, -1) @ seen
         return out + shared.value_constant
 
     def _scores(
         self,
         name: str,
-        narrow: Tensor,  # [H, t, d]
+        narrow: Tensor,  # [G, H, t, d]
         signal: Tensor,  # [H, d, N]
         constant: Tensor | None,  # [H, d, N]
         weight: Tensor,  # [H, d, C]
         image: Folded,
     ) -> Tensor:
-        """``narrow`` times the projected image tokens, [H, t, N]."""
-        heads, tokens, _ = narrow.shape
-        n = signal.shape[-1]
+        """``narrow`` times the projected image tokens, [G, H, t, N]."""
         small = narrow.to(self.work)
-        out = self.scratch(f"{name} scores", heads, tokens, n)
-        torch.bmm(small, signal, out=out)
-        if len(image.factors):
-            mix = (narrow @ weight).flatten(0, 1) @ image.rows.T  # [H t, R]
-            flat = out.view(heads * tokens, n)
-            torch.addmm(flat, mix.to(self.work), image.factors, out=flat)
+        out = self.scratch(f"{name} scores", *narrow.shape[:3], signal.shape[-1])
+        self._by_head(out, small, signal)
+        if image.written:
+            mix = torch.bmm(_heads_to_wide(narrow, weight), image.rows.transpose(1, 2))  # [G, H t, R]
+            flat = out.flatten(1, 2)
+            torch.baddbmm(flat, mix.to(self.work), image.factors, out=flat)
         if image.rho is not None:
-            out.mul_(image.rho.to(self.work))
-        return out if constant is None else torch.baddbmm(out, small, constant, out=out)
+            out.mul_(image.rho[:, None, None].to(self.work))
+        if constant is not None:
+            self._by_head(out, small, constant, add=True)
+        return out
+
+    def _by_head(self, out: Tensor, narrow: Tensor, wide: Tensor, *, add: bool = False) -> None:
+        """``narrow`` [G, H, t, d] times ``wide`` [H, d, N] into, or onto, ``out`` [G, H, t, N].
+
+        One product a head for all prompts of the group.
+        """
+        prompts, heads, tokens, width = narrow.shape
+        if prompts == 1:
+            torch.baddbmm(out[0], narrow[0], wide, beta=int(add), out=out[0])
+            return
+        found = self.scratch("by head", heads, prompts * tokens, wide.shape[-1])
+        torch.bmm(narrow.transpose(0, 1).reshape(heads, prompts * tokens, width), wide, out=found)
+        by_prompt = found.view(heads, prompts, tokens, -1).transpose(0, 1)
+        if add:
+            out.add_(by_prompt)
+        else:
+            out.copy_(by_prompt)
 
     def _softmax(self, scores: Tensor, dim: int) -> Tensor:
-        return torch.softmax(scores, dim)
+        return torch.softmax(scores, dim, out=self.scratch("softmax", *scores.shape))
 
     @property
     def _wide(self) -> torch.dtype:
@@ -236,83 +285,81 @@ class PointDecoder:
     # -- image to tokens ---------------------------------------------------------------------------
 
     def _write(self, shared: SharedWrite, image: Folded, key: Tensor, value: Tensor) -> Folded:
-        """One prompt: the image looks at tokens, ``key`` and ``value`` [H, T, d]; then the layer norm."""
-        tokens, width = key.shape[1:]
+        """One group: the image looks at tokens, ``key`` and ``value`` [G, H, T, d]; then the layer norm."""
+        tokens, width = key.shape[2:]
         scores = self._scores(
             "write", key * width**-0.5, shared.queries, shared.queries_constant, shared.query_weight, image
         )
-        weights = self._softmax(scores, 1).flatten(0, 1)  # [H T, N]
+        weights = self._softmax(scores, 2).flatten(1, 2)  # [G, H T, N]
         share = None if image.rho is None else image.rho.reciprocal()
         if share is not None:
-            weights = weights.mul_(share.to(self.work))
-        rows = (value @ shared.basis).flatten(0, 1)  # [H T, C]
+            weights = weights.mul_(share[:, None].to(self.work))
+        rank = image.rows.shape[1]
+        image.room[:, rank : rank + weights.shape[1]] = weights
+        rows = _heads_to_wide(value, shared.basis)  # [G, H T, C]
         # The weights of one head add up to 1 in every row: what is constant goes with those of the first.
-        rows = torch.cat([rows[:tokens] + shared.constant, rows[tokens:]])
-        factors = torch.cat([image.factors, weights])
-        rows = centred(torch.cat([image.rows, rows]), -1)
-        written = (*image.written, Written(value, share))
-        rho = self._norm_scale(shared, factors, rows, image.rho, written)
-        return Folded(factors, rows * shared.gamma, rho, written)
+        rows = torch.cat([image.rows, rows[:, :tokens] + shared.constant, rows[:, tokens:]], dim=1)
+        rows = centred(rows, -1)
+        longer = replace(image, rows=rows, written=(*image.written, Written(value, share)))
+        return replace(longer, rows=rows * shared.gamma, rho=self._norm_scale(shared, longer))
 
-    def _norm_scale(
-        self,
-        shared: SharedWrite,
-        factors: Tensor,
-        rows: Tensor,
-        rho: Tensor | None,
-        written: Sequence[Written],
-    ) -> Tensor:
-        """What the layer norm makes of ``rho``: [N]."""
-        rank, n = factors.shape
-        products = self.scratch("norm", rank, n)
+    def _norm_scale(self, shared: SharedWrite, image: Folded) -> Tensor:
+        """What the layer norm makes of ``rho``: [G, N]."""
+        factors, rows, rho = image.factors, image.rows, image.rho
+        products = self.scratch("norm", *factors.shape)  # [G, R, N]
         square = shared.image_square
         start = 0
-        for basis, mark in zip(shared.bases, written, strict=True):
-            start += self._linear_term(products[start:], basis, mark)
+        for basis, mark in zip(shared.bases, image.written, strict=True):
+            start += self._linear_term(products[:, start:], basis, mark)
             if basis.constant_with_image is not None:
                 extra = 2 * basis.constant_with_image
                 square = square + (extra if mark.share is None else extra * mark.share)
-        torch.addmm(products, (rows @ rows.T).to(self.work), factors, beta=2, out=products)
+        squares = torch.bmm(rows, rows.transpose(1, 2)).to(self.work)
+        torch.baddbmm(products, squares, factors, beta=2, out=products)
         products.mul_(factors)
-        variance = (products.sum(0, dtype=self._wide) + square).clamp_min_(0) / rows.shape[1]
+        variance = (products.sum(1, dtype=self._wide) + square).clamp_min_(0) / rows.shape[2]
         if rho is None:
             return (variance + shared.eps).rsqrt_()
         return rho * (variance.mul_(rho).mul_(rho) + shared.eps).rsqrt_()
 
     def _linear_term(self, out: Tensor, basis: Basis, mark: Written) -> int:
-        """Rows times image into the head of ``out`` [.., N]; how many rows that were."""
+        """Rows times image into the head of ``out`` [G, .., N]; how many rows that were."""
         if mark.coefficients is None:
             count = len(basis.with_image)
-            out[:count] = basis.with_image
+            out[:, :count] = basis.with_image
             return count
-        heads, tokens, _ = mark.coefficients.shape
-        view = out[: heads * tokens].view(heads, tokens, -1)
-        torch.bmm(mark.coefficients.to(self.work), basis.with_image, out=view)
+        _, heads, tokens, _ = mark.coefficients.shape
+        view = out[:, : heads * tokens].unflatten(1, (heads, tokens))
+        self._by_head(view, mark.coefficients.to(self.work), basis.with_image)
         return heads * tokens
 
     # -- reading out masks -------------------------------------------------------------------------
 
-    def _read_out(self, image: Folded, hyper: Tensor) -> Tensor:
-        """Upscaling and the product with ``hyper`` [m, C/8], a band of image tokens at a time."""
+    def _read_out(self, image: Folded, place: int, hyper: Tensor) -> Tensor:
+        """Upscaling and the product with ``hyper`` [m, C/8], a band of image tokens at a time.
+
+        ``place`` is the prompt's among those of the group.
+        """
+        assert image.rho is not None
         (h, w), masks = self.hw, len(hyper)
-        mixed = (image.rows @ self.shared.up.first).to(self.work)  # [R, 4 C/4]
+        mixed = (image.rows[place] @ self.shared.up.first).to(self.work)  # [R, 4 C/4]
+        factors, rho = image.factors[place], image.rho[place]
         logits = hyper.new_empty(masks, h * w * 16)
         for start in range(0, h * w, BAND):
             band = slice(start, min(start + BAND, h * w))
-            fine = self._fine(self._coarse(image, mixed, band), band)
+            fine = self._fine(self._coarse(factors, rho, mixed, band), band)
             logits[:, band.start * 16 : band.stop * 16] = hyper.to(self.work) @ fine.T
         return logits.index_select(1, self.order).view(masks, 4 * h, 4 * w)
 
-    def _coarse(self, image: Folded, mixed: Tensor, band: slice) -> Tensor:
+    def _coarse(self, factors: Tensor, rho: Tensor, mixed: Tensor, band: slice) -> Tensor:
         """After the first convolution, its norm and activation: [4 N', C/4] for N' tokens."""
-        assert image.rho is not None
         up, norm = self.shared.up, self.decoder.output_upscaling[1]
         assert isinstance(norm, LayerNorm2d)
         count, width = band.stop - band.start, mixed.shape[1]
         mapped = self.scratch("coarse", count, width)
-        torch.addmm(up.image[band], image.factors[:, band].T, mixed, out=mapped)
+        torch.addmm(up.image[band], factors[:, band].T, mixed, out=mapped)
         constant = up.first_constant if up.first_constant.dim() == 1 else up.first_constant[band]
-        torch.addcmul(constant, mapped, image.rho[band, None].to(self.work), out=mapped)
+        torch.addcmul(constant, mapped, rho[band, None].to(self.work), out=mapped)
         normed = F.layer_norm(mapped.view(count * 4, -1), norm.weight.shape, norm.weight, norm.bias, norm.eps)
         return torch.ops.aten.gelu_(normed)
 
@@ -337,6 +384,20 @@ def token_order(height: int, width: int, device: torch.device) -> Tensor:
     """
     places = torch.arange(16 * height * width, device=device).view(height, width, 2, 2, 2, 2)
     return places.permute(0, 2, 4, 1, 3, 5).flatten()
+
+
+def _heads_to_wide(narrow: Tensor, weight: Tensor) -> Tensor:
+    """``narrow`` [G, H, t, d] times ``weight`` [H, d, C], one product a head: [G, H t, C]."""
+    prompts, heads, tokens, width = narrow.shape
+    wide = torch.bmm(narrow.transpose(0, 1).reshape(heads, prompts * tokens, width), weight)
+    return wide.view(heads, prompts, tokens, -1).transpose(0, 1).flatten(1, 2)
+
+
+def _wide_to_heads(rows: Tensor, weight: Tensor) -> Tensor:
+    """``rows`` [G, R, C] times ``weight`` [H, C, d]: [G, H, R, d]."""
+    prompts, rank, channels = rows.shape
+    narrow = torch.matmul(rows.reshape(1, prompts * rank, channels), weight)  # [H, G R, d]
+    return narrow.view(len(weight), prompts, rank, -1).transpose(0, 1)
 
 
 def _self_attention(block: TwoWayBlock, tokens: Tensor, position: Tensor) -> Tensor:
