@@ -267,13 +267,13 @@ class PointDecoder:
         if prompts == 1:
             torch.baddbmm(out[0], narrow[0], wide, beta=int(add), out=out[0])
             return
-        found = self.scratch("by head", heads, prompts * tokens, wide.shape[-1])
-        torch.bmm(narrow.transpose(0, 1).reshape(heads, prompts * tokens, width), wide, out=found)
-        by_prompt = found.view(heads, prompts, tokens, -1).transpose(0, 1)
-        if add:
-            out.add_(by_prompt)
-        else:
-            out.copy_(by_prompt)
+        rows = narrow.transpose(0, 1).reshape(heads, prompts * tokens, width)
+        by_head = self.scratch("by head", heads, prompts, tokens, wide.shape[-1])
+        if add:  # in one product, so that half precision rounds once
+            by_head.copy_(out.transpose(0, 1))
+        found = by_head.flatten(1, 2)
+        torch.baddbmm(found, rows, wide, beta=int(add), out=found)
+        out.copy_(by_head.transpose(0, 1))
 
     def _softmax(self, scores: Tensor, dim: int) -> Tensor:
         return torch.softmax(scores, dim, out=self.scratch("softmax", *scores.shape))
