@@ -35,6 +35,7 @@ from everymask.models.weights import fill_weights, read_weights
 from everymask.train.augment import hard_view
 from everymask.train.begin import begin, calm_neck
 from everymask.train.cache import SceneFolder
+from everymask.train.graphed import GraphedStep
 from everymask.train.loop import (
     Report,
     TrainOptions,
@@ -163,7 +164,8 @@ def reports(state: TrainState, options: TrainOptions, arguments: argparse.Namesp
         ),
         arguments.workers,
     )
-    return train_on(state, lambda step: next(stream), options)
+    learn = GraphedStep(state, options) if state.model.device.type == "cuda" else None
+    return train_on(state, lambda step: next(stream), options, learn)
 
 
 def fresh_model(side: int, init: Path | None) -> Sam2:

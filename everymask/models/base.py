@@ -162,7 +162,7 @@ def standardised(pixels: Tensor, mean: Sequence[float], std: Sequence[float]) ->
 
 def corner_points(boxes: Tensor) -> tuple[Tensor, Tensor]:
     """Boxes XYXY [P, 4] as points [P, 2, 2] with the labels [P, 2] that say "corner of a box"."""
-    labels = torch.tensor([BOX_FIRST, BOX_SECOND], dtype=torch.int32, device=boxes.device)
+    labels = torch.arange(BOX_FIRST, BOX_SECOND + 1, dtype=torch.int32, device=boxes.device)
     return boxes.reshape(-1, 2, 2), labels.expand(len(boxes), 2)
 
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -138,13 +139,21 @@ def train(state: TrainState, source: SceneSource, options: TrainOptions) -> Iter
     yield from train_on(state, views, options)
 
 
-def train_on(state: TrainState, views: Callable[[int], Views], options: TrainOptions) -> Iterator[Report]:
-    """As :func:`train`, on the views that ``views(step)`` gives, ``options.batch`` images in each."""
+def train_on(
+    state: TrainState,
+    views: Callable[[int], Views],
+    options: TrainOptions,
+    learn: Callable[[Batch], dict[str, Tensor]] | None = None,
+) -> Iterator[Report]:
+    """As :func:`train`, on the views that ``views(step)`` gives, ``options.batch`` images in each.
+
+    ``learn`` may do a step in another way than :func:`train_step` does (``train/graphed.py``).
+    """
     yield from steps(
         state,
         options,
-        lambda step: make_batch(views(step), state.model),
-        lambda batch: train_step(state, batch, options),
+        lambda step: make_batch(views(step), state.model, options, step),
+        learn or partial(train_step, state, options),
         photos=options.batch,
     )
 
@@ -188,25 +197,29 @@ def finished(state: TrainState, options: TrainOptions) -> bool:
     )
 
 
-def train_step(state: TrainState, batch: Batch, options: TrainOptions) -> dict[str, Tensor]:
+def train_step(state: TrainState, options: TrainOptions, batch: Batch) -> dict[str, Tensor]:
     """One batch forward and back; returns the parts of its loss."""
-    rng = np.random.default_rng([options.seed, state.step, 1])
     state.model.train()
     if options.freeze_norms:
         hold_norms(state.model)
-    losses = batch_losses(state, batch, rng, options)
+    losses = batch_losses(state, batch, options)
     descend(state, torch.stack(list(losses.values())).sum(), options)
     return {name: value.detach() for name, value in losses.items()}
 
 
 def descend(state: TrainState, loss: Tensor, options: TrainOptions) -> None:
-    """Move the weights, and their average, down the loss; the state's clock and step count go on. Processes
-    that train together move alike: their gradients and clocks are averaged."""
+    """Move the weights, and their average, down the loss; the state's clock and step count go on."""
+    state.optimiser.zero_grad(set_to_none=True)
+    loss.backward()
+    move(state, options)
+
+
+def move(state: TrainState, options: TrainOptions) -> None:
+    """The second half of :func:`descend`, once the gradients are there. Processes that train together move
+    alike: their gradients and clocks are averaged."""
     for group in state.optimiser.param_groups:
         group["lr"] = learning_rate(state, options)
     trained = [p for group in state.optimiser.param_groups for p in group["params"]]
-    state.optimiser.zero_grad(set_to_none=True)
-    loss.backward()
     now = time.perf_counter()
     state.seconds = average_gradients(trained, state.seconds + now - state.counted_until)
     state.counted_until = now
@@ -263,6 +276,8 @@ class Batch:
     truths: Tensor  # [P, 3, s, s]
     valid: Tensor  # [P, 3]
     primary: Tensor  # [P]
+    chance: Tensor  # [B * corrections, 1 + s * s] in 0..1: where corrective clicks go
+    drawn: Tensor  # [192] cells at stride 8 that the second task looks at
 
     @property
     def meant(self) -> Tensor:
@@ -270,18 +285,21 @@ class Batch:
         return self.truths[torch.arange(len(self.primary), device=self.primary.device), self.primary]
 
 
-def make_batch(views: Views, model: PromptableModel) -> Batch:
-    """Views on the model's device, the photos as its trunk takes them, and all that their clicks can mean."""
-    views = Views(*(x.to(model.device, non_blocking=True) for x in views))
+def make_batch(views: Views, model: PromptableModel, options: TrainOptions, step: int) -> Batch:
+    """Views on the model's device, the photos as its trunk takes them, all that their clicks can mean, and
+    what chance decides in this step."""
+    device, side = model.device, model.spec.image_size
+    views = Views(*(x.to(device, non_blocking=True) for x in views))
     truths, valid, primary = nested_truths(views.labels, views.clicks, views.levels)
-    side = model.spec.image_size
     pixels = model.normalise(views.photos * (model.frame((side, side)).white / 255))
-    return Batch(pixels, views.labels, views.clicks, views.boxes, truths, valid, primary)
+    generator = torch.Generator(device).manual_seed(options.seed * 1_000_003 + step)
+    corrected = options.corrections * len(views.photos)
+    chance = torch.rand(corrected, 1 + truths[0, 0].numel(), generator=generator, device=device)
+    drawn = torch.randint((side // 8) ** 2, (192,), generator=generator, device=device)
+    return Batch(pixels, views.labels, views.clicks, views.boxes, truths, valid, primary, chance, drawn)
 
 
-def batch_losses(
-    state: TrainState, batch: Batch, rng: np.random.Generator, options: TrainOptions
-) -> dict[str, Tensor]:
+def batch_losses(state: TrainState, batch: Batch, options: TrainOptions) -> dict[str, Tensor]:
     """Clicks for half of the prompts, boxes for the others (a quarter of them with a click besides), a
     second round with corrections for a few."""
     model, weights = state.model, options.weights
@@ -305,9 +323,9 @@ def batch_losses(
         losses = click_losses(clicked, batch, by_click, weights)
         losses |= box_losses(joined(boxed), batch, torch.cat([by_box, by_both]), weights)
         if options.corrections:
-            losses |= correction_losses(model, features, batch, by_click, clicked, rng, options)
+            losses |= correction_losses(model, features, batch, by_click, clicked, options)
     if state.dense is not None:
-        losses |= dense_losses(state.dense, features, batch, rng, weights)
+        losses |= dense_losses(state.dense, features, batch, weights)
     losses["calm"] = weights.calm * features.embedding.float().square().mean()
     return losses
 
@@ -410,7 +428,6 @@ def correction_losses(
     batch: Batch,
     asked: Tensor,
     first: Decoded,
-    rng: np.random.Generator,
     options: TrainOptions,
 ) -> dict[str, Tensor]:
     """A second click where the first answer was wrong, with that answer as the mask prompt."""
@@ -422,8 +439,7 @@ def correction_losses(
     chosen = asked[some]
     previous = first.mask_logits[some, 1 + first.iou[some, 1:].argmax(1)].detach().clamp(-20, 20)
     truth = batch.meant[chosen] > 0.5
-    generator = torch.Generator(asked.device).manual_seed(int(rng.integers(2**62)))
-    cells, label = corrective_clicks(generator, previous > 0, truth)
+    cells, label = corrective_clicks(previous > 0, truth, batch.chance)
     points = torch.stack([batch.clicks[chosen], 4 * cells + 1.5], dim=1)
     labels = torch.stack([torch.ones_like(label), label], dim=1)
     again = ask(model, features, batch, chosen, points=points, labels=labels, masks=previous[:, None])
@@ -438,14 +454,12 @@ def correction_losses(
 
 
 def dense_losses(
-    dense: DenseHead, features: ImageFeatures, batch: Batch, rng: np.random.Generator, weights: LossWeights
+    dense: DenseHead, features: ImageFeatures, batch: Batch, weights: LossWeights
 ) -> dict[str, Tensor]:
     whole = ImageFeatures(features.embedding.float(), tuple(x.float() for x in features.high_res))
     embeddings, edges = dense(whole)
-    drawn = torch.from_numpy(rng.integers(0, embeddings.shape[-1] * embeddings.shape[-2], 192))
-    drawn = drawn.to(embeddings.device)
-    at_stride8 = batch.labels[..., 4::8, 4::8].flatten(2)[..., drawn]  # [B, 3, N]
-    pixels = embeddings.flatten(2)[..., drawn].transpose(1, 2)  # [B, N, D]
+    at_stride8 = batch.labels[..., 4::8, 4::8].flatten(2)[..., batch.drawn]  # [B, 3, N]
+    pixels = embeddings.flatten(2)[..., batch.drawn].transpose(1, 2)  # [B, N, D]
     alike = same_region_loss(pixels, at_stride8, dense.scale, dense.bias)
     return {
         "dense": weights.dense * alike,

@@ -165,9 +165,9 @@ def prompt_first(model: Sam2, frame: ImageFeatures, truth: Tensor, rng: np.rando
     if rng.random() < 0.5:
         return answer
     previous = answer.mask_logits.detach().clamp(-20, 20)
-    generator = torch.Generator(truth.device).manual_seed(int(rng.integers(2**62)))
     small = F.avg_pool2d(truth[:, None], 4)[:, 0] > 0.5
-    cells, kinds = corrective_clicks(generator, previous[:, 0] > 0, small)
+    chance = torch.from_numpy(rng.random((len(small), 1 + small[0].numel()), np.float32)).to(truth.device)
+    cells, kinds = corrective_clicks(previous[:, 0] > 0, small, chance)
     more, kinds = (4 * cells + 1.5)[:, None], kinds[:, None]
     points, labels = torch.cat([points, more], 1), torch.cat([labels, kinds], 1)
     return memory.segment(model, alone, points, labels, previous, multimask=False)

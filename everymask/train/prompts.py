@@ -67,7 +67,7 @@ def make_target(
 
 def click_inside(rng: np.random.Generator, region: np.ndarray) -> tuple[int, int]:
     """A pixel (x, y) of the region: half of the time its innermost one, otherwise any."""
-    left, top, width, height = cv2.boundingRect(region.astype(np.uint8))
+    left, top, width, height = cv2.boundingRect(region.view(np.uint8))
     window = region[top : top + height, left : left + width]
     if rng.random() < 0.5:
         padded = cv2.copyMakeBorder(window.astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
@@ -81,7 +81,7 @@ def click_inside(rng: np.random.Generator, region: np.ndarray) -> tuple[int, int
 
 def jittered_box(rng: np.random.Generator, region: np.ndarray, share: float = JITTERED) -> np.ndarray:
     """The region's bounding box XYXY (last pixels inside), a ``share`` of them as a hand would draw them."""
-    x, y, width, height = cv2.boundingRect(region.astype(np.uint8))
+    x, y, width, height = cv2.boundingRect(region.view(np.uint8))
     box = np.array([x, y, x + width - 1, y + height - 1], np.float32)
     if rng.random() < share:
         sides = np.array([width, height, width, height])
@@ -121,18 +121,16 @@ def nested_truths(labels: Tensor, clicks_xy: Tensor, levels: Tensor) -> tuple[Te
     return truths, slots < count[:, None], meant
 
 
-def corrective_clicks(generator: torch.Generator, predicted: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+def corrective_clicks(predicted: Tensor, truth: Tensor, chance: Tensor) -> tuple[Tensor, Tensor]:
     """For each of P predictions a click in its wrong cells, both bool [P, s, s]: half of the time deep inside
-    an error, otherwise anywhere in one.
+    an error, otherwise anywhere in one. ``chance`` [P, 1 + s * s] in 0..1 decides.
 
     Returns places (x, y) [P, 2] in cells and labels int32 [P]: 1 where something is missing, 0 where there
     is too much. Without errors: a click inside; without truth: label 0 in the middle.
     """
     wrong = predicted != truth
     candidates = torch.where(wrong.flatten(1).any(1)[:, None, None], wrong, truth)
-    noise, coin = (
-        torch.rand(size, generator=generator, device=truth.device) for size in (truth.shape, len(truth))
-    )
+    coin, noise = chance[:, 0], chance[:, 1:].view(truth.shape)
     deep = depth(candidates) * (coin < 0.5)[:, None, None]
     picked = torch.where(candidates, 1 + deep + noise, 0.0).flatten(1).argmax(1)
     picked = torch.where(candidates.flatten(1).any(1), picked, truth[0].numel() // 2 + truth.shape[2] // 2)

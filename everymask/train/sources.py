@@ -34,7 +34,10 @@ def read_bank(folder: Path | str, limit: int | None = None) -> Bank:
             f"expected a folder with photos/, textures/, cutouts/, got {str(folder)!r}; "
             "make it with tools/fetch_training_sources.py"
         )
-    return Bank(*(read_kind(folder / kind, limit) for kind in ("photos", "textures", "cutouts")))
+    photos, textures, cutouts = (
+        read_kind(folder / kind, limit) for kind in ("photos", "textures", "cutouts")
+    )
+    return Bank(photos, textures, [with_alpha(cutout) for cutout in cutouts])
 
 
 def read_kind(folder: Path, limit: int | None) -> list[np.ndarray]:
@@ -42,6 +45,11 @@ def read_kind(folder: Path, limit: int | None) -> list[np.ndarray]:
     if limit is not None and len(paths) > limit:
         paths = [paths[i * len(paths) // limit] for i in range(limit)]
     return [read_rgb(path) for path in paths]
+
+
+def with_alpha(picture: np.ndarray) -> np.ndarray:
+    """RGBA: some formats leave an alpha channel out where all of it is opaque."""
+    return picture if picture.shape[2] == 4 else cv2.cvtColor(picture, cv2.COLOR_RGB2RGBA)
 
 
 def read_rgb(path: Path) -> np.ndarray:

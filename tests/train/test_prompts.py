@@ -88,13 +88,17 @@ def test_as_many_targets_as_asked_for(nested_labels):
     assert len(draw_targets(np.random.default_rng(0), nested_labels, 7)) == 7
 
 
+def chance(masks, seed=0):
+    return torch.rand(len(masks), 1 + masks[0].numel(), generator=torch.Generator().manual_seed(seed))
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_a_correction_says_whether_something_is_missing_or_too_much(seed):
     truth, predicted = torch.zeros(2, 12, 12, dtype=torch.bool), torch.zeros(2, 12, 12, dtype=torch.bool)
     truth[:, 2:8, 2:8] = True
     predicted[:, 2:8, 2:5] = True
     predicted[:, 9:11, 9:11] = True
-    places, labels = corrective_clicks(torch.Generator().manual_seed(seed), predicted, truth)
+    places, labels = corrective_clicks(predicted, truth, chance(truth, seed))
     for index, (x, y) in enumerate(places.long().tolist()):
         assert predicted[index, y, x] != truth[index, y, x]
         assert labels[index] == truth[index, y, x]
@@ -103,7 +107,7 @@ def test_a_correction_says_whether_something_is_missing_or_too_much(seed):
 def test_half_of_the_corrections_go_deep_inside_the_error():
     truth = torch.zeros(200, 12, 12, dtype=torch.bool)
     truth[:, 2:7, 3:8] = True
-    places, labels = corrective_clicks(torch.Generator().manual_seed(0), torch.zeros_like(truth), truth)
+    places, labels = corrective_clicks(torch.zeros_like(truth), truth, chance(truth))
     assert (labels == 1).all()
     innermost = (places == torch.tensor([5.0, 4.0])).all(1).sum()
     assert 80 < innermost < 130
@@ -111,7 +115,7 @@ def test_half_of_the_corrections_go_deep_inside_the_error():
 
 def test_a_perfect_prediction_is_confirmed_inside():
     truth = torch.eye(5, dtype=torch.bool)[None]
-    places, labels = corrective_clicks(torch.Generator().manual_seed(0), truth, truth)
+    places, labels = corrective_clicks(truth, truth, chance(truth))
     x, y = places[0].long().tolist()
     assert truth[0, y, x]
     assert labels.tolist() == [1]
@@ -119,6 +123,6 @@ def test_a_perfect_prediction_is_confirmed_inside():
 
 def test_without_any_truth_the_middle_is_not_the_object():
     nothing = torch.zeros(1, 8, 8, dtype=torch.bool)
-    places, labels = corrective_clicks(torch.Generator().manual_seed(0), nothing, nothing)
+    places, labels = corrective_clicks(nothing, nothing, chance(nothing))
     assert places.tolist() == [[4.0, 4.0]]
     assert labels.tolist() == [0]

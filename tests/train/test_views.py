@@ -8,7 +8,7 @@ import torch
 from everymask.models.sam import Sam
 from everymask.models.sam2 import Sam2
 from everymask.models.specs import MODELS
-from everymask.train.loop import make_batch
+from everymask.train.loop import TrainOptions, make_batch
 from everymask.train.scenes import make_scene
 from everymask.train.sources import Bank
 from everymask.train.views import ScenePool, StreamOptions, make_views, stream_views
@@ -32,7 +32,7 @@ def test_a_batch_is_what_the_model_makes_of_each_photo() -> None:
     views = make_views(np.random.default_rng(1), scene_source, 2, 3)
     for family, name in ((Sam2, "nano"), (Sam, "mobile_sam")):
         model = family(replace(MODELS[name], image_size=64))
-        batch = make_batch(views, model)
+        batch = make_batch(views, model, TrainOptions(), step=0)
         photos = [photo.permute(1, 2, 0).numpy() for photo in views.photos]
         alone = torch.stack([model.preprocess(photo) for photo in photos])
         assert torch.allclose(batch.pixels, alone, atol=1e-5)
