@@ -36,17 +36,9 @@ from everymask.train.augment import hard_view
 from everymask.train.begin import begin, calm_neck
 from everymask.train.cache import SceneFolder
 from everymask.train.graphed import GraphedStep
-from everymask.train.loop import (
-    Report,
-    TrainOptions,
-    TrainState,
-    resume,
-    save_state,
-    start,
-    train,
-    train_on,
-)
+from everymask.train.loop import Report, train, train_on
 from everymask.train.prompts import JITTERED
+from everymask.train.state import TrainOptions, TrainState, resume, save_state, start
 from everymask.train.together import rank, run_together
 from everymask.train.views import StreamOptions, stream_views
 
@@ -64,6 +56,7 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=8e-4)
     parser.add_argument("--final-rate", type=float, default=0.02)
     parser.add_argument("--prompts", type=int, default=8)
+    parser.add_argument("--parts", nargs="+", default=IMAGE_PARTS, help="what is trained, by name prefixes")
     parser.add_argument(
         "--click-share", type=float, default=0.44, help="of the prompts; the others are boxes"
     )
@@ -111,7 +104,8 @@ def run(arguments: argparse.Namespace) -> None:
         prompts=arguments.prompts,
         click_share=arguments.click_share,
         seed=arguments.seed,
-        train_parts=IMAGE_PARTS,
+        train_parts=tuple(arguments.parts),
+        dense=any(part.startswith("image_encoder") for part in arguments.parts),
         optimiser=arguments.optimiser,
     )
     state = start(fresh_model(arguments.side, arguments.init).to(arguments.device), options)

@@ -23,8 +23,8 @@ from everymask.models.sam2 import Sam2
 from everymask.models.specs import MODELS
 from everymask.train.cache import SceneFolder
 from everymask.train.clips import varied_clip
-from everymask.train.loop import TrainOptions, start
 from everymask.train.memory import MEMORY_PARTS, begin_memory, train_memory
+from everymask.train.state import TrainOptions, start
 from everymask.train.together import rank, run_together
 
 SAVE_MINUTES = 4.0

@@ -15,7 +15,8 @@ from everymask.errors import InputError, OptionError
 from everymask.models.base import PromptableModel
 from everymask.models.weights import to_official
 from everymask.train.data import Example, ExampleSource
-from everymask.train.loop import Report, TrainOptions, start, train
+from everymask.train.loop import Report, train
+from everymask.train.state import TrainOptions, start
 
 PARTS = {
     "decoder": ("sam_mask_decoder", "mask_decoder"),

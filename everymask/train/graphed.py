@@ -10,7 +10,9 @@ from dataclasses import fields
 import torch
 from torch import Tensor
 
-from everymask.train.loop import Batch, TrainOptions, TrainState, batch_losses, hold_norms, make_batch, move
+from everymask.train.loop import hold_norms, move
+from everymask.train.objective import Batch, batch_losses, make_batch
+from everymask.train.state import TrainOptions, TrainState
 from everymask.train.views import Views
 
 WARM_UP = 3  # steps before recording, in which libraries choose their kernels

@@ -22,16 +22,10 @@ from everymask.models.memory import ABSENT, Seen
 from everymask.models.sam2 import Sam2
 from everymask.nn.records import ImageFeatures
 from everymask.train.clips import Clip
-from everymask.train.loop import (
-    Report,
-    TrainOptions,
-    TrainState,
-    descend,
-    own_stream,
-    steps,
-)
+from everymask.train.loop import Report, descend, own_stream, steps
 from everymask.train.losses import LossWeights, mask_loss, true_iou
 from everymask.train.prompts import click_inside, corrective_clicks, jittered_box
+from everymask.train.state import TrainOptions, TrainState
 
 MEMORY_PARTS = (
     "memory_attention",

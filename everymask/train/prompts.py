@@ -15,8 +15,8 @@ from torch.nn import functional as F
 
 LEVEL_SHARES = (0.25, 0.5, 0.25)  # parts, wholes, groups
 AREA_POWER = (
-    0.2  # how much more often large regions are asked for; at 0.5 quality estimates favoured too large masks
-)
+    -0.25
+)  # of a region's area, how often it is asked for: sizes are then as people mark them in photos
 JITTERED = 0.4  # of the boxes; the others are exact
 BOX_JITTER = 0.05  # of the box's side, standard deviation
 DEEPEST = 10  # cells; further inside an error all places are equally good for a correction
@@ -38,7 +38,7 @@ def draw_targets(
     min_share: float = 0.005,
     jittered: float = JITTERED,
 ) -> list[Target]:
-    """``count`` targets in label maps [3, S, S]; large regions more often than their number says. A share of
+    """``count`` targets in label maps [3, S, S]; small regions more often than their number says. A share of
     ``jittered`` of the boxes is inexact."""
     regions = list_regions(labels, min_share) or list_regions(labels, 0)
     weights = np.array([LEVEL_SHARES[r[0]] * r[2] ** AREA_POWER for r in regions])

@@ -17,10 +17,10 @@ from everymask.train.clips import (
     pick_region,
     varied_clip,
 )
-from everymask.train.loop import TrainOptions, start
 from everymask.train.memory import MEMORY_PARTS, begin_memory, prompt_first, train_memory
 from everymask.train.scenes import Scene, make_scene
 from everymask.train.sources import Bank
+from everymask.train.state import TrainOptions, start
 
 TINY = replace(
     MODELS["nano"],

@@ -10,9 +10,11 @@ from everymask.models.sam2 import Sam2
 from everymask.models.specs import MODELS
 from everymask.train.begin import begin
 from everymask.train.graphed import GraphedStep, plain_views
-from everymask.train.loop import TrainOptions, make_batch, start, train_step
+from everymask.train.loop import train_step
+from everymask.train.objective import make_batch
 from everymask.train.scenes import make_scene
 from everymask.train.sources import Bank
+from everymask.train.state import TrainOptions, start
 from everymask.train.views import make_views
 
 OPTIONS = TrainOptions(batch=2, prompts=8, optimiser="muon", learning_rate=1e-4, warmup_steps=1)

@@ -10,15 +10,9 @@ from everymask.models.sam2 import Sam2
 from everymask.models.specs import MODELS
 from everymask.nn.encoders.convnet import ConvSpec
 from everymask.train.begin import begin
-from everymask.train.loop import (
-    TrainOptions,
-    learning_rate,
-    resume,
-    save_state,
-    start,
-    train,
-)
+from everymask.train.loop import learning_rate, train
 from everymask.train.scenes import Scene
+from everymask.train.state import TrainOptions, resume, save_state, start
 
 TINY = replace(
     MODELS["nano"],

@@ -8,9 +8,10 @@ import torch
 from everymask.models.sam import Sam
 from everymask.models.sam2 import Sam2
 from everymask.models.specs import MODELS
-from everymask.train.loop import TrainOptions, make_batch
+from everymask.train.objective import make_batch
 from everymask.train.scenes import make_scene
 from everymask.train.sources import Bank
+from everymask.train.state import TrainOptions
 from everymask.train.views import ScenePool, StreamOptions, make_views, stream_views
 
 SMALL = StreamOptions(images=2, prompts=3, side=64, scene_side=96, first=2, pool=3, views_per_scene=1)
