@@ -34,7 +34,7 @@ from everymask.models.specs import MODELS
 from everymask.models.weights import fill_weights, read_weights
 from everymask.train.augment import hard_view
 from everymask.train.begin import begin, calm_neck
-from everymask.train.cache import SceneFolder
+from everymask.train.cache import PSEUDO_SHARE, SceneFolder
 from everymask.train.graphed import GraphedStep
 from everymask.train.loop import Report, train, train_on
 from everymask.train.prompts import JITTERED
@@ -70,6 +70,12 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=0, help="processes that paint scenes")
     parser.add_argument("--bank", type=Path, default="runs/sources/bank", help="pictures, for --workers")
     parser.add_argument("--views-per-scene", type=float, default=4.0, help="with --workers")
+    parser.add_argument(
+        "--pseudo",
+        type=float,
+        default=PSEUDO_SHARE,
+        help="share of real photos among the scenes, with --workers",
+    )
     parser.add_argument("--init", type=Path)
     parser.add_argument("--dense", type=Path, help="the second task's head from this state.pt, with --init")
     parser.add_argument(
@@ -153,6 +159,7 @@ def reports(state: TrainState, options: TrainOptions, arguments: argparse.Namesp
             jittered=arguments.jittered,
             side=arguments.side,
             views_per_scene=arguments.views_per_scene,
+            pseudo_share=arguments.pseudo,
             bank=str(arguments.bank),
             seed=options.seed + 1 + state.step,  # other scenes than before an interruption
         ),

@@ -16,9 +16,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from everymask.train.augment import hard_view
-from everymask.train.cache import jpeg_quality
+from everymask.train.cache import PSEUDO_SHARE, any_scene, jpeg_quality
 from everymask.train.prompts import JITTERED, draw_targets
-from everymask.train.scenes import Scene, make_scene
+from everymask.train.scenes import Scene
 from everymask.train.sources import Bank, read_bank
 
 SceneSource = Callable[[np.random.Generator], Scene]  # a scene at the model's side, augmented
@@ -62,6 +62,7 @@ class StreamOptions:
     side: int = 320
     scene_side: int = 384
     views_per_scene: float = 4.0
+    pseudo_share: float = PSEUDO_SHARE  # of the scenes
     pool: int = 2000  # scenes that each worker keeps in memory (0.9 MB each at 384 px)
     first: int = 12  # scenes that each worker makes before its first batch
     bank: str | None = None  # the folder of free pictures; None: scenes of drawn things only
@@ -103,7 +104,8 @@ class ScenePool:
 
     def grow(self) -> None:
         """Paint the next scene, compressed as photos are."""
-        scene = make_scene(self.seed, self.made, self.bank, self.options.scene_side)
+        options = self.options
+        scene = any_scene(self.seed, self.made, self.bank, options.scene_side, options.pseudo_share)
         scene = Scene(compressed(scene.photo, jpeg_quality(self.seed, self.made)), scene.labels)
         if len(self.scenes) < self.options.pool:
             self.scenes.append(scene)
