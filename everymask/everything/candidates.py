@@ -23,10 +23,10 @@ from everymask.masks.scores import stability
 from everymask.masks.upscaled import Upscaler, check_finite
 from everymask.models.base import PromptableModel
 from everymask.nn.choice import choose_masks
-from everymask.nn.point_decoder import Attended, PointDecoder
+from everymask.nn.point_decoder import Attended, PointDecoder, Scratch
 from everymask.nn.records import Decoded, ImageFeatures
 
-CPU_TOKENS, CPU_TILE = 16384, 16
+CPU_TOKENS, CPU_TILE = 16384, 32
 """So many image tokens, and at most so many prompts, are decoded together on a CPU core: 4 prompts of the
 official models. The prompts of a tile share weights and the cost of every call, and fit the core's cache."""
 
@@ -55,6 +55,7 @@ class CropDecoder:
     upscaler: Upscaler
     points: PointDecoder
     refiner: PointDecoder | None  # for masks fed back as prompts (use_m2m)
+    scratch: Scratch  # float32
 
     @classmethod
     def prepare(
@@ -88,11 +89,17 @@ class CropDecoder:
             Upscaler(model.logits_size, model.frame(crop.hw).stretches),
             prepared(model.prompts.no_mask(), None),
             refiner,
+            Scratch(embedding.new_empty(0)),
         )
 
     def twin(self) -> CropDecoder:
         """The same with scratch memory of its own, for another thread."""
-        return replace(self, points=self.points.twin(), refiner=self.refiner and self.refiner.twin())
+        return replace(
+            self,
+            points=self.points.twin(),
+            refiner=self.refiner and self.refiner.twin(),
+            scratch=Scratch(self.scratch("like", 1)),
+        )
 
     def tile_size(self) -> int:
         """How many points to hand to :func:`candidates` at once."""
@@ -119,7 +126,9 @@ def candidates(decoder: CropDecoder, points_xy: np.ndarray) -> list[Candidate]:
         return []
     prompts = np.repeat([one.prompt for one in read], [len(one.iou) for one in read])
     iou = np.concatenate([one.iou for one in read])
-    logits = torch.cat([one.logits for one in read])
+    # What is kept of a tile would lie in holes that logits of earlier ones left: 1.5 times the memory.
+    logits = decoder.scratch("logits", len(iou), *decoder.model.logits_size)
+    torch.cat([one.logits for one in read], out=logits)
     outlined = decoder.upscaler.outlined(logits, options.mask_threshold, options.stability_score_offset)
     boxes = outlined.boxes + np.array([crop.x0, crop.y0, crop.x0, crop.y0])
     keep = filters.whole(boxes, crop, decoder.photo_hw)

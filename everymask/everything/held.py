@@ -30,7 +30,7 @@ from everymask.everything.candidates import (
     measured,
     stable,
 )
-from everymask.everything.workers import Workers
+from everymask.everything.workers import Job, Workers
 
 BYTES_KEPT = 1 << 26
 """Logits of candidates that are held before anything is let go."""
@@ -74,15 +74,15 @@ class Held:
 
         def measure(numbers: Sequence[int]) -> Iterable[Candidate]:
             jobs = [self._whole.get(number) or self._lost(number) for number in numbers]
-            groups = [jobs[i : i + MEASURED_TOGETHER] for i in range(0, len(jobs), MEASURED_TOGETHER)]
-            return chain.from_iterable(workers.map(_measured, groups))
+            return chain.from_iterable(workers.map(_measured, _groups(jobs)))
 
         kept = self._settled(measure, lambda number: True)
         return list(workers.map(encoded, [self._whole[number] for number in kept]))
 
     def _let_go(self) -> None:
         def measure(numbers: Sequence[int]) -> Iterable[Candidate]:
-            return measured(self._decoder, [self._whole[number] for number in numbers])
+            groups = _groups([self._whole[number] for number in numbers])
+            return chain.from_iterable(measured(self._decoder, group) for group in groups)
 
         kept = self._settled(measure, lambda number: number in self._whole)
         self._whole = {number: self._whole[number] for number in kept if number in self._whole}
@@ -133,6 +133,10 @@ class Lost:
 
 def _bytes(found: Iterable[Candidate]) -> int:
     return sum(c.patch.bytes for c in found if c.patch is not None)
+
+
+def _groups(jobs: Sequence[Job]) -> list[Sequence[Job]]:
+    return [jobs[i : i + MEASURED_TOGETHER] for i in range(0, len(jobs), MEASURED_TOGETHER)]
 
 
 def _measured(decoder: CropDecoder, jobs: Sequence[Candidate | Lost]) -> list[Candidate]:

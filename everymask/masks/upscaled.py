@@ -23,6 +23,8 @@ from everymask.masks.interpolation import axis_of, formula_holds
 
 PLAIN_BYTES = 64_000_000  # of upscaled logits at a time
 
+LOGITS_AT_ONCE = 1 << 17  # looked at together: they and their marks fit a core's cache
+
 FAR = 1e9  # beyond every row and column
 
 
@@ -61,9 +63,12 @@ class Upscaler:
         if self._upscales_in_earnest(logits):
             patches = [Patch(one, 0, 0, np.float32(0)) for one in logits]
             return Outlined(self._boxes_plain(logits, limit), patches)
-        patches = cells.patches_above(logits, self.axes, lowest)
+        together = max(1, LOGITS_AT_ONCE // max(1, logits[:1].numel()))
+        parts = logits.split(together) if len(logits) else ()
+        patches = [patch for part in parts for patch in cells.patches_above(part, self.axes, lowest)]
         if self.axes.rows.spread is None:
-            blocks = [Block(logits, 0, 0, cells.tolerances(logits.numpy()))]
+            errors = [cells.tolerances(part.numpy()) for part in parts]
+            blocks = [Block(part, 0, 0, errors[i], i * together) for i, part in enumerate(parts)]
         else:  # there are many knots to a logit: none is made where the mask is not
             blocks = [patch.block(number) for number, patch in enumerate(patches) if patch.values.numel()]
         return Outlined(self._boxes(logits, blocks, limit), patches)

@@ -344,12 +344,12 @@ class PointDecoder:
         (h, w), masks = self.hw, len(hyper)
         mixed = (image.rows[place] @ self.shared.up.first).to(self.work)  # [R, 4 C/4]
         factors, rho = image.factors[place], image.rho[place]
-        logits = hyper.new_empty(masks, h * w * 16)
+        logits = self.scratch("logits", masks, h * w * 16)
         for start in range(0, h * w, BAND):
             band = slice(start, min(start + BAND, h * w))
             fine = self._fine(self._coarse(factors, rho, mixed, band), band)
-            logits[:, band.start * 16 : band.stop * 16] = hyper.to(self.work) @ fine.T
-        return logits.index_select(1, self.order).view(masks, 4 * h, 4 * w)
+            torch.mm(hyper.to(self.work), fine.T, out=logits[:, band.start * 16 : band.stop * 16])
+        return logits.index_select(1, self.order).view(masks, 4 * h, 4 * w).to(hyper.dtype)
 
     def _coarse(self, factors: Tensor, rho: Tensor, mixed: Tensor, band: slice) -> Tensor:
         """After the first convolution, its norm and activation: [4 N', C/4] for N' tokens."""
