@@ -25,7 +25,7 @@ from everymask.media.photos import read_photo
 
 QUALITIES = np.arange(0.2, 0.52, 0.02)
 STABILITIES = np.arange(0.5, 0.92, 0.05)
-SUPPRESSIONS = (0.6, 0.7, 0.8, 0.9)
+SUPPRESSIONS = (0.45, 0.5, 0.55, 0.6, 0.7, 0.8)
 MOST_MASKS = (100, 120, 150, 200)
 
 

@@ -106,10 +106,10 @@ _NANO = ModelSpec(
     fallback=StabilityFallback(offset=0.05, threshold=0.98),
     # Chosen by tools/tune_everything.py: its estimates are modest and its logits soft (docs/nano.md).
     generator={
-        "pred_iou_thresh": 0.24,
-        "stability_score_thresh": 0.65,
+        "pred_iou_thresh": 0.26,
+        "stability_score_thresh": 0.75,
         "stability_score_offset": 0.3,
-        "box_nms_thresh": 0.6,
+        "box_nms_thresh": 0.5,
     },
 )
 
