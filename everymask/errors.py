@@ -15,6 +15,7 @@
     │   └── ChecksumError            the bytes that came are not the published ones
     ├── VideoError                   a clip cannot be read, or ends unexpectedly
     ├── SessionError                 an operation that the state of a session does not allow
+    ├── TrainingError                training cannot go on
     └── MissingExtraError (ImportError)  an optional dependency is not installed
 
 A message says what was expected, what came and what to do.
@@ -84,6 +85,10 @@ class VideoError(EverymaskError):
 
 class SessionError(EverymaskError):
     """The state of a session does not allow the operation."""
+
+
+class TrainingError(EverymaskError):
+    """Training cannot go on."""
 
 
 class MissingExtraError(EverymaskError, ImportError):

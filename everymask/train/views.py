@@ -5,21 +5,26 @@ Letters used in shapes: B images, P prompts, equally many of each image, S side.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
+from multiprocessing.queues import Queue
+from queue import Empty
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
+from everymask.errors import TrainingError
 from everymask.train.augment import hard_view
 from everymask.train.cache import PSEUDO_SHARE, any_scene, jpeg_quality
 from everymask.train.prompts import JITTERED, draw_targets
 from everymask.train.scenes import Scene
 from everymask.train.sources import Bank, read_bank
+
+LOOK_SECONDS = 5.0  # how often a waiting trainer looks whether its workers are still alive
 
 SceneSource = Callable[[np.random.Generator], Scene]  # a scene at the model's side, augmented
 
@@ -69,31 +74,6 @@ class StreamOptions:
     seed: int = 0
 
 
-class ViewStream(IterableDataset):
-    """Batches without end: each worker paints scenes of its own, keeps the latest, shows views of them."""
-
-    def __init__(self, options: StreamOptions) -> None:
-        self.options = options
-
-    def __iter__(self) -> Iterator[Views]:
-        cv2.setNumThreads(1)
-        worker = get_worker_info()
-        number = 0 if worker is None else worker.id
-        options = self.options
-        rng = np.random.default_rng([options.seed, number])
-        bank = Bank() if options.bank is None else read_bank(options.bank)
-        pool = ScenePool(bank, options, 1000 * options.seed + number)
-        while len(pool.scenes) < options.first:
-            pool.grow()
-        owed = 0.0
-        while True:
-            yield make_views(rng, pool.view, options.images, options.prompts, options.jittered)
-            owed += options.images / options.views_per_scene
-            while owed >= 1:
-                pool.grow()
-                owed -= 1
-
-
 class ScenePool:
     """The scenes that one worker has made, the oldest replaced once there are enough."""
 
@@ -127,13 +107,51 @@ def compressed(photo: np.ndarray, quality: int) -> np.ndarray:
 
 
 def stream_views(options: StreamOptions, workers: int) -> Iterator[Views]:
-    """Batches of :class:`ViewStream` from ``workers`` fresh processes, each of which reads the bank."""
-    loader = DataLoader(
-        ViewStream(options),
-        batch_size=None,
-        num_workers=workers,
-        prefetch_factor=2,
-        pin_memory=torch.cuda.is_available(),
-        multiprocessing_context="spawn",
-    )
-    return iter(loader)
+    """Batches without end from ``workers`` fresh processes, which end with the iterator. Each paints scenes of its
+    own, keeps the latest, and shows views of them. Raises TrainingError if none come any more because
+    processes failed."""
+    context = torch.multiprocessing.get_context("spawn")
+    queue = context.Queue(maxsize=2 * workers)
+    processes = [
+        context.Process(target=_fill, args=(queue, options, number), daemon=True) for number in range(workers)
+    ]
+    for process in processes:
+        process.start()
+    try:
+        while True:
+            yield _next(queue, processes)
+    finally:
+        for process in processes:  # at once: one that ends by itself may be in the middle of sending
+            process.terminate()
+
+
+def _next(queue: Queue, processes: Sequence[BaseProcess]) -> Views:
+    while True:
+        try:
+            return Views(*queue.get(timeout=LOOK_SECONDS))
+        except Empty:
+            failed = [process.exitcode for process in processes if not process.is_alive()]
+            if failed:
+                raise TrainingError(
+                    f"{len(failed)} of {len(processes)} processes that make views ended (exit status "
+                    f"{failed[0]}); their errors are printed above; with too little memory, use fewer or a "
+                    "smaller pool"
+                ) from None
+
+
+def _fill(queue: Queue, options: StreamOptions, number: int) -> None:
+    """What a worker process does, until it is ended."""
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)
+    rng = np.random.default_rng([options.seed, number])
+    bank = Bank() if options.bank is None else read_bank(options.bank)
+    pool = ScenePool(bank, options, 1000 * options.seed + number)
+    while len(pool.scenes) < options.first:
+        pool.grow()
+    owed = 0.0
+    while True:
+        queue.put(tuple(make_views(rng, pool.view, options.images, options.prompts, options.jittered)))
+        owed += options.images / options.views_per_scene
+        while owed >= 1:
+            pool.grow()
+            owed -= 1

@@ -3,8 +3,10 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 import torch
 
+from everymask.errors import TrainingError
 from everymask.models.sam import Sam
 from everymask.models.sam2 import Sam2
 from everymask.models.specs import MODELS
@@ -48,6 +50,12 @@ def test_workers_paint_scenes_of_their_own() -> None:
     one, other = next(stream), next(stream)
     assert one.photos.shape == (2, 3, 64, 64)
     assert not torch.equal(one.photos, other.photos)
+
+
+def test_a_worker_that_fails_is_told_of(tmp_path) -> None:
+    stream = stream_views(replace(SMALL, bank=str(tmp_path / "missing")), workers=1)
+    with pytest.raises(TrainingError, match="1 of 1 processes"):
+        next(stream)
 
 
 def test_old_scenes_give_way() -> None:
