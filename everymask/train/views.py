@@ -107,8 +107,8 @@ def compressed(photo: np.ndarray, quality: int) -> np.ndarray:
 
 
 def stream_views(options: StreamOptions, workers: int) -> Iterator[Views]:
-    """Batches without end from ``workers`` fresh processes, which end with the iterator. Each paints scenes of
-    its own, keeps the latest, and shows views of them. Raises TrainingError if none come any more because
+    """Batches without end from ``workers`` fresh processes, which end with the iterator. Each paints scenes
+    of its own, keeps the latest, and shows views of them. Raises TrainingError if none come any more because
     processes failed."""
     context = torch.multiprocessing.get_context("spawn")
     queue = context.Queue(maxsize=2 * workers)
