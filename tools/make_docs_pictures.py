@@ -4,6 +4,7 @@
         [--set pred_iou_thresh=0.7 ...]     # for every picture that does not vary the option itself;
                                             # without it the options of `everymask demo`
         [--only hero prompts ...]           # some of the pictures
+        [--maps FOLDER]                     # only this: the masks of a folder's photos, not the photos
 
 Run again whenever the model or the drawing changes. Prompts, masks and seconds are written into the
 pictures; the seconds are processor time of one thread, so that a busy machine does not change them much. All
@@ -262,6 +263,23 @@ def effort(studio: Studio) -> None:
     studio.save("effort", panels, columns=3)
 
 
+def maps(studio: Studio, folder: Path) -> None:
+    """What the model finds by default in photos that are not ours to publish: the masks on grey."""
+    generator = em.AutomaticMaskGenerator(studio.model)
+    panels = []
+    for path in sorted(folder.glob("*.jpg")):
+        photo = em.read_photo(path)
+        masks = generator.generate(photo)
+        drawn = draw_overlay(np.full_like(photo, 110), masks)
+        panels.append(
+            Panel(
+                cv2.resize(drawn, (900, 600), interpolation=cv2.INTER_AREA),
+                f"{path.name}: {len(masks)} masks",
+            )
+        )
+    studio.save("maps", panels)
+
+
 SHEETS: tuple[Callable[[Studio], None], ...] = (
     hero,
     prompts,
@@ -285,10 +303,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "pictures")
     parser.add_argument("--set", nargs="*", default=[], metavar="OPTION=VALUE")
     parser.add_argument("--only", nargs="*", choices=[sheet.__name__ for sheet in SHEETS])
+    parser.add_argument("--maps", type=Path, metavar="FOLDER")
     arguments = parser.parse_args()
     base = {name: float(value) for name, value in (text.split("=") for text in arguments.set)} or SURE
     studio = Studio(em.load(arguments.model), em.read_photo(arguments.photo), arguments.out, base)
     torch.set_num_threads(1)
+    if arguments.maps is not None:
+        return maps(studio, arguments.maps)
     studio.find(points_per_side=4)  # the first call pays for starting up
     begun = time.process_time()
     for sheet in SHEETS:
