@@ -36,7 +36,7 @@ from everymask.train.augment import hard_view
 from everymask.train.begin import begin, calm_neck
 from everymask.train.cache import PSEUDO_SHARE, SceneFolder
 from everymask.train.graphed import GraphedStep
-from everymask.train.loop import Report, train, train_on
+from everymask.train.loop import Report, own_stream, train, train_on
 from everymask.train.prompts import JITTERED
 from everymask.train.state import TrainOptions, TrainState, resume, save_state, start
 from everymask.train.together import rank, run_together
@@ -152,6 +152,7 @@ def reports(state: TrainState, options: TrainOptions, arguments: argparse.Namesp
     if not arguments.workers:
         folder = SceneFolder(arguments.scenes)
         return train(state, lambda rng: hard_view(rng, folder.draw, arguments.side), options)
+    options = own_stream(options)  # processes that train together see views of their own
     stream = stream_views(
         StreamOptions(
             images=options.batch,

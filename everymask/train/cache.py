@@ -59,7 +59,7 @@ def jpeg_quality(seed: int, index: int) -> int:
 
 def save_scene(target: Path, scene: Scene, quality: int = 92) -> None:
     """Write one scene; it appears under its name only when complete."""
-    _, photo = cv2.imencode(".jpg", scene.photo[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
+    photo = to_jpeg(scene.photo, quality)
     _, labels = cv2.imencode(".png", np.concatenate(list(scene.labels)), [cv2.IMWRITE_PNG_COMPRESSION, 1])
     partial = target.with_suffix(".partial")
     with open(partial, "wb") as file:
@@ -70,9 +70,19 @@ def save_scene(target: Path, scene: Scene, quality: int = 92) -> None:
 def load_scene(path: Path | str) -> Scene:
     """The scene in one file of :func:`write_scenes`."""
     with np.load(path) as file:
-        photo = np.asarray(cv2.imdecode(file["photo"], cv2.IMREAD_COLOR))[..., ::-1]
+        photo = from_jpeg(file["photo"])
         labels = np.asarray(cv2.imdecode(file["labels"], cv2.IMREAD_UNCHANGED))
-    return Scene(np.ascontiguousarray(photo), labels.reshape(3, -1, labels.shape[1]))
+    return Scene(photo, labels.reshape(3, -1, labels.shape[1]))
+
+
+def to_jpeg(photo: np.ndarray, quality: int) -> np.ndarray:
+    """The bytes of a photo RGB uint8 [H, W, 3] as JPEG, uint8 [N]."""
+    return cv2.imencode(".jpg", photo[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+
+
+def from_jpeg(data: np.ndarray) -> np.ndarray:
+    """What :func:`to_jpeg` left of the photo, RGB uint8 [H, W, 3]."""
+    return np.ascontiguousarray(np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR))[..., ::-1])
 
 
 class SceneFolder:

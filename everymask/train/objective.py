@@ -65,8 +65,8 @@ def make_batch(views: Views, model: PromptableModel, options: TrainOptions, step
 
 
 def batch_losses(state: TrainState, batch: Batch, options: TrainOptions) -> dict[str, Tensor]:
-    """Clicks for half of the prompts, boxes for the others (a quarter of them with a click besides), a
-    second round with corrections for a few."""
+    """Clicks for ``options.click_share`` of the prompts, boxes for the others (a quarter of them with a click
+    besides), a second round with corrections for a few."""
     model, weights = state.model, options.weights
     with compute_type(model, options.bfloat16):
         features = model.encode_image(batch.pixels)

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from everymask.errors import TrainingError
 from everymask.train.augment import hard_view
-from everymask.train.cache import PSEUDO_SHARE, any_scene, jpeg_quality
+from everymask.train.cache import PSEUDO_SHARE, any_scene, from_jpeg, jpeg_quality, to_jpeg
 from everymask.train.prompts import JITTERED, draw_targets
 from everymask.train.scenes import Scene
 from everymask.train.sources import Bank, read_bank
@@ -86,7 +86,7 @@ class ScenePool:
         """Paint the next scene, compressed as photos are."""
         options = self.options
         scene = any_scene(self.seed, self.made, self.bank, options.scene_side, options.pseudo_share)
-        scene = Scene(compressed(scene.photo, jpeg_quality(self.seed, self.made)), scene.labels)
+        scene = Scene(from_jpeg(to_jpeg(scene.photo, jpeg_quality(self.seed, self.made))), scene.labels)
         if len(self.scenes) < self.options.pool:
             self.scenes.append(scene)
         else:
@@ -98,12 +98,6 @@ class ScenePool:
 
     def view(self, rng: np.random.Generator) -> Scene:
         return hard_view(rng, self.draw, self.options.side)
-
-
-def compressed(photo: np.ndarray, quality: int) -> np.ndarray:
-    """The photo after JPEG, RGB uint8 [H, W, 3]."""
-    _, data = cv2.imencode(".jpg", photo[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
-    return np.ascontiguousarray(np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR))[..., ::-1])
 
 
 def stream_views(options: StreamOptions, workers: int) -> Iterator[Views]:
