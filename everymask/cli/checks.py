@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal
 from .. import __version__
 from ..errors import EverymaskError
 from ..models import hub
-from .downloads import size_text
+from .shared.downloads import size_text
 
 if TYPE_CHECKING:
     import torch

@@ -19,10 +19,10 @@ from ..formats.georeference import read_georeference
 from ..formats.sniff import recognise
 from ..formats.yolo import NAMES_FILE
 from ..media.photos import photo_size, read_photo
-from .inputs import PICTURE_SUFFIXES, Keys
-from .options import AsJson, Cutouts, Ids, Output, Overlap, Overlay, Overwrite, Rings
-from .outputs import Item, choose_outputs, write_at_once
-from .progress import counted
+from .shared.inputs import PICTURE_SUFFIXES, Keys
+from .shared.options import AsJson, Cutouts, Ids, Output, Overlap, Overlay, Overwrite, Rings
+from .shared.outputs import Item, choose_outputs, write_at_once
+from .shared.progress import counted
 
 NOT_MASKS = {NAMES_FILE, "classes.txt", "report.json"}
 MASK_SUFFIXES = {format_.suffix for format_ in FORMATS.values()} | {".tiff"}

@@ -9,10 +9,10 @@ import typer
 
 from ..formats import PhotoMasks
 from ..media.photos import read_photo
-from .engine import open_segmenter
-from .options import Device, Model, Output
-from .outputs import Item, choose_outputs, write_at_once
-from .progress import duration
+from .shared.engine import open_segmenter
+from .shared.options import Device, Model, Output
+from .shared.outputs import Item, choose_outputs, write_at_once
+from .shared.progress import duration
 
 PHOTO = Path(__file__).resolve().parents[1] / "assets" / "photo.jpg"
 SURE = {"pred_iou_thresh": 0.45, "stability_score_thresh": 0.8, "box_nms_thresh": 0.6}

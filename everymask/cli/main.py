@@ -30,9 +30,9 @@ class Command:
 
 
 COMMANDS = (
-    Command("segment", "segment", "segment", "Every object of photos, in any mask format."),
-    Command("predict", "predict", "predict", "One object, from points, a box or a mask."),
-    Command("track", "track", "track", "Objects through a video, from clicks."),
+    Command("segment", "segment.command", "segment", "Every object of photos, in any mask format."),
+    Command("predict", "predict.command", "predict", "One object, from points, a box or a mask."),
+    Command("track", "track.command", "track", "Objects through a video, from clicks."),
     Command("convert", "convert", "convert", "Mask files from one format to another."),
     Command("models", "models", "app", "List, fetch, verify and remove weights."),
     Command("doctor", "doctor", "doctor", "Whether everymask works on this machine."),

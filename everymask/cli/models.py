@@ -15,7 +15,7 @@ from ..errors import CheckpointError, EverymaskError, UnknownModelError
 from ..models import catalog, hub
 from ..models.catalog import CATALOG, WeightsFile
 from ..models.hub_repository import SUFFIXES
-from .downloads import pull_visibly, size_text
+from .shared.downloads import pull_visibly, size_text
 
 app = typer.Typer(no_args_is_help=True, help="List, fetch, verify and remove model weights.")
 

@@ -52,7 +52,7 @@ class FakeSegmenter:
 def main() -> None:
     """Run the command line with the fake in place of the model."""
     from everymask.cli import main as cli
-    from everymask.cli import segment
+    from everymask.cli.segment import command as segment
 
     seconds = float(sys.argv[1])
     segment.open_segmenter = lambda model, device, options, reading: FakeSegmenter(options, reading, seconds)

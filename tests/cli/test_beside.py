@@ -5,7 +5,7 @@ from time import sleep
 
 import pytest
 
-from everymask.cli.beside import Beside
+from everymask.cli.track.beside import Beside
 
 
 def test_work_is_done_in_order_and_no_more_waits_than_there_is_room():

@@ -19,7 +19,7 @@ from PIL import Image
 
 from everymask import formats
 from everymask.cli import main as cli
-from everymask.cli import segment
+from everymask.cli.segment import command as segment
 from tests.cli.fake_engine import FakeSegmenter
 from tests.cli.test_segment import blobs, contents, files
 

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from everymask.cli.inputs import find_photos
+from everymask.cli.shared.inputs import find_photos
 from everymask.errors import InputError
 
 

@@ -114,7 +114,7 @@ def test_an_error_of_ours_is_not_hidden(monkeypatch):
 
 
 def test_progress_off_a_terminal_is_plain_lines(capsys):
-    from everymask.cli.progress import showing_progress
+    from everymask.cli.shared.progress import showing_progress
 
     with showing_progress(total=3, kept=1) as progress:
         progress.photo_done("a.jpg", 5, 0.2)

@@ -8,8 +8,8 @@ from safetensors.torch import save_file
 from typer.testing import CliRunner
 
 from everymask.cli import main as cli
-from everymask.cli.downloads import size_text
 from everymask.cli.models import app
+from everymask.cli.shared.downloads import size_text
 from everymask.models import catalog
 
 DATA = b"weights" * 1000

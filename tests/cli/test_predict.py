@@ -9,9 +9,10 @@ import pytest
 from PIL import Image
 
 from everymask import formats
-from everymask.cli import downloads
 from everymask.cli import main as cli
-from everymask.cli.predict import read_object_prompts, read_rough_mask
+from everymask.cli.predict.prompts import read_object_prompts
+from everymask.cli.shared import downloads
+from everymask.cli.shared.rough_masks import read_rough_mask
 from everymask.errors import PromptError
 from tests.fakes import FakeModel
 
@@ -90,7 +91,7 @@ def test_json_goes_to_stdout(photo, capsys):
 def test_files_that_are_there_are_not_replaced_unasked(photo, capsys, monkeypatch):
     run("predict", "photo.png", "-p", "20,30")
     with monkeypatch.context() as patch:
-        patch.setattr("everymask.cli.predict.ask", None)  # said before the model is even loaded
+        patch.setattr("everymask.cli.predict.command.ask", None)  # said before the model is even loaded
         assert run("predict", "photo.png", "-p", "20,30") == 2
     assert "is there already; pass --overwrite to replace it" in capsys.readouterr().err
     assert run("predict", "photo.png", "-p", "20,30", "--overwrite") == 0

@@ -11,7 +11,7 @@ from PIL import Image
 
 from everymask import formats
 from everymask.cli import main as cli
-from everymask.cli import segment
+from everymask.cli.segment import command as segment
 from tests.cli.fake_engine import FakeSegmenter
 
 
@@ -305,7 +305,7 @@ def test_a_foreign_file_is_not_replaced_unasked(photos, capsys):
 
 
 def test_two_runs_at_once_into_one_folder_are_refused(photos, capsys):
-    from everymask.cli.journal import Journal
+    from everymask.cli.segment.journal import Journal
 
     with Journal(photos / "out").locked():
         assert run("segment", "in") == 2

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from everymask.cli import downloads
 from everymask.cli.main import run
-from everymask.cli.track_progress import FrameProgress
-from everymask.cli.track_prompts import read_track_prompts
+from everymask.cli.shared import downloads
+from everymask.cli.track.progress import FrameProgress
+from everymask.cli.track.prompts import read_track_prompts
 from everymask.errors import PromptError
 from everymask.formats.video_table import VIDEO_FORMATS
 from everymask.maskset import Mask, MaskSet

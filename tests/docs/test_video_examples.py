@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 import everymask as em
-from everymask.cli.track_prompts import read_track_prompts
+from everymask.cli.track.prompts import read_track_prompts
 from everymask.compat import sam2_video
 from everymask.media.video_writer import VideoWriter
 from everymask.models.load import build

@@ -8,7 +8,7 @@ from typing import Any
 
 import typer
 
-from .progress import QUIET_S, duration
+from ..shared.progress import QUIET_S, duration
 
 
 class FrameProgress:

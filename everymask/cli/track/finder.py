@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ..video.session import VideoSession
+    from ...video.session import VideoSession
 
 
 class Finder:
@@ -14,8 +14,8 @@ class Finder:
     def __init__(self, model: Any, session: VideoSession, first: int, every: int, most: int) -> None:
         """Look on frame ``first`` and every so many frames after it (0: never again), until ``most``
         objects are followed."""
-        from ..everything.generate import AutomaticMaskGenerator
-        from ..video.discover import DiscoveryRule
+        from ...everything.generate import AutomaticMaskGenerator
+        from ...video.discover import DiscoveryRule
 
         self._generator = AutomaticMaskGenerator(model)
         self._session, self._first, self._every = session, first, every
@@ -28,7 +28,7 @@ class Finder:
 
     def look(self, frame: int) -> int:
         """Follow what is new on a frame; how many objects that are."""
-        from ..video.discover import new_objects
+        from ...video.discover import new_objects
 
         found = self._generator.generate(self._session.source.frame(frame))
         new = new_objects(found, self._session.show(frame).masks, self._rule)

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from ..models import hub
-from ..models.download import Progress
+from ...models import hub
+from ...models.download import Progress
 
 if TYPE_CHECKING:
-    from ..models.base import PromptableModel
+    from ...models.base import PromptableModel
 
 
 def size_text(size_bytes: int | None) -> str:
@@ -40,7 +40,7 @@ def pull_visibly(name: str) -> Path:
 
 def load_visibly(source: str | Path, device: str | None = None, dtype: str | None = None) -> PromptableModel:
     """``everymask.load`` with the progress and notes of a download, if there is one, on stderr."""
-    from ..models.load import load
+    from ...models.load import load
 
     with _shown(str(source)) as progress:
         return load(source, device, dtype, progress=progress)

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from ...errors import InputError
+
 Output = Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="Folder for everything written.")]
 Overlay = Annotated[bool, typer.Option("--overlay", help="The photo with its masks in colour.")]
 Ids = Annotated[bool, typer.Option("--ids", help="Number the masks in the overlay.")]
@@ -37,3 +39,18 @@ Model = Annotated[
     str, typer.Option("--model", "-m", help="A name of `everymask models list`, or a checkpoint.")
 ]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps; by default the best.")]
+
+
+def read_range(text: str) -> str | tuple[float, float]:
+    """The value of --range: a rule's name, or two numbers; what it may be is checked where photos are read.
+
+    >>> read_range("minmax"), read_range("0,4095")
+    ('minmax', (0.0, 4095.0))
+    """
+    low, comma, high = text.partition(",")
+    if not comma:
+        return text
+    try:
+        return float(low), float(high)
+    except ValueError:
+        raise InputError(f"--range must be percentile, minmax, dtype or LOW,HIGH, got {text!r}") from None

@@ -11,16 +11,29 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from ..errors import InputError
-from ..formats import FORMATS
-from ..media.photos import read_photo
-from .engine import open_segmenter
+from ...errors import InputError
+from ...formats import FORMATS
+from ...media.photos import read_photo
+from ..shared.engine import open_segmenter
+from ..shared.inputs import Photo, find_photos
+from ..shared.options import (
+    AsJson,
+    Cutouts,
+    Device,
+    Ids,
+    Model,
+    Output,
+    Overlap,
+    Overlay,
+    Page,
+    Range,
+    Rings,
+    read_range,
+)
+from ..shared.outputs import Outputs, choose_outputs
+from ..shared.progress import counted, duration, showing_progress
 from .generator_flags import with_generator_flags
-from .inputs import Photo, find_photos
 from .journal import Journal
-from .options import AsJson, Cutouts, Device, Ids, Model, Output, Overlap, Overlay, Page, Range, Rings
-from .outputs import Outputs, choose_outputs
-from .progress import counted, duration, showing_progress
 from .run import REPORT, Run, Summary
 
 
@@ -102,21 +115,6 @@ def segment(
         summary = do(run, find(), overwrite)
     report(summary, outputs, as_json)
     raise typer.Exit(1 if summary.failed else 0)
-
-
-def read_range(text: str) -> str | tuple[float, float]:
-    """The value of --range: a rule's name, or two numbers; what it may be is checked where photos are read.
-
-    >>> read_range("minmax"), read_range("0,4095")
-    ('minmax', (0.0, 4095.0))
-    """
-    low, comma, high = text.partition(",")
-    if not comma:
-        return text
-    try:
-        return float(low), float(high)
-    except ValueError:
-        raise InputError(f"--range must be percentile, minmax, dtype or LOW,HIGH, got {text!r}") from None
 
 
 def do(run: Run, photos: list[Photo], overwrite: bool) -> Summary:

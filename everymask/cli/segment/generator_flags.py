@@ -14,8 +14,8 @@ from typing import Annotated, Any, get_args, get_type_hints
 import numpy as np
 import typer
 
-from ..errors import OptionError
-from ..everything.options import GeneratorOptions
+from ...errors import OptionError
+from ...everything.options import GeneratorOptions
 
 NOT_FLAGS = {"output_mode"}
 """The command line writes formats; how a Python dict holds a mask is no question there."""

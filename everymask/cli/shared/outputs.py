@@ -17,8 +17,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from ..errors import InputError, OptionError
-from ..formats import (
+from ...errors import InputError, OptionError
+from ...formats import (
     FORMATS,
     Format,
     Losses,
@@ -29,12 +29,12 @@ from ..formats import (
     fit,
     write_file,
 )
-from ..formats.convert import RINGS
-from ..formats.landing import landing
-from ..formats.overlaps import POLICIES
-from ..formats.record import UNLABELLED
-from ..formats.yolo import NAMES_FILE, write_names
-from ..media.draw import cut_out, draw_overlay
+from ...formats.convert import RINGS
+from ...formats.landing import landing
+from ...formats.overlaps import POLICIES
+from ...formats.record import UNLABELLED
+from ...formats.yolo import NAMES_FILE, write_names
+from ...media.draw import cut_out, draw_overlay
 
 OVERLAY, CUTOUTS = "overlay", "cutouts"
 JPEG_LIMIT = 65_500

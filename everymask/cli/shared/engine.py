@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..maskset import MaskSet
+from ...maskset import MaskSet
 
 NOT_IN_THE_MASKS = {"points_per_batch", "output_mode"}
 """Options that change the speed or the form of an answer, not the masks."""
@@ -19,7 +19,7 @@ class EverythingSegmenter:
 
     def __init__(self, model: Any, model_hash: str, options: dict[str, Any], reading: dict[str, Any]) -> None:
         """``reading`` is how photos are read, which the masks depend on as well."""
-        from ..everything.generate import AutomaticMaskGenerator
+        from ...everything.generate import AutomaticMaskGenerator
 
         self._generator = AutomaticMaskGenerator(model, **options)
         self.model_hash = model_hash
@@ -41,7 +41,7 @@ def open_segmenter(
     model: str, device: str | None, options: dict[str, Any], reading: dict[str, Any]
 ) -> EverythingSegmenter:
     """Load a model, showing its download, and set everything mode up with the options that were given."""
-    from ..models.features import fingerprint
+    from ...models.features import fingerprint
     from .downloads import load_visibly
 
     loaded = load_visibly(model, device)

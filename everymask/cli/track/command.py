@@ -11,21 +11,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import InputError, OptionError, PromptError, SessionError, VideoError
-from ..formats.video_record import ClipMasks
-from ..formats.video_table import VIDEO_FORMATS
+from ...errors import InputError, OptionError, PromptError, SessionError, VideoError
+from ...formats.video_record import ClipMasks
+from ...formats.video_table import VIDEO_FORMATS
+from ..shared.options import AsJson, Device, Model, Output, Overwrite
+from ..shared.stamps import stamp_of
 from .beside import Beside
-from .journal import stamp_of
-from .options import AsJson, Device, Model, Output, Overwrite
-from .track_finder import Finder
-from .track_journal import TrackJournal, objects_of
-from .track_outputs import FORMAT_NAMES, PICTURES, Drawing, chosen_formats, write_masks
-from .track_progress import FrameProgress
-from .track_prompts import FramePrompt, read_track_prompts
+from .finder import Finder
+from .journal import TrackJournal, objects_of
+from .outputs import FORMAT_NAMES, PICTURES, Drawing, chosen_formats, write_masks
+from .progress import FrameProgress
+from .prompts import FramePrompt, read_track_prompts
 
 if TYPE_CHECKING:
-    from ..video.result import TrackedFrame
-    from ..video.session import VideoSession
+    from ...video.result import TrackedFrame
+    from ...video.session import VideoSession
 
 DONE, FAILED = 0, 1  # as in cli/main.py
 
@@ -78,7 +78,7 @@ class Request:
 
 def _stamp(path: Path) -> list[tuple[str, int, int]]:
     """What changes when the video does: name, size and time of every file."""
-    from ..media.videos import picture_files
+    from ...media.videos import picture_files
 
     files = picture_files(path) if path.is_dir() else [path]
     return [(file.name, *stamp_of(file)) for file in files]
@@ -181,8 +181,8 @@ class Outcome:
 
 def _run(request: Request, output: Path, wanted: list[str]) -> Outcome:
     """Track what is not tracked yet, and write all that is wanted."""
-    from ..models.features import fingerprint
-    from .downloads import load_visibly
+    from ...models.features import fingerprint
+    from ..shared.downloads import load_visibly
 
     journal = TrackJournal(output)
     with journal.locked():
@@ -224,9 +224,9 @@ def _run(request: Request, output: Path, wanted: list[str]) -> Outcome:
 
 def _opened(model: Any, request: Request) -> VideoSession:
     """A new session with all prompts in it."""
-    from ..video.options import TrackerOptions
-    from ..video.tracker import VideoTracker
-    from .predict import read_rough_mask
+    from ...video.options import TrackerOptions
+    from ...video.tracker import VideoTracker
+    from ..shared.rough_masks import read_rough_mask
 
     session = VideoTracker(model, TrackerOptions(**request.options)).open(request.video)
     for prompt in request.prompts:
@@ -251,7 +251,7 @@ def _opened(model: Any, request: Request) -> VideoSession:
 
 def _resumed(model: Any, request: Request, journal: TrackJournal) -> VideoSession:
     """The session as the earlier run left it."""
-    from ..video.tracker import VideoTracker
+    from ...video.tracker import VideoTracker
 
     try:
         return VideoTracker(model).resume(journal.session, request.video)

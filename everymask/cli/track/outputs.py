@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import typer
 
-from ..errors import EverymaskError, FormatError
-from ..formats.landing import landing
-from ..formats.video_record import ClipMasks, ObjectMask
-from ..formats.video_table import VIDEO_FORMATS
-from ..media.videos import FrameSource
+from ...errors import EverymaskError, FormatError
+from ...formats.landing import landing
+from ...formats.video_record import ClipMasks, ObjectMask
+from ...formats.video_table import VIDEO_FORMATS
+from ...media.videos import FrameSource
 
 if TYPE_CHECKING:
-    from ..video.render import ClipPictures
+    from ...video.render import ClipPictures
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class Drawing:
             pictures.add(index, photo, objects, self._frames.time_s(index))
 
     def _begun(self, output: PictureOutput, path: Path) -> ClipPictures:
-        from ..video import render
+        from ...video import render
 
         rate = getattr(self._frames, "frames_per_second", 30.0)
         temporary = self._open.enter_context(landing(path, self._scratch))

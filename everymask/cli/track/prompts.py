@@ -9,8 +9,8 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from ..errors import PromptError
-from ..formats.text import read_json
+from ...errors import PromptError
+from ...formats.text import read_json
 
 
 @dataclass

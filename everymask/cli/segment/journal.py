@@ -15,15 +15,16 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ..formats.amg_rle import mask_of, row_of
-from ..formats.georeference import Georeference
-from ..formats.landing import landing, remove
-from ..formats.losses import Loss, Losses
-from ..formats.record import PhotoMasks
-from ..formats.text import read_json, write_json
-from ..maskset import MaskSet
-from .folder_lock import alone_in
-from .inputs import Photo
+from ...formats.amg_rle import mask_of, row_of
+from ...formats.georeference import Georeference
+from ...formats.landing import landing, remove
+from ...formats.losses import Loss, Losses
+from ...formats.record import PhotoMasks
+from ...formats.text import read_json, write_json
+from ...maskset import MaskSet
+from ..shared.folder_lock import alone_in
+from ..shared.inputs import Photo
+from ..shared.stamps import stamp_of
 
 
 @dataclass(frozen=True)
@@ -47,12 +48,6 @@ class Finished:
     def losses_of(self, output: str) -> Losses:
         """What an output of this photo could not hold."""
         return Losses(tuple(Loss(**each) for each in self.losses.get(output, [])))
-
-
-def stamp_of(path: Path) -> tuple[int, int]:
-    """What changes when a file is changed."""
-    status = path.stat()
-    return status.st_size, status.st_mtime_ns
 
 
 def short_hash(settings: Mapping[str, Any]) -> str:

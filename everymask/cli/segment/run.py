@@ -11,16 +11,17 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ..errors import EverymaskError
-from ..formats import Losses, PhotoMasks
-from ..formats.georeference import read_georeference
-from ..formats.landing import landing
-from ..formats.text import write_json
-from ..maskset import MaskSet
-from .inputs import Photo
-from .journal import Finished, Journal, short_hash, stamp_of
-from .outputs import CUTOUTS, OVERLAY, Outputs, write_output, write_run
-from .progress import Progress
+from ...errors import EverymaskError
+from ...formats import Losses, PhotoMasks
+from ...formats.georeference import read_georeference
+from ...formats.landing import landing
+from ...formats.text import write_json
+from ...maskset import MaskSet
+from ..shared.inputs import Photo
+from ..shared.outputs import CUTOUTS, OVERLAY, Outputs, write_output, write_run
+from ..shared.progress import Progress
+from ..shared.stamps import stamp_of
+from .journal import Finished, Journal, short_hash
 
 REPORT = "report.json"
 

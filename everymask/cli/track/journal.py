@@ -12,13 +12,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from ..errors import InputError
-from ..formats.landing import landing, remove
-from ..formats.text import read_json, write_json
-from ..formats.video_record import ObjectMask
-from ..masks.rle import encode, from_coco, to_coco
-from ..video.result import TrackedFrame
-from .folder_lock import alone_in
+from ...errors import InputError
+from ...formats.landing import landing, remove
+from ...formats.text import read_json, write_json
+from ...formats.video_record import ObjectMask
+from ...masks.rle import encode, from_coco, to_coco
+from ...video.result import TrackedFrame
+from ..shared.folder_lock import alone_in
 
 CALLED = {
     "video": "another video",

@@ -1,0 +1,1 @@
+"""``everymask predict``: objects of one photo."""

@@ -1,0 +1,1 @@
+"""``everymask segment``: every object of photos."""

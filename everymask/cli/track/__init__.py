@@ -1,0 +1,1 @@
+"""``everymask track``: objects through a video."""
