@@ -121,7 +121,7 @@ def candidates(decoder: CropDecoder, points_xy: np.ndarray) -> list[Candidate]:
     """
     points_xy = decoder.typed(points_xy)
     options, crop = decoder.options, decoder.crop
-    read = list(_decoded(decoder, points_xy))
+    read = list(decoded(decoder, points_xy))
     if not read:
         return []
     prompts = np.repeat([one.prompt for one in read], [len(one.iou) for one in read])
@@ -180,8 +180,8 @@ class Read:
     logits: Tensor  # [k, h, w]
 
 
-def _decoded(decoder: CropDecoder, points_xy: np.ndarray) -> Iterator[Read]:
-    """The masks of each prompt that has some."""
+def decoded(decoder: CropDecoder, points_xy: np.ndarray) -> Iterator[Read]:
+    """The masks of each point [P, 2] (crop pixels) that has some above the threshold on predicted IoU."""
     sparse = _embedded(decoder, points_xy)
     attended = decoder.points.attend(sparse)
     check_finite(attended.iou, "predicted IoU")

@@ -174,9 +174,9 @@ class PointDecoder:
         return Attended(iou, masks, weights, tuple(images))
 
     def masks(self, attended: Attended, prompt: int, which: Sequence[int]) -> Tensor:
-        """Mask logits [len(which), 4h, 4w] of one prompt."""
+        """Mask logits [len(which), 4h, 4w] of one prompt; the same bits whichever others are asked for."""
         group, place = divmod(prompt, self._together)
-        return self._read_out(attended.images[group], place, attended.weights[prompt, list(which)])
+        return self._read_out(attended.images[group], place, attended.weights[prompt], which)
 
     @property
     def _together(self) -> int:
@@ -335,10 +335,11 @@ class PointDecoder:
 
     # -- reading out masks -------------------------------------------------------------------------
 
-    def _read_out(self, image: Folded, place: int, hyper: Tensor) -> Tensor:
-        """Upscaling and the product with ``hyper`` [m, C/8], a band of image tokens at a time.
+    def _read_out(self, image: Folded, place: int, hyper: Tensor, which: Sequence[int]) -> Tensor:
+        """Upscaling and the product with ``hyper`` [M, C/8], a band of image tokens at a time.
 
-        ``place`` is the prompt's among those of the group.
+        ``place`` is the prompt's among those of the group. The product is with all masks, whichever are
+        wanted: with fewer rows other sums would round otherwise (and four take no longer than three).
         """
         assert image.rho is not None
         (h, w), masks = self.hw, len(hyper)
@@ -349,7 +350,8 @@ class PointDecoder:
             band = slice(start, min(start + BAND, h * w))
             fine = self._fine(self._coarse(factors, rho, mixed, band), band)
             torch.mm(hyper.to(self.work), fine.T, out=logits[:, band.start * 16 : band.stop * 16])
-        return logits.index_select(1, self.order).view(masks, 4 * h, 4 * w).to(hyper.dtype)
+        wanted = [logits[mask].index_select(0, self.order) for mask in which]
+        return torch.stack(wanted).view(-1, 4 * h, 4 * w).to(hyper.dtype)
 
     def _coarse(self, factors: Tensor, rho: Tensor, mixed: Tensor, band: slice) -> Tensor:
         """After the first convolution, its norm and activation: [4 N', C/4] for N' tokens."""

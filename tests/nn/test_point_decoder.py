@@ -92,6 +92,16 @@ def test_only_the_masks_asked_for_are_made():
     torch.testing.assert_close(points.masks(attended, 2, [3, 1]), every[[3, 1]])
 
 
+@pytest.mark.parametrize("name", ["sam_vit_b", "sam2.1_hiera_tiny", "nano"])
+def test_a_mask_has_the_same_bits_whichever_others_are_asked_for(name):
+    decoder, encoder, image, high_res, prompts, _ = parts(name, False)
+    points = PointDecoder.prepare(decoder, image + encoder.no_mask(), encoder.grid_position(), high_res)
+    attended = points.attend(prompts.sparse)
+    every = points.masks(attended, 1, range(4))
+    for which in ([0], [3], [1, 2], [1, 3], [1, 2, 3], [3, 1]):
+        assert torch.equal(points.masks(attended, 1, which), every[which])
+
+
 def test_prompts_do_not_depend_on_their_neighbours():
     decoder, encoder, image, high_res, prompts, _ = parts("sam_vit_b", False)
     points = PointDecoder.prepare(decoder, image + encoder.no_mask(), encoder.grid_position(), high_res)
