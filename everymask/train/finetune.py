@@ -57,7 +57,7 @@ def finetune(
         warmup_steps=20,
         weight_decay=0.01,
         ema=0.98,
-        bfloat16=bfloat16 if bfloat16 is not None else model.device.type == "cuda",
+        bfloat16=bfloat16,
         seed=seed,
         train_parts=PARTS[parts],
         dense=False,

@@ -12,6 +12,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
+from everymask.nn.product_type import fast_dtype
+
 LEAST_SIDE = 16  # of a matrix; depthwise kernels and embeddings are left to Adam
 POLYNOMIAL = (3.4445, -4.7750, 2.0315)  # of Newton and Schulz's iteration: singular values go near 1 fast
 ITERATIONS = 5
@@ -103,13 +105,15 @@ def is_matrix(parameter: Tensor) -> bool:
 
 
 def orthogonal(matrices: Tensor) -> Tensor:
-    """Matrices [..., M, N] with the same singular vectors, their singular values all near 1, in bfloat16.
+    """Matrices [..., M, N] with the same singular vectors, their singular values all near 1.
+
+    Computed in the type that the device is fastest in: the iteration forgives the rounding of bfloat16.
 
     >>> torch.linalg.svdvals(orthogonal(torch.diag(torch.tensor([3.0, 0.5]))).float()).round().tolist()
     [1.0, 1.0]
     """
     wide = matrices.shape[-2] <= matrices.shape[-1]
-    x = (matrices if wide else matrices.mT).bfloat16()
+    x = (matrices if wide else matrices.mT).to(fast_dtype(matrices.device))
     x = x / (x.flatten(-2).norm(dim=-1)[..., None, None] + 1e-7)
     a, b, c = POLYNOMIAL
     for _ in range(ITERATIONS):

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from everymask.models.base import PromptableModel
+from everymask.nn.product_type import fast_dtype
 from everymask.nn.records import Decoded, ImageFeatures
 from everymask.train.dense import DenseHead, label_edges
 from everymask.train.losses import (
@@ -95,8 +96,11 @@ def batch_losses(state: TrainState, batch: Batch, options: TrainOptions) -> dict
     return losses
 
 
-def compute_type(model: PromptableModel, bfloat16: bool):
-    """bfloat16 where it is asked for; attention written out, whose backward is faster on CPUs."""
+def compute_type(model: PromptableModel, bfloat16: bool | None):
+    """bfloat16 where it is asked for, or (None) where the device is faster in it; on CPUs attention is
+    written out, whose backward is faster there."""
+    if bfloat16 is None:
+        bfloat16 = fast_dtype(model.device) == torch.bfloat16
     if not bfloat16:
         return sdpa_kernel(SDPBackend.MATH) if model.device.type == "cpu" else nullcontext()
     return _Both(torch.autocast(model.device.type, torch.bfloat16), model.device.type == "cpu")

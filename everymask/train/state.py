@@ -32,7 +32,7 @@ class TrainOptions:
     warmup_steps: int = 200
     weight_decay: float = 0.02
     ema: float = 0.999
-    bfloat16: bool = True
+    bfloat16: bool | None = None  # autocast; None: where the device is faster in it
     seed: int = 0
     train_parts: tuple[str, ...] = ()  # name prefixes; empty: all
     optimiser: Literal["adam", "muon"] = "adam"
