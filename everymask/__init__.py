@@ -16,7 +16,7 @@ The reading order, from a photo to its masks, one file at a time:
     geometry.py              from photo pixels to model pixels and back
     models/sam.py, sam2.py   a model put together from the parts in nn/
     nn/encoders/             pixels to image features
-    prompts.py, image.py     points, boxes and masks to one object's mask
+    prompts.py, image/       points, boxes and masks to one object's mask
     everything/grid.py       a grid of points, and crops of it
     everything/candidates.py   each point to its candidate masks
     everything/filters.py, masks/   which candidates stay
@@ -45,6 +45,7 @@ _HOME_OF = {
     "PromptableModel": "everymask.models.base",
     # one object of a photo
     "ImagePredictor": "everymask.image",
+    "ClickSession": "everymask.image",
     # every object of a photo
     "AutomaticMaskGenerator": "everymask.everything.generate",
     "GeneratorOptions": "everymask.everything.options",
@@ -67,6 +68,7 @@ __all__ = [
     "MODELS",
     "AutomaticMaskGenerator",
     "CheckpointError",
+    "ClickSession",
     "DownloadError",
     "EverymaskError",
     "GeneratorOptions",
@@ -94,7 +96,7 @@ if TYPE_CHECKING:
     from .everything.options import GeneratorOptions
     from .everything.segment import segment
     from .formats import read_masks
-    from .image import ImagePredictor
+    from .image import ClickSession, ImagePredictor
     from .maskset import Mask, MaskSet
     from .media.draw import draw_overlay
     from .media.photos import read_photo

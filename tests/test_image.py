@@ -198,7 +198,7 @@ def test_more_prompts_than_fit_at_once_are_decoded_in_batches(predictor):
 def test_scaling_up_in_small_steps_changes_nothing(predictor, monkeypatch):
     points = [[(5, 5)], [(30, 20)], [(50, 40)]]
     whole = predictor.predict(points, return_logits=True)
-    monkeypatch.setattr("everymask.image._PHOTO_LOGITS_AT_ONCE", 1)
+    monkeypatch.setattr("everymask.image.predictor._PHOTO_LOGITS_AT_ONCE", 1)
     steps = predictor.predict(points, return_logits=True)
     assert (whole.masks == steps.masks).all()
     np.testing.assert_allclose(whole.photo_logits, steps.photo_logits, atol=1e-4)

@@ -137,6 +137,16 @@ class ImagePredictor:
         features = self.model.encode_image(torch.stack([self.model.preprocess(photo) for photo in photos]))
         return [EncodedPhoto(photo.shape[:2], features[i]) for i, photo in enumerate(photos)]
 
+    def set_features(self, photos: Iterable[EncodedPhoto]) -> None:
+        """Set photos that this model has encoded before: :attr:`photos` of another predictor of it."""
+        self._photos = tuple(photos)
+
+    def alone(self, image: int | None = None) -> ImagePredictor:
+        """A predictor with one of the photos alone, which stays set in it. Nothing is encoded again."""
+        other = ImagePredictor(self.model)
+        other.set_features([self._photo(image)])
+        return other
+
     def reset(self) -> None:
         """Forget the photos."""
         self._photos = ()
