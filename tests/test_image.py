@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from everymask.errors import OptionError, PictureError, PromptError, SessionError
+from everymask.errors import InputError, OptionError, PictureError, PromptError, SessionError
 from everymask.geometry import Letterbox, Squash
 from everymask.image import ImagePredictor, logits_of_masks
 from everymask.models.features import fingerprint
@@ -369,3 +369,14 @@ def test_the_features_file_holds_plain_named_tensors(tmp_path):
         "0.high_res.0": (1, 32, 32, 32),
         "0.high_res.1": (1, 64, 16, 16),
     }
+
+
+def test_a_model_that_computes_nan_says_so_instead_of_answering_with_an_empty_mask():
+    model = tiny_model("sam2")
+    model.sam_mask_decoder.iou_token.weight.data.fill_(float("nan"))
+    predictor = ImagePredictor(model)
+    predictor.set_image(photo())
+    with pytest.raises(
+        InputError, match="mask logits must be finite, got NaN or infinity; check the weights"
+    ):
+        predictor.predict(points=[(10, 10)])

@@ -25,6 +25,7 @@ from torch.nn import functional as F
 
 from everymask.errors import OptionError, SessionError
 from everymask.geometry import Frame
+from everymask.masks.upscaled import check_finite
 from everymask.maskset import Mask, MaskSet
 from everymask.media.photos import PhotoLike, Range, read_photo
 from everymask.models.base import PromptableModel
@@ -190,7 +191,7 @@ class ImagePredictor:
         image: which of the photos of :meth:`set_images`.
         outside: "refuse" points outside of the picture, or "keep" them.
 
-        Raises PromptError, and SessionError while no photo is set.
+        Raises PromptError, SessionError while no photo is set, and InputError if the model computes NaN.
         """
         photo = self._photo(image)
         prompts = read_prompts(
@@ -287,6 +288,8 @@ class _Answers:
         self.arrays: dict[str, np.ndarray] = {}
 
     def put(self, rows: np.ndarray, chosen: Decoded, frame: Frame) -> None:
+        check_finite(chosen.mask_logits, "mask logits")  # NaN would pass for an empty mask
+        check_finite(chosen.iou, "predicted IoU")
         self._store("scores", rows, chosen.iou.float())
         self._store("logits", rows, chosen.mask_logits.float().clamp(-self.logit_limit, self.logit_limit))
         for some in _chunks(len(rows), chosen.iou.shape[1] * self.photo_hw[0] * self.photo_hw[1]):

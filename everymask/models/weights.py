@@ -1,7 +1,9 @@
 """Weights in and out: reading files safely, recognising what they are for, official key names.
 
 A file is read with ``torch.load(weights_only=True)`` or as safetensors; one that carries code is
-refused. Models keep the key names of the official checkpoints, with one exception (:func:`to_ours`).
+refused. What training scripts put around the weights goes in ``state_dict.py``, the names that
+``transformers`` gives them in ``transformers_layout.py``. Models keep the key names of the official
+checkpoints, with one exception (:func:`to_ours`).
 """
 
 from __future__ import annotations
@@ -10,40 +12,56 @@ import pickle
 import re
 import warnings
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from everymask.errors import CheckpointError, KeyMismatchError, UnknownModelError, UnsafeCheckpointError
+from everymask.errors import (
+    CheckpointError,
+    KeyMismatchError,
+    OptionError,
+    UnknownModelError,
+    UnsafeCheckpointError,
+)
 from everymask.models.specs import MODELS, ModelSpec
+from everymask.models.state_dict import State, find_state
+from everymask.models.transformers_layout import (
+    from_transformers,
+    in_transformers_layout,
+    to_transformers_names,
+)
 from everymask.nn.encoders.convnet import ConvSpec
 from everymask.nn.encoders.hiera import HieraSpec
 from everymask.nn.encoders.tiny_vit import TinyViTSpec
 from everymask.nn.encoders.vit import ViTSpec
 
-State = dict[str, Tensor]
-
-WRAPPERS = ("model", "state_dict", "model_state_dict")
-"""Keys under which training scripts (and the SAM 2 files) put the weights."""
-
 # --- reading --------------------------------------------------------------------------------------
 
 
 def read_weights(path: str | Path) -> State:
-    """The tensors of a ``.pt``, ``.pth`` or ``.safetensors`` file, told apart by content.
+    """The tensors of a ``.pt``, ``.pth`` or ``.safetensors`` file, by official names; content tells the kind.
 
-    None is a view of the file, which may go or be written again. Raises CheckpointError, or
-    UnsafeCheckpointError for a file that would run code when read.
+    Wrapping dictionaries, prefixes and the layout of ``transformers`` are undone. No tensor is a view of
+    the file, which may go or be written again. Raises CheckpointError, or UnsafeCheckpointError for a
+    file that would run code when read.
     """
     path = Path(path)
+    state = find_state(_content(path), path.name)
+    return from_transformers(state) if in_transformers_layout(state) else state
+
+
+def _content(path: Path) -> Any:
     start = _first_bytes(path)
     if _is_safetensors(start):
         return _read_safetensors(path)
     if start.startswith((b"PK\x03\x04", b"\x80")):
-        return _unwrapped(_read_torch(path, zipped=start.startswith(b"PK")), path)
+        return _read_torch(path, zipped=start.startswith(b"PK"))
     raise CheckpointError(f"{path.name} is not a weights file: {_guess(start)}")
 
 
@@ -91,12 +109,31 @@ def _read_torch(path: Path, *, zipped: bool) -> Any:
             raise _refusal(path, "a TorchScript archive")
         with path.open("rb") as file, warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # on pickle protocols; what matters is raised
-            return torch.load(file, map_location="cpu", weights_only=True)
+            with _plain_numpy_allowed():
+                return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise (_refusal(path, what) if (what := _code_in(str(error))) else damaged) from error
     except (*_DAMAGED, zipfile.BadZipFile) as error:
         raise damaged from error
 
+
+def _plain_numpy_allowed() -> AbstractContextManager[Any]:
+    """Lets torch's safe reader make NumPy numbers and arrays, which trainers save beside the weights.
+
+    They are values, not code: a best score, a learning rate. torch before 2.6 cannot be told so.
+    """
+    allowed: list[Any] = [np.dtype, np.ndarray, *_NUMPY_DTYPES]
+    for module in ("numpy.core.multiarray", "numpy._core.multiarray"):  # the name before NumPy 2, and since
+        for name, made_by in (("scalar", _NUMPY_SCALAR), ("_reconstruct", _NUMPY_RECONSTRUCT)):
+            allowed.append((made_by, f"{module}.{name}"))
+    if tuple(int(part) for part in torch.__version__.split(".")[:2]) < (2, 6):
+        return nullcontext()
+    return torch.serialization.safe_globals(allowed)
+
+
+_NUMPY_SCALAR = np.float64(0).__reduce__()[0]
+_NUMPY_RECONSTRUCT = np.zeros(0).__reduce__()[0]
+_NUMPY_DTYPES = [type(np.dtype(kind)) for kind in "?bBhHiIlLqQefd"]
 
 _DAMAGED = (RuntimeError, EOFError, ValueError, KeyError, IndexError, AttributeError, TypeError)
 """What torch raises on files that begin like weights and do not go on so."""
@@ -123,30 +160,6 @@ def _refusal(path: Path, what: str) -> UnsafeCheckpointError:
     )
 
 
-def _unwrapped(content: Any, path: Path) -> State:
-    """The weights themselves, out of the dictionaries and prefixes that training scripts add."""
-    for wrapper in WRAPPERS:
-        if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
-            content = content[wrapper]
-    if not isinstance(content, Mapping) or not content:
-        raise CheckpointError(
-            f"{path.name} holds {_kind(content)}, expected a dictionary of tensors; save model.state_dict()"
-        )
-    for key, value in content.items():
-        if not isinstance(value, Tensor):
-            raise CheckpointError(
-                f"{path.name} holds {_kind(value)} under {key!r}, expected only tensors; "
-                "save model.state_dict() alone"
-            )
-    if all(key.startswith("module.") for key in content):  # torch's data-parallel wrapper
-        return {key.removeprefix("module."): value for key, value in content.items()}
-    return dict(content)
-
-
-def _kind(value: Any) -> str:
-    return "an empty dictionary" if value == {} else f"a {type(value).__name__}"
-
-
 # --- recognising ----------------------------------------------------------------------------------
 
 
@@ -158,9 +171,14 @@ def recognise(state: Mapping[str, Tensor]) -> ModelSpec:
     """
     _refuse_relatives(state)
     found = _signature_of_state(state)
+    # transformers' Sam2Model has no memory, so it does not say whether it is of SAM 2 or 2.1.
+    photos_only = found[0] == "sam2" and not any(key.startswith("memory_attention.") for key in state)
     for spec in MODELS.values():
-        if _signature_of_spec(spec) == found:
-            return spec
+        known = _signature_of_spec(spec)
+        if photos_only and known[:-1] == found[:-1]:
+            return replace(spec, memory=None)
+        if not photos_only and known == found:
+            return _of_its_size(spec, state)
     keys = _shortened(sorted(state))
     raise UnknownModelError(
         f"no model of the table fits these {len(state)} tensors ({keys}); "
@@ -168,13 +186,22 @@ def recognise(state: Mapping[str, Tensor]) -> ModelSpec:
     )
 
 
+def _of_its_size(spec: ModelSpec, state: Mapping[str, Tensor]) -> ModelSpec:
+    """The spec for the picture size that SAM's position table was trained with; 1024 px for its own files."""
+    table = state.get("image_encoder.pos_embed")
+    if not isinstance(spec.trunk, ViTSpec) or table is None or table.ndim != 4:
+        return spec
+    side = table.shape[1]
+    if side == spec.trunk.grid:
+        return spec
+    return replace(spec, image_size=side * spec.trunk.patch_size, trunk=replace(spec.trunk, grid=side))
+
+
 def _refuse_relatives(state: Mapping[str, Tensor]) -> None:
-    """Known models that everymask does not run yet, and layouts of other libraries."""
+    """Known models that everymask does not run yet."""
     relatives = (
         ("mask_decoder.hf_token.weight", "HQ-SAM weights, which everymask does not run yet"),
         ("spatial_perceiver.", "EdgeTAM weights, which everymask does not run yet"),
-        ("shared_image_embedding.", "weights in the layout of transformers; get the lab's original file"),
-        ("vision_encoder.", "weights in the layout of transformers; get the lab's original file"),
     )
     for prefix, what in relatives:
         if any(key.startswith(prefix) for key in state):
@@ -255,6 +282,20 @@ def to_official(model: nn.Module) -> State:
     return {to_official_key(key): value for key, value in model.state_dict().items()}
 
 
+def to_transformers(model: nn.Module) -> State:
+    """The model's weights under the names of ``transformers``.
+
+    For ``SamModel`` (SAM) and ``Sam2VideoModel`` (SAM 2; ``Sam2Model`` where the model has no memory).
+    Raises OptionError for a model that ``transformers`` does not have, such as nano or MobileSAM.
+    """
+    spec = getattr(model, "spec", None)
+    if not isinstance(spec, ModelSpec) or not isinstance(spec.trunk, ViTSpec | HieraSpec):
+        raise OptionError(
+            f"transformers has SAM (ViT) and SAM 2 (Hiera), not {_name_of(model)}; use to_official"
+        )
+    return to_transformers_names(to_official(model))
+
+
 # --- filling a model ------------------------------------------------------------------------------
 
 
@@ -265,7 +306,24 @@ def fill_weights(model: nn.Module, state: Mapping[str, Tensor]) -> None:
     """
     renamed = {to_ours(key): value for key, value in state.items() if not _UNUSED.search(key)}
     _refuse_mismatch(_name_of(model), {k: v.shape for k, v in model.state_dict().items()}, renamed)
+    _refuse_nan(_name_of(model), renamed)
     model.load_state_dict(renamed, strict=True, assign=True)
+
+
+def _refuse_nan(name: str, state: Mapping[str, Tensor]) -> None:
+    """A model with NaN in it answers every prompt with an empty mask and no error."""
+    broken = [key for key, value in state.items() if value.numel() and not _is_finite(value)]
+    if broken:
+        keys = _shortened(to_official_key(key) for key in broken)
+        raise CheckpointError(
+            f"the weights for {name} hold NaN or infinity in {len(broken)} of {len(state)} tensors ({keys}); "
+            "the training that made them diverged, or the file is damaged: take an earlier checkpoint"
+        )
+
+
+def _is_finite(value: Tensor) -> bool:
+    # Least and largest are NaN where a value is, and found without a tensor of booleans beside.
+    return not value.is_floating_point() or bool(torch.isfinite(torch.stack(torch.aminmax(value))).all())
 
 
 def _refuse_mismatch(name: str, expected: Mapping[str, torch.Size], got: Mapping[str, Tensor]) -> None:
@@ -286,9 +344,23 @@ def _refuse_mismatch(name: str, expected: Mapping[str, torch.Size], got: Mapping
     ]
     if faults:
         raise KeyMismatchError(
-            f"the weights do not fit {name}: {'; '.join(faults)}; load the file by its path alone to have "
-            "its model recognised, or download it again"
+            f"the weights do not fit {name}: {'; '.join(faults)}; "
+            f"{_advice(len(expected), missing, extra, other)}"
         )
+
+
+def _advice(count: int, missing: Sequence[str], extra: Sequence[str], other: Sequence[str]) -> str:
+    """What to do about keys that do not fit, by what is wrong with them."""
+    if extra and not missing and not other:
+        return "save the file again without these keys: they belong to something around the model"
+    if other and not missing:
+        return (
+            "it was trained at other sizes: give everymask.models.build the spec it was trained with, "
+            "dataclasses.replace(MODELS[...], ...), and these weights"
+        )
+    if len(missing) < count / 10:
+        return "save the whole state_dict of the model, or download the file again"
+    return "it is another model's file: load it by its path alone to have its model recognised"
 
 
 def _name_of(model: nn.Module) -> str:

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from everymask.masks.upscaled import check_finite
 from everymask.models.base import corner_points
 from everymask.models.memory import (
     Seen,
@@ -175,6 +176,7 @@ class Follower:
         return memory.to("cpu" if self.options.store_on_cpu else memory.device, STORED)
 
     def _without_holes(self, seen: Seen) -> Seen:
+        check_finite(seen.mask_logits, "mask logits")
         filled = fill_holes(seen.mask_logits, self.options.fill_hole_area)
         return Seen(filled, seen.iou, seen.object_logit, seen.pointer)
 

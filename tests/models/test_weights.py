@@ -4,6 +4,7 @@ import re
 import zipfile
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -34,15 +35,40 @@ def state():
 # --- reading --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("wrapper", [None, "model", "state_dict", "model_state_dict"])
-def test_wrapped_weights_are_unwrapped(tmp_path, wrapper):
-    weights = {"a.weight": torch.ones(2)}
-    content = weights if wrapper is None else {wrapper: weights, "epoch": 3}
-    torch.save(content, tmp_path / "a.pt")
-    assert list(read_weights(tmp_path / "a.pt")) == ["a.weight"]
+KEYS = ("image_encoder.trunk.a", "sam_mask_decoder.b")
 
 
-def test_data_parallel_prefixes_are_dropped(tmp_path):
+def wrapped(key):
+    return lambda weights: {key: weights, "epoch": 3, "best": np.float64(0.5), "rates": np.zeros(2)}
+
+
+def prefixed(prefix):
+    return lambda weights: {prefix + key: value for key, value in weights.items()}
+
+
+PREFIXES = ("module.", "_orig_mod.", "model.", "sam.", "model.sam._orig_mod.", "any.thing.")
+AROUND = [
+    *map(wrapped, ("model", "state_dict", "model_state_dict", "model_state", "net", "sam", "whatever")),
+    *map(prefixed, PREFIXES),
+    lambda weights: wrapped("state_dict")(prefixed("model.")(weights)),
+    lambda weights: {"model": {"net": weights}, "optimizer": {"state": {}, "param_groups": []}},
+    lambda weights: {key.replace(".", "._orig_mod.", 1): value for key, value in weights.items()},
+]
+
+
+@pytest.mark.parametrize("around", AROUND)
+def test_what_trainers_put_around_weights_goes(tmp_path, around):
+    torch.save(around({key: torch.ones(2) for key in KEYS}), tmp_path / "a.pt")
+    assert list(read_weights(tmp_path / "a.pt")) == list(KEYS)
+
+
+@pytest.mark.parametrize("prefix", PREFIXES)
+def test_safetensors_lose_the_same_prefixes(tmp_path, prefix):
+    save_file(prefixed(prefix)({key: torch.ones(2) for key in KEYS}), tmp_path / "a.safetensors")
+    assert sorted(read_weights(tmp_path / "a.safetensors")) == sorted(KEYS)
+
+
+def test_data_parallel_prefixes_are_dropped_from_any_weights(tmp_path):
     torch.save({"module.a": torch.ones(1), "module.b": torch.ones(1)}, tmp_path / "a.pt")
     assert list(read_weights(tmp_path / "a.pt")) == ["a", "b"]
 
@@ -174,17 +200,41 @@ WRONG_FILES = {
     "a list": (
         lambda path: torch.save([torch.ones(1)], path),
         CheckpointError,
-        r"a\.pt holds a list, expected a dictionary of tensors; save model\.state_dict\(\)",
+        r"a\.pt holds a list, expected a dictionary of tensors; save model\.state_dict\(\) alone",
     ),
     "no weights at all": (
         lambda path: torch.save({}, path),
         CheckpointError,
-        r"a\.pt holds an empty dictionary, expected a dictionary of tensors; save model\.state_dict\(\)",
+        r"a\.pt holds an empty dictionary, expected a dictionary of tensors; "
+        r"save model\.state_dict\(\) alone",
     ),
     "more than tensors": (
         lambda path: torch.save({"a": torch.ones(1), "epoch": 3}, path),
         CheckpointError,
-        r"a\.pt holds a int under 'epoch', expected only tensors; save model\.state_dict\(\) alone",
+        r"a\.pt holds an int under 'epoch', expected only tensors; save model\.state_dict\(\) alone",
+    ),
+    "numbers as keys": (
+        lambda path: torch.save({0: torch.ones(1), 1: torch.ones(1)}, path),
+        CheckpointError,
+        r"a\.pt has keys of type int \(0\), expected names such as 'image_encoder\.pos_embed'; "
+        r"save model\.state_dict\(\) alone",
+    ),
+    "no tensors": (
+        lambda path: torch.save({"epoch": 3, "loss": 0.5}, path),
+        CheckpointError,
+        r"a\.pt holds no tensors \('epoch': an int, 'loss': a float\), expected a dictionary of tensors; "
+        r"save model\.state_dict\(\) alone",
+    ),
+    "int8 weights": (
+        lambda path: torch.save({"image_encoder.a": torch.ones(2).to(torch.int8)}, path),
+        CheckpointError,
+        r"a\.pt holds 'image_encoder\.a' as torch\.int8: the weights are quantised or packed; "
+        "expected float32, float16 or bfloat16, take the file from before that step",
+    ),
+    "sparse weights": (
+        lambda path: torch.save({"image_encoder.a": torch.ones(2).to_sparse()}, path),
+        CheckpointError,
+        r"a\.pt holds 'image_encoder\.a' as torch\.sparse_coo: the weights are quantised or packed; .*",
     ),
 }
 
@@ -230,15 +280,17 @@ def test_missing_keys_are_named(state):
     with pytest.raises(KeyMismatchError) as caught:
         fill_weights(empty(TINY), without(state, "no_mem_embed", "obj_ptr_proj.layers.0.bias"))
     assert str(caught.value) == (
-        "the weights do not fit mine: 2 missing (no_mem_embed, obj_ptr_proj.layers.0.bias); load the file by "
-        "its path alone to have its model recognised, or download it again"
+        "the weights do not fit mine: 2 missing (no_mem_embed, obj_ptr_proj.layers.0.bias); save the "
+        "whole state_dict of the model, or download the file again"
     )
 
 
 def test_left_over_keys_are_named_and_long_lists_shortened(state):
     extra = {f"extra.{index}": torch.ones(1) for index in range(9)}
     with pytest.raises(
-        KeyMismatchError, match=r"mine: 9 left over \(extra\.0, extra\.1, extra\.2, extra\.3 and 5 more\);"
+        KeyMismatchError,
+        match=r"mine: 9 left over \(extra\.0, extra\.1, extra\.2, extra\.3 and 5 more\); save the file again "
+        "without these keys: they belong to something around the model",
     ):
         fill_weights(empty(TINY), {**state, **extra})
 
@@ -264,6 +316,28 @@ def test_a_refused_model_keeps_its_weights(state):
     with pytest.raises(KeyMismatchError):
         fill_weights(model, without(state, "no_mem_embed"))
     assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+
+
+def test_another_models_file_is_told_apart_from_an_incomplete_one(state):
+    with pytest.raises(KeyMismatchError, match="it is another model's file: load it by its path alone"):
+        fill_weights(empty(TINY), {"image_encoder.pos_embed": torch.ones(1)})
+
+
+def test_other_sizes_are_told_what_to_do(state):
+    with pytest.raises(
+        KeyMismatchError, match=r"it was trained at other sizes: give everymask.models.build the"
+    ):
+        fill_weights(empty(TINY), {**state, "no_mem_embed": torch.ones(1, 1, 256)})
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_hold_nan_are_refused_rather_than_answering_with_empty_masks(state, value):
+    with pytest.raises(
+        CheckpointError,
+        match=r"the weights for mine hold NaN or infinity in 1 of \d+ tensors \(no_mem_embed\); the training "
+        "that made them diverged, or the file is damaged: take an earlier checkpoint",
+    ):
+        fill_weights(empty(TINY), {**state, "no_mem_embed": torch.full((1, 1, 32), value)})
 
 
 # --- recognising ----------------------------------------------------------------------------------
@@ -300,15 +374,18 @@ def test_sam_2_and_2_1_are_told_apart(state):
             ["sam_mask_decoder.iou_token.weight", "spatial_perceiver.latents"],
             "these are EdgeTAM weights, which everymask does not run yet",
         ),
-        (
-            ["shared_image_embedding.positional_embedding", "vision_encoder.pos_embed"],
-            "these are weights in the layout of transformers; get the lab's original file",
-        ),
     ],
 )
 def test_other_weights_are_not_mistaken_for_ours(keys, text):
     with pytest.raises(UnknownModelError, match=text):
         recognise({key: torch.ones(1) for key in keys})
+
+
+def test_a_sam_fine_tuned_on_smaller_pictures_is_recognised_with_its_size():
+    small = replace(MODELS["sam_vit_b"], image_size=512, trunk=replace(MODELS["sam_vit_b"].trunk, grid=32))
+    with torch.device("meta"):
+        state = to_official(empty(small))
+    assert recognise(state) == small
 
 
 def test_a_model_of_other_sizes_is_not_recognised(state):
