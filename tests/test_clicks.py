@@ -36,7 +36,7 @@ def an_answer(*columns, scores=None, hw=(4, 6)):
 
 
 def test_each_click_is_asked_with_all_earlier_ones_and_the_last_logits():
-    predictor = Recorder([an_answer(2, 3, 4, scores=[0.1, 0.9, 0.3]), an_answer(5), an_answer(4)])
+    predictor = Recorder([an_answer(2, 3, 4, scores=[0.1, 0.9, 0.3]), an_answer(6), an_answer(5)])
     session = ClickSession(predictor)
     session.click(1, 1)
     session.click(4, 2)
@@ -47,8 +47,8 @@ def test_each_click_is_asked_with_all_earlier_ones_and_the_last_logits():
     assert not second[4]
     assert (second[3] == 3).all(), "the logits of the mask with the highest score"
     assert third[:2] == ([(1, 1), (4, 2), (5, 0)], [1, 1, 0])
-    assert (third[3] == 5).all()
-    assert session.mask.sum(axis=1).tolist() == [4, 4, 4, 4]
+    assert (third[3] == 6).all()
+    assert session.mask.sum(axis=1).tolist() == [5, 5, 5, 5]
 
 
 def test_a_session_answers_as_predict_does_with_the_logits_fed_back():
@@ -69,12 +69,22 @@ def test_of_three_candidates_one_that_holds_the_click_comes_before_a_higher_scor
 
 
 def test_a_click_that_no_mask_obeys_is_told():
-    session = ClickSession(Recorder([an_answer(2, 3, 4), an_answer(1)]))
+    predictor = Recorder([an_answer(2, 3, 4), an_answer(1), an_answer(0)])
+    session = ClickSession(predictor)
     session.click(1, 0)
     assert session.disobeyed == ()
     session.click(5, 0)
+    assert (predictor.asked[2][3] == 1).all(), "asked once more with the logits of the answer"
+    assert session.mask.sum() == 4, "which obeyed no more clicks, so the first answer stays"
     assert session.disobeyed == (Click(1, 0), Click(5, 0))
     assert repr(session) == "ClickSession(6 x 4 photo, 2 clicks, score 0.500, 2 disobeyed)"
+
+
+def test_a_second_answer_that_obeys_more_clicks_is_taken():
+    session = ClickSession(Recorder([an_answer(2, 3, 4), an_answer(1), an_answer(5)]))
+    session.replay([(1, 0), (4, 0)])
+    assert session.mask.sum() == 20
+    assert session.disobeyed == ()
 
 
 def test_undo_gives_the_earlier_answer_back_without_asking():
@@ -125,6 +135,27 @@ def test_a_box_and_a_rough_mask_are_corrected_by_clicks():
     assert session.answer is None
     assert not session.mask.any()
     session.start_from(rough)
+
+
+def test_a_rough_mask_and_a_box_may_come_together():
+    predictor = Recorder([an_answer(2)])
+    ClickSession(predictor).start_from(np.ones((4, 6), bool), (0, 0, 3, 3))
+    assert predictor.asked[0][2] == (0, 0, 3, 3)
+    assert not predictor.asked[0][4]
+
+
+def test_alternatives_are_asked_with_what_the_answer_was_asked_with():
+    predictor = Recorder([an_answer(2, 3, 4), an_answer(5), an_answer(1, 2, 3)])
+    session = ClickSession(predictor)
+    with pytest.raises(SessionError, match="click first"):
+        session.alternatives()
+    session.replay([(1, 1), (4, 2)])
+    assert len(session.alternatives().scores) == 3
+    single, several = predictor.asked[1:]
+    assert several[:2] == single[:2]
+    assert (several[3] == single[3]).all()
+    assert (single[4], several[4]) == (False, True)
+    assert session.mask.sum() == 20
 
 
 def test_a_wrong_click_changes_nothing():

@@ -59,6 +59,14 @@ def test_points_and_a_box_speak_of_one_object(photo):
     assert len(found(photo)) == 1
 
 
+def test_clicks_are_asked_one_by_one_and_a_click_not_obeyed_is_said(photo, capsys):
+    """The fake's mask is a disc around each click on the object, added to the answer before."""
+    assert run("predict", "photo.png", "-p", "20,30", "-p", "60,60,0", "-p", "20,31,0", "-f", "coco") == 0
+    said = capsys.readouterr().err
+    assert "warning: object 1 does not obey the click 20,31,0: it still holds that place; click once" in said
+    assert "60,60" not in said
+
+
 def test_several_boxes_are_several_objects(photo):
     assert run("predict", "photo.png", "-b", "2,2,20,20", "-b", "40,40,60,60", "--format", "sa1b") == 0
     first, second = formats.read_masks(photo / "out" / "sa1b" / "photo.json")

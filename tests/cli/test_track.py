@@ -126,6 +126,26 @@ def press_ctrl_c(monkeypatch, after, error=KeyboardInterrupt):
     return tracked
 
 
+def test_clicks_of_one_frame_are_added_one_by_one(everymask, clip, tmp_path, monkeypatch):
+    from everymask.video.session import VideoSession
+
+    asked, add = [], VideoSession.add_prompt
+
+    def record(session, *place, **said):
+        asked.append((*place, said))
+        return add(session, *place, **said)
+
+    monkeypatch.setattr(VideoSession, "add_prompt", record)
+    words = ("--point", "0:14,20", "--point", "0:40,30,0", "--box", "0:5,5,30,40@2", "--point", "0:9,9@2")
+    assert everymask("track", clip, *words, "-f", "sa-v", "--stop", 1, "-o", tmp_path) == 0
+    assert asked == [
+        (0, 1, {"points": [[14.0, 20.0]], "labels": [1], "keep_points": False}),
+        (0, 1, {"points": [[40.0, 30.0]], "labels": [0], "keep_points": True}),
+        (0, 2, {"box": [5.0, 5.0, 30.0, 40.0]}),
+        (0, 2, {"points": [[9.0, 9.0]], "labels": [1], "keep_points": True}),
+    ]
+
+
 def test_another_command_does_not_overwrite_tracks_unasked(everymask, clip, tmp_path, capsys):
     command = ("track", clip, "-o", tmp_path, "-f", "sa-v", "--stop", 2)
     assert everymask(*command, "--point", "0:14,20") == 0

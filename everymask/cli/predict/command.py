@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import typer
@@ -13,6 +14,7 @@ from ...formats import FORMATS, PhotoMasks
 from ...formats.georeference import read_georeference
 from ...maskset import Mask, MaskSet
 from ...media.photos import read_photo
+from ..shared.messages import disobedience, note, warn
 from ..shared.options import (
     AsJson,
     Cutouts,
@@ -31,6 +33,18 @@ from ..shared.options import (
 from ..shared.outputs import Item, choose_outputs, free_paths, write_at_once
 from ..shared.rough_masks import read_rough_mask
 from .prompts import ObjectPrompt, read_object_prompts
+
+if TYPE_CHECKING:
+    from ...image import Answer, Click, ClickSession
+
+
+@dataclass(frozen=True)
+class Found:
+    """What came of the prompts of one object."""
+
+    name: str
+    masks: list[Mask]
+    disobeyed: tuple[Click, ...]
 
 
 def predict(
@@ -80,43 +94,65 @@ def predict(
     outputs = choose_outputs(output, formats or [], overlay, cutouts, ids, overlap, rings)
     pixels = read_photo(photo, range=read_range(range), page=page)  # type: ignore[arg-type]
     free_paths(outputs, [(photo.stem, pixels.shape[:2])], overwrite)  # said before the model works
-    found = ask(model, device, pixels, prompts, multimask)
+    answers = ask(model, device, pixels, prompts, multimask)
+    found = MaskSet([mask for each in answers for mask in each.masks], pixels.shape[:2])
     record = PhotoMasks(photo.name, found, read_georeference(photo), source=photo)
     losses, written = write_at_once(outputs, [Item(photo.stem, record, lambda: pixels)], overwrite)
     if as_json:
         typer.echo(json.dumps(_facts(photo, found, written), indent=2))
     for mask in found:
         typer.echo(f"{mask.label}: {mask.area:,} px, estimated IoU {mask.predicted_iou:.2f}", err=True)
+    for each in answers:
+        for click in each.disobeyed:
+            warn(disobedience(each.name, click.x, click.y, click.include))
     for name, lost in losses.items():
-        typer.echo(f"{name} cannot hold all: {lost}", err=True)
+        note(f"{name} cannot hold all: {lost}")
     for path in written:
         typer.echo(f"wrote {path}", err=True)
 
 
 def ask(
     model: str, device: str | None, photo: np.ndarray, prompts: dict[str, ObjectPrompt], multimask: bool
-) -> MaskSet:
-    """The masks of all objects, those of one object best first; labelled "object 1", ..."""
-    from ...image import ImagePredictor
+) -> list[Found]:
+    """The masks of each object, best first, labelled "object 1", ..., and the clicks they do not obey."""
+    from ...image import ClickSession, ImagePredictor
     from ..shared.downloads import load_visibly
 
     predictor = ImagePredictor(load_visibly(model, device))
     predictor.set_image(photo)
-    found: list[Mask] = []
+    found = []
     for name, prompt in prompts.items():
-        answer = predictor.predict(
-            points=prompt.points or None,
-            labels=prompt.labels or None,
-            box=prompt.box,
-            mask=None if prompt.mask is None else read_rough_mask(prompt.mask, photo.shape[:2]),
-            multimask=multimask or prompt.is_ambiguous,
+        session = ClickSession(predictor)
+        answer = said(session, prompt)
+        if multimask:
+            answer = session.alternatives()
+        clicks = [(click.x, click.y) for click in session.clicks if click.include] or None
+        masks = [
+            Mask.from_segmentation(
+                answer.masks[index],
+                label=f"object {name}",
+                predicted_iou=float(answer.scores[index]),
+                point_coords=clicks,
+            )
+            for index in np.argsort(-answer.scores, kind="stable")
+        ]
+        found.append(Found(name, masks, () if multimask else session.disobeyed))
+    return found
+
+
+def said(session: ClickSession, prompt: ObjectPrompt) -> Answer:
+    """The answer to all that is said of an object: box and mask, then the clicks, one correcting another."""
+    answer = None
+    if prompt.mask is not None:
+        answer = session.start_from(read_rough_mask(prompt.mask, session.photo_hw), prompt.box)
+    elif prompt.box is not None:
+        answer = session.box(*prompt.box)
+    if prompt.points:
+        answer = session.replay(
+            (x, y, label) for (x, y), label in zip(prompt.points, prompt.labels, strict=True)
         )
-        best_first = np.argsort(-answer.scores, kind="stable")
-        for index in best_first if multimask else best_first[:1]:
-            clicks = [xy for xy, label in zip(prompt.points, prompt.labels, strict=True) if label == 1]
-            known = {"predicted_iou": float(answer.scores[index]), "point_coords": clicks or None}
-            found.append(Mask.from_segmentation(answer.masks[index], label=f"object {name}", **known))
-    return MaskSet(found, photo.shape[:2])
+    assert answer is not None, "a prompt says something"
+    return answer
 
 
 def _facts(photo: Path, found: MaskSet, written: list[Path]) -> dict[str, Any]:

@@ -18,11 +18,6 @@ class ObjectPrompt:
     box: list[float] | None = None
     mask: Path | None = None
 
-    @property
-    def is_ambiguous(self) -> bool:
-        """A single click may mean a whole, a part or a part of that."""
-        return len(self.points) == 1 and self.box is None and self.mask is None
-
 
 def read_object_prompts(
     points: Sequence[str], boxes: Sequence[str], masks: Sequence[str]

@@ -14,6 +14,7 @@ import typer
 from ...errors import InputError, OptionError, PromptError, SessionError, VideoError
 from ...formats.video_record import ClipMasks
 from ...formats.video_table import VIDEO_FORMATS
+from ..shared.messages import disobedience, warn
 from ..shared.options import AsJson, Device, Model, Output, Overwrite
 from ..shared.stamps import stamp_of
 from .beside import Beside
@@ -226,27 +227,44 @@ def _opened(model: Any, request: Request) -> VideoSession:
     """A new session with all prompts in it."""
     from ...video.options import TrackerOptions
     from ...video.tracker import VideoTracker
-    from ..shared.rough_masks import read_rough_mask
 
     session = VideoTracker(model, TrackerOptions(**request.options)).open(request.video)
     for prompt in request.prompts:
-        mask = None
         try:
-            if prompt.mask is not None:
-                mask = read_rough_mask(Path(prompt.mask), session.frame_hw)
-                if not mask.any():
-                    raise PromptError(f"--mask {prompt.mask} is empty: no pixel is the object's")
-            session.add_prompt(
-                prompt.frame,
-                prompt.object_id,
-                points=prompt.points or None,
-                labels=prompt.labels or None,
-                box=prompt.box,
-                mask=mask,
-            )
+            _prompt(session, prompt)
         except InputError as error:
             raise PromptError(f"object {prompt.object_id} on frame {prompt.frame}: {error}") from error
     return session
+
+
+def _prompt(session: VideoSession, prompt: FramePrompt) -> None:
+    """Say what a prompt says; its clicks one after the other, each correcting the answer so far."""
+    from ..shared.rough_masks import read_rough_mask
+
+    place = (prompt.frame, prompt.object_id)
+    if prompt.mask is not None:
+        mask = read_rough_mask(Path(prompt.mask), session.frame_hw)
+        if not mask.any():
+            raise PromptError(f"--mask {prompt.mask} is empty: no pixel is the object's")
+        session.add_prompt(*place, mask=mask)
+        return
+    if prompt.box is not None:
+        session.add_prompt(*place, box=prompt.box)
+    for index, (xy, label) in enumerate(zip(prompt.points, prompt.labels, strict=True)):
+        session.add_prompt(
+            *place, points=[xy], labels=[label], keep_points=index > 0 or prompt.box is not None
+        )
+    _warn_of_disobedience(session, prompt)
+
+
+def _warn_of_disobedience(session: VideoSession, prompt: FramePrompt) -> None:
+    from ...image import Click
+
+    shown = session.show(prompt.frame)
+    mask = shown.masks[shown.object_ids.index(prompt.object_id)]
+    for (x, y), label in zip(prompt.points, prompt.labels, strict=True):
+        if not Click(x, y, bool(label)).is_obeyed_by(mask):
+            warn(f"frame {prompt.frame}: {disobedience(prompt.object_id, x, y, bool(label))}")
 
 
 def _resumed(model: Any, request: Request, journal: TrackJournal) -> VideoSession:
