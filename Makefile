@@ -7,11 +7,22 @@ INSTALLED := $(VENV)/.installed
 JOBS ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 2)
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS)
 
-.PHONY: help setup demo test test-full lint bench docs clean
+# The tests that compare numbers: with the official code, with a plain reference, with what was recorded.
+NUMERICAL := tests/parity tests/compat tests/nn tests/golden tests/masks/test_upscaled.py \
+	tests/models/test_decode_many.py tests/models/test_picture_sizes.py \
+	tests/everything/test_generate.py tests/everything/test_generator_parity.py \
+	tests/everything/test_nano_parity.py tests/everything/test_flip_margin.py \
+	tests/video/test_video_parity.py tests/video/test_sam2_video_predictor.py
+# Kernels as on a CPU with AVX2 and nothing newer, and as on one without vector instructions.
+AVX2 := ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2
+PLAIN := ATEN_CPU_CAPABILITY=default
+
+.PHONY: help setup demo test test-cpus test-native test-avx2 test-plain test-full lint bench docs clean
 
 help:
 	@echo "make demo       masks, an overlay and a summary of the bundled photo with the bundled model"
 	@echo "make test       lint, types and tests (under 15 minutes on 2 cores)"
+	@echo "make test-cpus  the numerical tests natively, as with AVX2 only, and without vector instructions"
 	@echo "make test-full  adds the slow parity and training runs"
 	@echo "make bench      speed and memory against the official code, in the same run"
 	@echo "make docs       the documentation site, in site/"
@@ -35,6 +46,17 @@ lint: $(INSTALLED)
 
 test: lint
 	$(PYTEST)
+
+test-cpus: test-native test-avx2 test-plain
+
+test-native: $(INSTALLED)
+	$(PYTEST) $(NUMERICAL)
+
+test-avx2: $(INSTALLED)
+	$(AVX2) $(PYTEST) $(NUMERICAL)
+
+test-plain: $(INSTALLED)
+	$(PLAIN) $(PYTEST) $(NUMERICAL)
 
 test-full: lint
 	$(PYTEST) -m "full or not full"

@@ -111,3 +111,10 @@ def test_wheel_holds_the_package_and_its_assets_and_is_small(tmp_path):
     assert [name for name in names if not name.startswith(("everymask/", "everymask-"))] == []
     assert [name for name in names if "__pycache__" in name] == []
     assert wheel.stat().st_size < WHEEL_LIMIT_BYTES
+
+
+def test_the_numerical_tests_that_make_names_exist():
+    text = (ROOT / "Makefile").read_text("utf-8").replace("\\\n", " ")
+    named = re.search(r"^NUMERICAL := (.+)$", text, re.MULTILINE)[1].split()
+    assert named
+    assert [name for name in named if not (ROOT / name).exists()] == []

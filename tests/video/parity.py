@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -17,6 +18,7 @@ from everymask.models.load import load
 from everymask.models.specs import MODELS, ModelSpec
 from everymask.models.weights import to_official
 from everymask.nn.encoders.hiera import HieraSpec
+from everymask.video import following
 from everymask.video.result import TrackedFrame
 from everymask.video.tracker import VideoTracker
 from tests.parity.official import official_model, seeded_pair
@@ -121,6 +123,26 @@ def positions_in_double() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def memories_kept_in(dtype: torch.dtype) -> Iterator[None]:
+    """Both sides keep memories in ``dtype`` instead of bfloat16."""
+    from sam2 import sam2_video_predictor
+
+    class Torch:
+        """torch as the official module sees it: what it calls bfloat16 is another type."""
+
+        bfloat16 = dtype
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(torch, name)
+
+    with (
+        mock.patch.object(sam2_video_predictor, "torch", Torch()),
+        mock.patch.object(following, "STORED", dtype),
+    ):
+        yield
+
+
 def moving_scene(count: int, hw: tuple[int, int] = (90, 140)) -> np.ndarray:
     """Frames with a disc and a square that move over a pattern, uint8 [N, H, W, 3]."""
     height, width = hw
@@ -182,11 +204,16 @@ class Both:
         seed: int = 0,
         bundled: bool = False,
         double: bool = True,
+        rounded: bool = True,
         options: dict[str, Any] | None = None,
         **flags: Any,
     ) -> None:
         ours, self.official = video_pair(spec, seed, bundled=bundled, double=double, **flags)
-        self.patches = (components_without_cuda, *([positions_in_double] if double else []))
+        self.patches: list[Callable[[], Any]] = [components_without_cuda]
+        if double:
+            self.patches.append(positions_in_double)
+        if not rounded:
+            self.patches.append(partial(memories_kept_in, torch.float64 if double else torch.float32))
         with self.patched():
             self.state = self.official.init_state(str(clip))
         same_as_official = {"corrections_condition": False, "keep_frames": None, **(options or {})}
@@ -212,7 +239,9 @@ class Both:
                 _, ids, logits = self.official.add_new_points_or_box(self.state, frame, object_id, **prompt)
         if "clear_old_points" in prompt:
             prompt["keep_points"] = not prompt.pop("clear_old_points")
-        self.compare(self.session.add_prompt(frame, object_id, **prompt), ids, logits)
+        with self.patched():
+            ours = self.session.add_prompt(frame, object_id, **prompt)
+        self.compare(ours, ids, logits)
 
     def clear(self, frame: int, object_id: int) -> None:
         _, ids, logits = self.official.clear_all_prompts_in_frame(self.state, frame, object_id)

@@ -1,8 +1,8 @@
 """Logits of ours and of the official predictor within 1e-3 of their spread, in every kind of session.
 
 Small models with every part and flag of SAM 2 and SAM 2.1 and seeded weights; the real sizes run in the
-full suite. Both compute in float64 here, so that what differs is what they do: in float32 rounding is
-enlarged from frame to frame, because memories are rounded to bfloat16 (see the last tests).
+full suite. Both compute in float64 here, so that what differs is what they do: in float32 the last bit
+decides which way memories are rounded to bfloat16 (see the last tests).
 """
 
 from __future__ import annotations
@@ -205,17 +205,36 @@ def test_a_clip_of_two_frames_measures_time_by_its_own_length(tmp_path, spec):
 
 
 def test_in_float32_the_error_is_no_larger_than_the_official_one(clip, spec):
-    single, double = Both(clip, spec, double=False), Both(clip, spec, double=True)
-    for both in (single, double):
-        both.prompt(0, 1, points=[[30, 40]], labels=[1])
-        both.track()
-    exact = double.theirs
+    """Memories stay unrounded on both sides: see the next test."""
+    single, double = tracked(clip, spec, rounded=False), tracked(clip, spec, rounded=False, double=True)
+    ours, theirs = worst_errors(single, double.theirs)
+    assert ours < 3 * theirs
+    assert theirs < LIMIT / 10
+
+
+def test_in_float32_with_rounded_memories_the_logits_stay_near(clip, spec):
+    """Memories are rounded to bfloat16, and what lies near the middle between two values of it goes either
+    way by the last bit of float32. From the first such memory on (frame 4 or frame 12 in two runs that are
+    equally exact) errors are a hundred times those without rounding, in the official code as in ours.
+    """
+    single, double = tracked(clip, spec), tracked(clip, spec, double=True)
+    assert max(worst_errors(single, double.theirs)) < 10 * LIMIT
+
+
+def tracked(clip, spec, *, double: bool = False, rounded: bool = True) -> Both:
+    both = Both(clip, spec, double=double, rounded=rounded)
+    both.prompt(0, 1, points=[[30, 40]], labels=[1])
+    both.track()
+    return both
+
+
+def worst_errors(both: Both, exact: list[np.ndarray]) -> tuple[float, float]:
+    """Of our logits and of the official ones."""
     ours, theirs = (
         max(spread_error(logits, best) for logits, best in zip(many, exact, strict=True))
-        for many in (single.ours, single.theirs)
+        for many in (both.ours, both.theirs)
     )
-    assert ours < 3 * theirs
-    assert ours < 10 * LIMIT
+    return ours, theirs
 
 
 @pytest.mark.full
