@@ -10,6 +10,8 @@ width is that between the first and the last column, one less than the number of
 
 from __future__ import annotations
 
+import os
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
@@ -21,6 +23,12 @@ from everymask.masks.rle import Rle
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import fiftyone
+    import pandas
+    import supervision
+    from matplotlib.axes import Axes
+    from shapely import MultiPolygon
 
 OUTPUT_MODES = ("binary_mask", "uncompressed_rle", "coco_rle")
 SORT_KEYS = ("area", "predicted_iou", "stability_score")
@@ -142,6 +150,26 @@ class Mask:
         rows, columns = self.extent
         return runs_of.decode_box(self.runs, (columns.start, rows.start, columns.stop, rows.stop))
 
+    def polygon(self, tolerance: float = 0.0) -> np.ndarray:
+        """The outline of the largest piece, float64 [N, 2] of (x, y) pixel corners, clockwise, not closed.
+
+        Holes and smaller pieces are left out: :meth:`MaskSet.to_shapely` has them all. ``tolerance``
+        (pixels) drops corners that lie closer than this to the simplified outline. [0, 2] for no pixel.
+        """
+        from everymask.formats import outlines  # reaches up on purpose, see tests/test_layers.py
+
+        return outlines.largest_outline(self.segmentation, tolerance)
+
+    def cutout(self, photo: Any, **options: Any) -> np.ndarray:
+        """The object on a transparent ground, RGBA uint8 [h, w, 4], as large as the object.
+
+        ``photo`` is RGB uint8 [H, W, 3] or what ``read_photo`` takes; ``options`` are those of
+        ``everymask.media.draw.cut_out``.
+        """
+        from everymask.media import draw, photos  # reaches up on purpose, see tests/test_layers.py
+
+        return draw.cut_out(photos.read_photo(photo), self, **options)
+
     def to_dict(self, output_mode: str = "binary_mask") -> dict[str, Any]:
         """The official dict of a generator: segmentation, area, bbox, predicted_iou, point_coords,
         stability_score, crop_box."""
@@ -159,6 +187,12 @@ class Mask:
         name = "" if self.label is None else f"{self.label!r}, "
         score = "" if self.predicted_iou is None else f", predicted_iou={self.predicted_iou:.3f}"
         return f"Mask({name}area={self.area}, bbox={list(self.bbox)}{score})"
+
+    def _repr_html_(self) -> str:
+        """A picture of the mask, for a notebook."""
+        from everymask.media import html  # reaches up on purpose, see tests/test_layers.py
+
+        return html.of_mask(self)
 
     def __setattr__(self, name: str, value: Any) -> None:
         raise AttributeError(f"a Mask does not change; make another one: mask.replace({name}=...)")
@@ -178,17 +212,26 @@ class Mask:
 class MaskSet(Sequence[Mask]):
     """The masks of one photo, in the order in which their maker gave them. Immutable."""
 
-    __slots__ = ("_masks", "photo_hw")
+    __slots__ = ("_masks", "_photo", "photo_hw")
 
     photo_hw: tuple[int, int]
     """(H, W) of the photo in pixels."""
 
-    def __init__(self, masks: Iterable[Mask] = (), photo_hw: tuple[int, int] | None = None) -> None:
+    def __init__(
+        self,
+        masks: Iterable[Mask] = (),
+        photo_hw: tuple[int, int] | None = None,
+        *,
+        photo: str | os.PathLike[str] | np.ndarray | None = None,
+    ) -> None:
         """``photo_hw`` may be left out where there is a mask to tell it.
 
-        Raises :class:`InputError` where masks are of another size than the photo.
+        ``photo`` is what :meth:`draw` and notebooks show the masks on: a path, or an array, to which a weak
+        reference is kept, never a copy. Raises :class:`InputError` where masks are of another size than
+        the photo.
         """
         self._masks = tuple(masks)
+        self._photo = weakref.ref(photo) if isinstance(photo, np.ndarray) else photo
         if photo_hw is None:
             if not self._masks:
                 raise InputError("a MaskSet without masks needs photo_hw=(height, width)")
@@ -208,7 +251,7 @@ class MaskSet(Sequence[Mask]):
     def __getitem__(self, index: Any) -> Any:
         """One mask by number; a :class:`MaskSet` by slice, list of numbers or boolean array."""
         if isinstance(index, slice):
-            return MaskSet(self._masks[index], self.photo_hw)
+            return self._like(self._masks[index])
         if isinstance(index, int | np.integer):
             return self._masks[index]
         which = np.asarray(index)
@@ -218,13 +261,49 @@ class MaskSet(Sequence[Mask]):
                     f"a boolean index must have one value a mask, ({len(self)},); got {which.shape}"
                 )
             which = np.flatnonzero(which)
-        return MaskSet((self._masks[i] for i in which.tolist()), self.photo_hw)
+        return self._like(self._masks[i] for i in which.tolist())
 
     def __len__(self) -> int:
         return len(self._masks)
 
     def __iter__(self) -> Iterator[Mask]:
         return iter(self._masks)
+
+    def __add__(self, other: MaskSet) -> MaskSet:
+        """These masks, then those of ``other``; both of photos of one size, or :class:`InputError`."""
+        if not isinstance(other, MaskSet):
+            return NotImplemented
+        if other.photo_hw != self.photo_hw:
+            raise InputError(
+                f"masks are joined on one photo: these are of {self.photo_hw} (height, width), "
+                f"the others of {other.photo_hw}"
+            )
+        return MaskSet(
+            (*self, *other), self.photo_hw, photo=self.photo if other.photo is None else other.photo
+        )
+
+    def _like(self, masks: Iterable[Mask]) -> MaskSet:
+        """Other masks of the same photo."""
+        return MaskSet(masks, self.photo_hw, photo=self.photo)
+
+    @property
+    def photo(self) -> str | os.PathLike[str] | np.ndarray | None:
+        """The photo that the masks remember: a path, an array that somebody still holds, or None."""
+        return self._photo() if isinstance(self._photo, weakref.ref) else self._photo
+
+    def with_photo(self, photo: str | os.PathLike[str] | np.ndarray | None) -> MaskSet:
+        """The same masks, remembering another photo (see the constructor)."""
+        return MaskSet(self._masks, self.photo_hw, photo=photo)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        path = None if isinstance(self._photo, weakref.ref) else self._photo
+        return _rebuild_set, (self._masks, self.photo_hw, path)
+
+    def _repr_html_(self) -> str:
+        """The masks over their photo, for a notebook; over grey where the photo is not known any more."""
+        from everymask.media import html  # reaches up on purpose, see tests/test_layers.py
+
+        return html.of_masks(self)
 
     def __repr__(self) -> str:
         count = len(self)
@@ -252,7 +331,7 @@ class MaskSet(Sequence[Mask]):
         Equals keep their order. A mask without the score raises :class:`OptionError`.
         """
         order = key if callable(key) else _score_of(key)
-        return MaskSet(sorted(self._masks, key=order, reverse=descending), self.photo_hw)
+        return self._like(sorted(self._masks, key=order, reverse=descending))
 
     def filter(
         self,
@@ -284,7 +363,7 @@ class MaskSet(Sequence[Mask]):
             tests.append(lambda m: _lies_inside(m.bbox, inside_box))
         if label is not None:
             tests.append(lambda m: m.label == label)
-        return MaskSet((m for m in self._masks if all(test(m) for test in tests)), self.photo_hw)
+        return self._like(m for m in self._masks if all(test(m) for test in tests))
 
     def save(self, path: str | Path, format: str | None = None, **options: Any) -> Any:
         """Write the masks to a file; ``format`` a name of :mod:`everymask.formats`, or told by the ending."""
@@ -292,11 +371,112 @@ class MaskSet(Sequence[Mask]):
 
         return formats.save(self, path, format=format, **options)
 
-    def draw(self, photo: np.ndarray, **options: Any) -> np.ndarray:
-        """The photo with the masks drawn over it, RGB uint8 [H, W, 3]."""
+    def draw(self, photo: Any = None, **options: Any) -> np.ndarray:
+        """The photo with the masks drawn over it, RGB uint8 [H, W, 3].
+
+        ``photo`` is an array, a path or a PIL picture; by default the one that the masks remember.
+        ``options`` are those of :func:`everymask.draw_overlay`.
+        """
         from everymask.media import draw  # reaches up on purpose, see tests/test_layers.py
 
-        return draw.draw_overlay(photo, self, **options)
+        ground = self.photo if photo is None else photo
+        if ground is None:
+            raise InputError("these masks do not remember their photo: pass it, masks.draw(photo)")
+        return draw.draw_overlay(ground, self, **options)
+
+    def plot(self, photo: Any = None, ax: Axes | None = None, **options: Any) -> Axes:
+        """The masks on matplotlib axes, which are handed back; needs matplotlib.
+
+        ``photo`` as for :meth:`draw`; without one, grey. ``options`` are those of
+        :func:`everymask.draw_overlay`.
+        """
+        from everymask.interop import matplotlib  # reaches up on purpose, see tests/test_layers.py
+
+        return matplotlib.plot(self, self.photo if photo is None else photo, ax, **options)
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """A table with a row a mask, numbered from 1: label, area, box, scores, COCO RLE; needs pandas."""
+        from everymask.interop import tables
+
+        return tables.to_pandas(self)
+
+    @classmethod
+    def from_pandas(cls, table: pandas.DataFrame, photo_hw: tuple[int, int] | None = None) -> MaskSet:
+        """The masks of a table that has COCO RLE in its column ``segmentation``."""
+        from everymask.interop import tables
+
+        return tables.from_pandas(table, photo_hw)
+
+    def to_supervision(self) -> supervision.Detections:
+        """``supervision.Detections`` with masks, boxes, names and confidences; needs supervision."""
+        from everymask.interop import supervision
+
+        return supervision.to_supervision(self)
+
+    @classmethod
+    def from_supervision(cls, detections: supervision.Detections) -> MaskSet:
+        """The masks of ``supervision.Detections``."""
+        from everymask.interop import supervision
+
+        return supervision.from_supervision(detections)
+
+    def to_fiftyone(self) -> fiftyone.Detections:
+        """FiftyOne ``Detections``, to be set on a sample; needs fiftyone."""
+        from everymask.interop import fiftyone
+
+        return fiftyone.to_fiftyone(self)
+
+    @classmethod
+    def from_fiftyone(cls, detections: fiftyone.Detections, photo_hw: tuple[int, int]) -> MaskSet:
+        """The masks of FiftyOne ``Detections`` on a photo of ``photo_hw`` (height, width) in pixels."""
+        from everymask.interop import fiftyone
+
+        return fiftyone.from_fiftyone(detections, photo_hw)
+
+    def to_shapely(self) -> list[MultiPolygon]:
+        """A shapely MultiPolygon a mask, along its pixels' edges, holes included; needs shapely."""
+        from everymask.interop import shapely
+
+        return shapely.to_shapely(self)
+
+    @classmethod
+    def from_shapely(
+        cls,
+        geometries: Iterable[Any],
+        photo_hw: tuple[int, int],
+        labels: Sequence[str | None] | None = None,
+    ) -> MaskSet:
+        """The masks of shapely Polygons and MultiPolygons in pixels, filled where pixels' centres are."""
+        from everymask.interop import shapely
+
+        return shapely.from_shapely(geometries, photo_hw, labels)
+
+    def to_coco(
+        self, image_id: int = 1, categories: Mapping[str, int] | None = None, first_id: int = 1
+    ) -> list[dict[str, Any]]:
+        """COCO annotations of this photo, RLE; :meth:`save` writes whole COCO files.
+
+        ``categories`` gives each label's number; by default the sorted labels from 1.
+        """
+        from everymask.interop import coco_annotations
+
+        return coco_annotations.to_coco(self, image_id, categories, first_id)
+
+    @classmethod
+    def from_coco(
+        cls,
+        annotations: Iterable[Mapping[str, Any]],
+        photo_hw: tuple[int, int],
+        categories: Mapping[int, str] | None = None,
+    ) -> MaskSet:
+        """The masks of one photo's COCO annotations, RLE or polygons; ``categories`` names their numbers."""
+        from everymask.interop import coco_annotations
+
+        return coco_annotations.from_coco(annotations, photo_hw, categories)
+
+
+def _rebuild_set(masks: tuple[Mask, ...], photo_hw: tuple[int, int], photo: Any) -> MaskSet:
+    return MaskSet(masks, photo_hw, photo=photo)
 
 
 def _rebuild(runs: Rle, known: dict[str, Any]) -> Mask:

@@ -15,6 +15,7 @@ import torch
 
 from everymask.errors import PictureError
 from everymask.everything import filters
+from everymask.everything.bar import reporting
 from everymask.everything.candidates import Candidate, CropDecoder, boxes_of, candidates
 from everymask.everything.explained import Explained
 from everymask.everything.grid import Crop, crops, grids, points_in, rounds
@@ -54,14 +55,20 @@ class AutomaticMaskGenerator:
         self.model = model
         self.options = GeneratorOptions.for_model(model.spec.generator, options)
 
-    @torch.inference_mode()
-    def generate(self, photo: np.ndarray, progress: Callable[[Progress], None] | None = None) -> MaskSet:
+    def generate(
+        self, photo: np.ndarray, progress: bool | Callable[[Progress], None] | None = None
+    ) -> MaskSet:
         """The masks of an RGB uint8 photo [H, W, 3], in the order of suppression: best first.
 
-        ``progress`` is called with a :class:`Progress` after every few points. Raises
-        :class:`PictureError` for a picture that is none, :class:`InputError` if the model computes NaN.
+        ``progress`` is called with a :class:`Progress` after every few points; True shows a bar. The masks
+        remember the array, weakly. Raises :class:`PictureError` for a picture that is none,
+        :class:`InputError` if the model computes NaN.
         """
-        photo = _checked(photo)
+        with reporting(progress) as report:
+            return self._generate(_checked(photo), report)
+
+    @torch.inference_mode()
+    def _generate(self, photo: np.ndarray, progress: Callable[[Progress], None] | None) -> MaskSet:
         photo_hw = photo.shape[0], photo.shape[1]
         options = self.options
         windows = crops(photo_hw, options.crop_n_layers, options.crop_overlap_ratio)
@@ -79,7 +86,7 @@ class AutomaticMaskGenerator:
             )
         if options.min_mask_region_area > 0 and self.model.spec.family == "sam":
             found = self._without_small_regions(found)
-        return MaskSet([_as_mask(c) for c in found], photo_hw)
+        return MaskSet([_as_mask(c) for c in found], photo_hw, photo=photo)
 
     def _in_crop(
         self,

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from ..errors import OptionError
+
 Ring = list[tuple[int, int]]
 """Corners (x, y), not closed, clockwise on the screen for a shell and anticlockwise for a hole."""
 
@@ -49,6 +51,23 @@ def outlines(pixels: np.ndarray) -> list[Polygon]:
                 ring
             )  # so is the one above a hole's first corner
     return [Polygon(shell, tuple(holes.get(piece, ()))) for piece, shell in shells.items()]
+
+
+def largest_outline(pixels: np.ndarray, tolerance: float = 0.0) -> np.ndarray:
+    """The shell of the largest piece, float64 [N, 2]; simplified to within ``tolerance`` pixels.
+
+    >>> largest_outline(np.array([[0, 1, 1]]) > 0).tolist()
+    [[1.0, 0.0], [3.0, 0.0], [3.0, 1.0], [1.0, 1.0]]
+    """
+    if not 0 <= tolerance < np.inf:
+        raise OptionError(f"tolerance must be at least 0 pixels, got {tolerance}")
+    shells = [polygon.shell for polygon in outlines(pixels)]
+    if not shells:
+        return np.zeros((0, 2))
+    corners = np.array(max(shells, key=_doubled_area), np.float32)
+    if tolerance > 0:
+        return cv2.approxPolyDP(corners[:, None], tolerance, closed=True)[:, 0].astype(np.float64)
+    return corners.astype(np.float64)
 
 
 def _doubled_area(ring: Ring) -> int:

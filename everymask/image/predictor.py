@@ -71,6 +71,14 @@ class Answer:
         masks = (Mask.from_segmentation(mask, predicted_iou=score) for mask, score in scored)
         return MaskSet(masks, (height, width))
 
+    def _repr_html_(self) -> str:
+        """The masks side by side with their scores, for a notebook; of many prompts the best of each."""
+        from everymask.media import html
+
+        if self.scores.ndim == 1:
+            return html.of_candidates(list(self.masks), self.scores.tolist(), "Answer")
+        return html.of_masks(self.best().to_mask_set())
+
     def __repr__(self) -> str:
         *prompts, count = self.scores.shape
         height, width = self.masks.shape[-2:]

@@ -19,6 +19,7 @@ import numpy as np
 
 from ..errors import InputError, OptionError
 from ..maskset import Mask, MaskSet
+from .photos import PhotoLike, read_photo
 
 Colour = tuple[int, int, int]
 
@@ -31,7 +32,7 @@ HALO = 0.45
 
 
 def draw_overlay(
-    photo: np.ndarray,
+    photo: PhotoLike,
     masks: MaskSet | np.ndarray | Iterable[np.ndarray],
     *,
     opacity: float = 0.5,
@@ -42,7 +43,8 @@ def draw_overlay(
 ) -> np.ndarray:
     """The photo with its masks in colour, RGB uint8 [H, W, 3]; the photo itself is not changed.
 
-    ``masks`` are a :class:`MaskSet` or boolean arrays [K, H, W]. ``opacity`` is that of the colour inside a
+    ``photo`` is RGB uint8 [H, W, 3], a path or a PIL picture. ``masks`` are a :class:`MaskSet` or boolean
+    arrays [K, H, W]. ``opacity`` is that of the colour inside a
     mask; ``line`` the outline's width in pixels (0: none; by default it goes with the photo's size);
     ``ids`` writes each mask's number where it is seen. Colours come from each mask's position, or from
     ``identities`` (one a mask: an object keeps its colour while it moves), or are given as
@@ -50,6 +52,8 @@ def draw_overlay(
 
     Raises :class:`InputError` where photo and masks do not fit, :class:`OptionError` for an option.
     """
+    if not isinstance(photo, np.ndarray):
+        photo = read_photo(photo)
     if photo.ndim != 3 or photo.shape[2] != 3 or photo.dtype != np.uint8:
         raise InputError(f"a photo must be RGB uint8 of shape (H, W, 3), got {photo.dtype} {photo.shape}")
     height, width = photo.shape[:2]

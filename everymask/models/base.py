@@ -42,6 +42,13 @@ class PromptableModel(nn.Module):
         super().__init__()
         self.spec = spec
 
+    def __repr__(self) -> str:
+        """One line; the tree of modules is ``model.modules()``."""
+        millions = sum(parameter.numel() for parameter in self.parameters()) / 1e6
+        side, kind = self.spec.image_size, str(self.dtype).removeprefix("torch.")
+        what = f"{self.spec.name!r}, {side} px, {millions:.1f} million parameters"
+        return f"{type(self).__name__}({what}, {kind} on {self.device})"
+
     @property
     @abstractmethod
     def prompts(self) -> PromptEncoder:

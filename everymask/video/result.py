@@ -68,6 +68,12 @@ class TrackedFrame:
             return logits
         return F.interpolate(logits, self.frame_hw, mode="bilinear", align_corners=False)
 
+    def _repr_html_(self) -> str:
+        """The objects in their colours, for a notebook."""
+        from everymask.media import html
+
+        return html.with_caption(html.drawn(self.mask_set()), repr(self))
+
     def __repr__(self) -> str:
         seen = ", ".join(
             f"{object_id}{'' if visible else ' (not seen)'}"

@@ -69,3 +69,13 @@ def test_the_page_of_mask_files(beside_a_photo, capsys):
     assert capsys.readouterr().out == "nothing lost\n"
     assert np.array_equal(left["masks"][0].segmentation, names["masks"][0].segmentation)
     assert (beside_a_photo / "photo.png").exists()
+
+
+def test_the_notebook_page(beside_a_photo, monkeypatch):
+    matplotlib = pytest.importorskip("matplotlib")
+    matplotlib.use("Agg")
+    left = session("docs/notebook.md")
+    assert left["both"].photo == "photo.jpg"
+    assert left["axes"].get_title() == "every object"
+    assert left["table"].index[0] == 1
+    matplotlib.pyplot.close("all")

@@ -25,7 +25,7 @@ def noted(monkeypatch):
             calls["models"].append(model)
             calls["options"].append(options)
 
-        def generate(self, photo):
+        def generate(self, photo, progress=None):
             calls["photos"].append(photo)
             return MaskSet([], photo.shape[:2])
 
@@ -80,3 +80,19 @@ def test_wrong_photo_is_said_before_a_model_is_loaded(noted):
     with pytest.raises(PictureError):
         module.segment(np.zeros((4, 4, 7), np.uint8), "sam_vit_h")
     assert noted["loaded"] == []
+
+
+def test_list_of_photos_gives_a_list_and_loads_the_model_once(noted, tmp_path):
+    Image.fromarray(PHOTO).save(tmp_path / "a.png")
+    results = module.segment([PHOTO, tmp_path / "a.png"])
+    assert [masks.photo_hw for masks in results] == [(4, 4), (4, 4)]
+    assert results[0].photo is PHOTO
+    assert results[1].photo == tmp_path / "a.png"
+    assert len(noted["loaded"]) == 1
+    assert module.segment([]) == []
+
+
+def test_broken_photo_in_a_list_is_named_before_any_is_segmented(noted):
+    with pytest.raises(PictureError, match="photo 2 of the list: "):
+        module.segment([PHOTO, "nothing.jpg"])
+    assert noted["photos"] == []

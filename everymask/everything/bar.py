@@ -1,0 +1,34 @@
+"""``progress=True``: a bar on the terminal or in the notebook while a run goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .generate import Progress
+
+Report = Callable[["Progress"], None]
+
+
+@contextmanager
+def reporting(progress: bool | Report | None, title: str = "everymask") -> Iterator[Report | None]:
+    """What a run is to call: the caller's own function, one that moves a bar for True, None for silence."""
+    if progress is None or progress is False:
+        yield None
+    elif progress is not True:
+        yield progress
+    else:
+        from rich.console import Console
+        from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import Progress as Bar
+
+        columns = TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn()
+        with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
+            task = bar.add_task(title)
+
+            def moved(state: Progress) -> None:
+                bar.update(task, completed=state.points_done, total=state.points)
+
+            yield moved
