@@ -91,6 +91,10 @@ class TrainingError(EverymaskError):
     """Training cannot go on."""
 
 
+class SlowTypeWarning(UserWarning):
+    """A number type that was asked for is slower on this machine than float32."""
+
+
 class MissingExtraError(EverymaskError, ImportError):
     """An optional dependency is not installed; the message names the install command."""
 

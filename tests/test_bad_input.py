@@ -461,6 +461,21 @@ CHECKPOINTS = [
         OptionError,
         "device must be 'cpu', 'cuda', 'cuda:0', 'mps' or None, got 'gpu'",
     ),
+    *[
+        Row(
+            f"device {name}",
+            lambda folder, name=name: load("nano", device=name),
+            OptionError,
+            f"device '{name}' was asked for, but the installed torch cannot compute on one; pass device='cpu', 'cuda' or 'mps', or None for the best there is",
+        )
+        for name in ("meta", "vulkan", "hpu")
+    ],
+    Row(
+        "device of a number that is not there",
+        lambda folder: load("nano", device="cuda:7"),
+        OptionError,
+        f"device 'cuda:7' was asked for, but torch sees {torch.cuda.device_count()} CUDA devices; pass device='cpu', or install a torch build for this GPU",
+    ),
     Row(
         "dtype",
         lambda folder: load("nano", dtype="int8"),
@@ -511,6 +526,12 @@ OPTIONS = [
         options(effort="faster"),
         OptionError,
         "effort must be one of exact, bf16, fast, got 'faster'",
+    ),
+    Row(
+        "float64",
+        lambda folder: em.AutomaticMaskGenerator(em.load("nano", device="cpu", dtype="float64")),
+        OptionError,
+        'everything mode needs a model in float32, bfloat16 or float16, got one in float64; load it with dtype="float32"',
     ),
     Row(
         "misspelt",

@@ -19,7 +19,7 @@ from ..models import hub
 from .shared.downloads import size_text
 
 if TYPE_CHECKING:
-    import torch
+    pass
 
 PACKAGES = ("torch", "numpy", "pillow", "opencv-python-headless", "pycocotools", "safetensors")
 EXTRAS = {
@@ -221,30 +221,33 @@ def _available_memory() -> int | None:
 
 
 def _bf16() -> Check:
-    """How much faster a bfloat16 matrix product is than a float32 one, measured here."""
+    """Which type large products are fastest in, measured here."""
     import torch
 
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    single = torch.ones(768, 768, device=device)
-    ratio = _product_seconds(single) / _product_seconds(single.bfloat16())
-    value = f"{ratio:.1f} x the speed of float32 in matrix products"
-    if ratio > 1.3:
-        advice = "--effort bf16 may pay with the larger models; try it on one photo"
-        return Check("machine", "bf16", "ok", value, advice)
-    return Check("machine", "bf16", "ok", value, "stay with float32 on this machine")
+    from ..models.load import read_device
+    from ..nn.product_type import fast_dtype, speed_of
+
+    device = read_device(None)
+    return bf16(speed_of(torch.bfloat16, device), chosen=fast_dtype(device) == torch.bfloat16)
 
 
-def _product_seconds(matrix: torch.Tensor, repeats: int = 5) -> float:
-    import torch
+def bf16(speed: float, *, chosen: bool) -> Check:
+    """What half precision brings, in words: its ``speed`` against float32, and whether it is ``chosen``.
 
-    best = float("inf")
-    for _ in range(repeats):
-        start = time.perf_counter()
-        matrix @ matrix
-        if matrix.is_cuda:
-            torch.cuda.synchronize()
-        best = min(best, time.perf_counter() - start)
-    return best
+    >>> bf16(0.0058, chosen=False).value
+    '170 times slower than float32 in large products'
+    """
+    from ..nn.product_type import how_many_times
+
+    if speed < 0.95:
+        value = f"{how_many_times(1 / speed)} slower than float32 in large products"
+    else:
+        value = f"{how_many_times(speed)} as fast as float32 in large products"
+    if chosen:
+        advice = "--effort fast and training use it; --effort bf16 may pay with the larger models"
+    else:
+        advice = "everything runs in float32 here; leave out --effort bf16 and dtype bfloat16"
+    return Check("machine", "bf16", "ok", value, advice)
 
 
 def _cache_folder(folder: Path) -> Check:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -51,6 +52,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def run(arguments: list[str]) -> int:
     """Run a command line; the exit status. Whatever goes wrong on purpose is one line on stderr."""
+    with warnings.catch_warnings():
+        warnings.showwarning = _warn
+        return _run(arguments)
+
+
+def _warn(message: Warning | str, *_: Any, **__: Any) -> None:
+    """A warning as one line on stderr, without the file and line that Python adds."""
+    typer.echo(f"warning: {message}", err=True)
+
+
+def _run(arguments: list[str]) -> int:
     try:
         outcome = _assembled(_wanted(arguments))(arguments, prog_name="everymask", standalone_mode=False)
     except KeyboardInterrupt:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from everymask.errors import PictureError
+from everymask.errors import OptionError, PictureError
 from everymask.everything import filters
 from everymask.everything.bar import reporting
 from everymask.everything.candidates import Candidate, CropDecoder, boxes_of, candidates
@@ -27,6 +27,7 @@ from everymask.masks.boxes import box_of_mask, xyxy_to_xywh
 from everymask.masks.regions import remove_small_regions
 from everymask.maskset import Mask, MaskSet
 from everymask.models.base import PromptableModel
+from everymask.nn.product_type import fast_dtype, warn_where_slow
 from everymask.nn.records import ImageFeatures
 
 CROPS_TOGETHER = 4
@@ -48,12 +49,20 @@ class AutomaticMaskGenerator:
     """Finds every object of a photo by asking the model about a grid of points.
 
     ``options`` are the fields of :class:`GeneratorOptions`, the official ones under their official names;
-    defaults are those of the model's family. Raises :class:`OptionError` for a wrong one.
+    defaults are those of the model's family. Raises :class:`OptionError` for a wrong one, and for a model in
+    float64. Warns (:class:`SlowTypeWarning`) of ``effort="bf16"`` on a device that is slower in bfloat16.
     """
 
     def __init__(self, model: PromptableModel, **options: Any) -> None:
         self.model = model
         self.options = GeneratorOptions.for_model(model.spec.generator, options)
+        if model.dtype == torch.float64:
+            raise OptionError(
+                "everything mode needs a model in float32, bfloat16 or float16, got one in float64; "
+                'load it with dtype="float32"'
+            )
+        if self.options.effort == "bf16":
+            warn_where_slow(torch.bfloat16, model.device, 'effort="bf16"')
 
     def generate(
         self, photo: np.ndarray, progress: bool | Callable[[Progress], None] | None = None
@@ -164,7 +173,11 @@ class AutomaticMaskGenerator:
 
     @property
     def _work_dtype(self) -> torch.dtype:
-        return torch.bfloat16 if self.options.effort != "exact" else self.model.dtype
+        if self.options.effort == "bf16":
+            return torch.bfloat16
+        if self.options.effort == "fast" and self.model.dtype == torch.float32:
+            return fast_dtype(self.model.device)
+        return self.model.dtype
 
     def _without_small_regions(self, found: Sequence[Candidate]) -> list[Candidate]:
         """Holes filled and islands dropped at full size, then suppression once more."""

@@ -17,6 +17,7 @@ from everymask.models.download import Progress
 from everymask.models.hub import pull
 from everymask.models.specs import MODELS, ModelSpec
 from everymask.models.weights import fill_weights, read_weights, recognise
+from everymask.nn.product_type import type_name, warn_where_slow
 
 DTYPES = {
     "float32": torch.float32,
@@ -39,13 +40,15 @@ def load(
     ``source`` is a name of ``everymask models list`` ("nano", "sam2.1_hiera_tiny"), the path of a
     checkpoint (``.pt``, ``.pth``, ``.safetensors``), whose architecture is recognised, or a hub id
     ("facebook/sam2.1-hiera-tiny"). ``device`` is cuda, then mps, then cpu by default; ``dtype`` is
-    float32, or "bfloat16" for speed (positions, mask logits and scores stay in float32).
+    float32, or "bfloat16" for speed where the device has units for it (positions, mask logits and scores
+    stay in float32); where it is slower, a SlowTypeWarning says so.
     ``progress(done_bytes, total_bytes)`` is called while weights that are not in the cache come.
 
     Raises CheckpointError (UnknownModelError, UnsafeCheckpointError, KeyMismatchError), DownloadError
     or OptionError.
     """
     chosen_device, chosen_dtype = read_device(device), read_dtype(dtype)
+    warn_where_slow(chosen_dtype, chosen_device, f'dtype="{type_name(chosen_dtype)}"')
     path, spec = locate(source, progress)
     state = read_weights(path)
     return build(spec or recognise(state), state, chosen_device, chosen_dtype, consume=True)
@@ -117,7 +120,20 @@ def read_device(device: str | torch.device | None) -> torch.device:
         )
     if chosen.type == "mps" and not torch.backends.mps.is_available():
         raise OptionError("device 'mps' was asked for, but this machine has none; pass device='cpu'")
+    if chosen.type not in ("cpu", "cuda", "mps") and not _computes(chosen):
+        raise OptionError(
+            f"device {str(device)!r} was asked for, but the installed torch cannot compute on one; "
+            "pass device='cpu', 'cuda' or 'mps', or None for the best there is"
+        )
     return chosen
+
+
+def _computes(device: torch.device) -> bool:
+    """Whether a value put on the device comes back; torch knows the names of many that are not there."""
+    try:
+        return torch.ones(1, device=device).item() == 1
+    except Exception:  # RuntimeError, NotImplementedError, AssertionError, ImportError: each backend its own
+        return False
 
 
 def _best_device() -> torch.device:

@@ -27,6 +27,7 @@ from everymask.models.memory import (
     take_mask,
 )
 from everymask.models.sam2 import Sam2
+from everymask.nn.product_type import fast_dtype
 from everymask.nn.records import ImageFeatures
 from everymask.prompts import Prompts
 from everymask.video.bank import BankRule, Recall, pointer_span, recall
@@ -73,7 +74,8 @@ class Follower:
 
     @property
     def _product_dtype(self) -> torch.dtype | None:
-        return torch.bfloat16 if self.options.fast_attention else None
+        half = self.options.fast_attention and fast_dtype(self.model.device) == torch.bfloat16
+        return torch.bfloat16 if half else None
 
     def _alike(
         self, tracks: Iterable[Track], frame: int, reverse: bool, length: int | None

@@ -45,8 +45,8 @@ class TrackerOptions:
     """Keep memories in the computer's memory, not the GPU's: for many objects on a small GPU."""
 
     fast_attention: bool = False
-    """Do the products of memory attention in bfloat16: faster on CPUs that have it, and near the official
-    masks, not equal to them."""
+    """Do the products of memory attention in bfloat16 where the device is faster in it: near the official
+    masks, not equal to them. Elsewhere it changes nothing."""
 
     feature_cache: int = 4
     """Image features of so many frames are kept, for prompts on the same frame (16 MB each at 1024 px)."""

@@ -132,3 +132,12 @@ def test_verdict_names_the_problems():
         Check("b", "three", "problem", ""),
     ]
     assert verdict(found) == "2 problems: one, three"
+
+
+def test_doctor_says_in_words_what_half_precision_costs():
+    slow = checks.bf16(0.0058, chosen=False)
+    assert slow.value == "170 times slower than float32 in large products"
+    assert slow.advice == "everything runs in float32 here; leave out --effort bf16 and dtype bfloat16"
+    fast = checks.bf16(2.2, chosen=True)
+    assert fast.value == "2.2 times as fast as float32 in large products"
+    assert fast.advice.startswith("--effort fast and training use it")

@@ -131,3 +131,15 @@ def test_a_reader_that_leaves_is_no_error():
     outcome = subprocess.run(program, shell=True, capture_output=True, text=True, check=False)
     assert "Traceback" not in outcome.stderr
     assert outcome.stdout.startswith("Usage:")
+
+
+def test_a_warning_is_one_line_on_stderr(monkeypatch, capsys):
+    import warnings
+
+    def command(arguments, **options):
+        warnings.warn("half precision is slow here", UserWarning, stacklevel=2)
+
+    monkeypatch.setattr(cli, "_assembled", lambda wanted: command)
+    with warnings.catch_warnings(action="default"):
+        assert cli.run(["segment"]) == 0
+    assert capsys.readouterr().err == "warning: half precision is slow here\n"

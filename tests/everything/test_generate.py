@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from everymask.errors import InputError, PictureError
+from everymask.everything import generate
 from everymask.everything.generate import AutomaticMaskGenerator
 from everymask.models.sam import Sam
 from everymask.models.sam2 import Sam2
@@ -163,6 +164,15 @@ def test_half_precision_gives_nearly_the_same_masks(sam2):
     exact, half = (AutomaticMaskGenerator(sam2, effort=e, **OPEN).generate(photo) for e in ("exact", "bf16"))
     best = [max(rle_iou(a.runs, b.runs) for b in half if b.point_coords == a.point_coords) for a in exact]
     assert np.mean(best) > 0.9
+
+
+def test_fast_effort_is_in_float32_where_bfloat16_is_not_faster(sam2, monkeypatch):
+    monkeypatch.setattr(generate, "fast_dtype", lambda device: torch.float32)
+    rng = np.random.default_rng(0)
+    photo = rng.integers(0, 255, (80, 100, 3), np.uint8)
+    exact, fast = (AutomaticMaskGenerator(sam2, effort=e, **OPEN).generate(photo) for e in ("exact", "fast"))
+    assert len(fast) > 0
+    assert {m.rle["counts"] for m in fast} <= {m.rle["counts"] for m in exact}
 
 
 def test_fast_effort_asks_about_fewer_points(sam2):

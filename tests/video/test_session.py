@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from everymask.errors import OptionError, PromptError, SessionError, VideoError
 from everymask.models.load import build
@@ -168,7 +169,19 @@ def test_non_overlapping_objects_share_no_pixel(model, scene):
             assert frame.masks.sum(axis=0).max() <= 1
 
 
-def test_fast_attention_is_near(model, scene):
+def test_fast_attention_is_near_where_bfloat16_is_faster(model, scene, monkeypatch):
+    monkeypatch.setattr(following, "fast_dtype", lambda device: torch.bfloat16)
+    apart, spread = fast_attention_apart(model, scene)
+    assert 0 < apart < 0.2 * spread
+
+
+def test_fast_attention_changes_nothing_where_bfloat16_is_not_faster(model, scene, monkeypatch):
+    monkeypatch.setattr(following, "fast_dtype", lambda device: torch.float32)
+    assert fast_attention_apart(model, scene)[0] == 0
+
+
+def fast_attention_apart(model, scene):
+    """The largest difference of logits that ``fast_attention`` makes, and their spread."""
     exact, fast = VideoTracker(model), VideoTracker(model, fast_attention=True)
     answers = []
     for tracker in (exact, fast):
@@ -176,8 +189,7 @@ def test_fast_attention_is_near(model, scene):
             session.add_prompt(0, 1, points=[(14, 20)])
             answers.append(masks_of(session.propagate()))
     spread = np.stack(list(answers[0].values())).std()
-    apart = max(np.abs(answers[0][i] - answers[1][i]).max() for i in answers[0])
-    assert 0 < apart < 0.2 * spread
+    return max(np.abs(answers[0][i] - answers[1][i]).max() for i in answers[0]), spread
 
 
 def test_what_is_kept_does_not_grow_with_the_clip(model):

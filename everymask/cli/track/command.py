@@ -133,7 +133,8 @@ def track(
         bool, typer.Option("--non-overlap", help="Every pixel belongs to one object at most.")
     ] = False,
     fast: Annotated[
-        bool, typer.Option("--fast", help="bfloat16 in memory attention: faster, nearly the same masks.")
+        bool,
+        typer.Option("--fast", help="bfloat16 in memory attention if faster here: nearly the same masks."),
     ] = False,
     save_every: Annotated[int, typer.Option(min=1, metavar="N", help="Save the state every N frames.")] = 50,
     overwrite: Overwrite = False,
