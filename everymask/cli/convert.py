@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import typer
@@ -19,15 +19,20 @@ from ..formats.georeference import read_georeference
 from ..formats.sniff import recognise
 from ..formats.yolo import NAMES_FILE
 from ..media.photos import photo_size, read_photo
+from .shared.flags import with_flags
 from .shared.inputs import PICTURE_SUFFIXES, Keys
-from .shared.options import AsJson, Cutouts, Ids, Output, Overlap, Overlay, Overwrite, Rings
-from .shared.outputs import Item, choose_outputs, write_at_once
+from .shared.keep import Keep, nothing_left
+from .shared.look import Look
+from .shared.messages import note, warn
+from .shared.options import INPUT, OUTPUT, AsJson, Output, Overlap, Overwrite, Rings
+from .shared.outputs import PICTURES, Item, choose_outputs, write_at_once
 from .shared.progress import counted
 
 NOT_MASKS = {NAMES_FILE, "classes.txt", "report.json"}
 MASK_SUFFIXES = {format_.suffix for format_ in FORMATS.values()} | {".tiff"}
 
 
+@with_flags(look=Look, keep=Keep)
 def convert(
     inputs: Annotated[
         list[str], typer.Argument(metavar="INPUT", help="Mask files, folders of them, globs, amg folders.")
@@ -35,40 +40,52 @@ def convert(
     formats: Annotated[
         list[str] | None,
         typer.Option(
-            "--format", "-f", metavar="NAME", help=f"What to write; may be repeated: {', '.join(FORMATS)}."
+            "--format",
+            "-f",
+            metavar="NAME",
+            help=f"What to write; may be repeated: {', '.join(FORMATS)}.",
+            rich_help_panel=OUTPUT,
         ),
     ] = None,
     output: Output = Path("out"),
     source: Annotated[
         str | None,
-        typer.Option("--from", metavar="NAME", help="The inputs' format, where it cannot be told."),
+        typer.Option(
+            "--from",
+            metavar="NAME",
+            help="The inputs' format, where it cannot be told.",
+            rich_help_panel=INPUT,
+        ),
     ] = None,
     photos: Annotated[
         Path | None,
-        typer.Option(help="Folder of the photos: for overlays and cutouts, sizes (YOLO), places on the map."),
+        typer.Option(
+            metavar="FOLDER",
+            help="Folder of the photos: for overlays and cutouts, sizes (YOLO), places on the map.",
+            rich_help_panel=INPUT,
+        ),
     ] = None,
-    min_area: Annotated[float | None, typer.Option(help="Keep masks of at least so many pixels.")] = None,
-    max_area: Annotated[float | None, typer.Option(help="Keep masks of at most so many pixels.")] = None,
-    min_predicted_iou: Annotated[
-        float | None, typer.Option(help="Keep masks the model was so sure of.")
+    label: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME", help="Keep masks with this label; may be repeated.", rich_help_panel="Filters"
+        ),
     ] = None,
-    min_stability_score: Annotated[float | None, typer.Option(help="Keep masks at least so stable.")] = None,
-    label: Annotated[str | None, typer.Option(help="Keep masks with this label.")] = None,
-    overlay: Overlay = False,
-    ids: Ids = False,
-    cutouts: Cutouts = False,
     overlap: Overlap = "keep",
     rings: Rings = "bridge",
     as_json: AsJson = False,
     overwrite: Overwrite = False,
+    *,
+    look: Look,
+    keep: Keep,
 ) -> None:
     """Convert mask files between formats, and say what gets lost on the way.
 
     Exit status: 0 all done, 1 some files could not be read (named on stderr), 2 wrong use.
     """
-    if not formats and not overlay and not cutouts:
+    if not formats and not any(getattr(look, name) for name in PICTURES):
         raise InputError("say what to write: --format NAME, --overlay or --cutouts")
-    outputs = choose_outputs(output, formats or [], overlay, cutouts, ids, overlap, rings)
+    outputs = choose_outputs(output, formats or [], look, keep, overlap, rings)
     if source is not None:
         find_format(source)
     finder = PhotoFinder(photos)
@@ -80,17 +97,11 @@ def convert(
         except EverymaskError as error:
             failed[str(path)] = " ".join(str(error).split())
             typer.echo(f"failed: {path}: {failed[str(path)]}", err=True)
-    bounds: dict[str, Any] = {
-        "min_area": min_area,
-        "max_area": max_area,
-        "min_predicted_iou": min_predicted_iou,
-        "min_stability_score": min_stability_score,
-        "label": label,
-    }
-    records = [replace(record, masks=record.masks.filter(**bounds)) for record in records]
+    read = sum(len(record.masks) for record in records)
+    records = [with_labels(record, label) for record in _labels_known(records, label)]
+    records = [replace(record, masks=keep.apply(record.masks)) for record in records]
     keys = Keys([])
-    draws = overlay or cutouts
-    for record in records if draws else []:
+    for record in records if look.draws else []:
         finder.check(record)
     items = [
         Item(keys.new(record.photo or "photo"), record, partial(finder.pixels, record)) for record in records
@@ -102,13 +113,32 @@ def convert(
         facts = {"photos": len(records), "masks": masks, "failed": failed, "losses": told}
         typer.echo(json.dumps({**facts, "written": [str(path) for path in written]}, indent=2))
     typer.echo(f"{counted(len(records), 'photo')}, {counted(masks, 'mask')}", err=True)
+    if read and not masks:
+        warn(nothing_left(read, keep, label or ()))
     for name, lost in losses.items():
-        typer.echo(f"{name} cannot hold all: {lost}", err=True)
+        note(f"{name} cannot hold all: {lost}")
     for path in written[:5]:
         typer.echo(f"wrote {path}", err=True)
     if len(written) > 5:
         typer.echo(f"wrote {len(written) - 5} more in {output}", err=True)
     raise typer.Exit(1 if failed else 0)
+
+
+def _labels_known(records: list[PhotoMasks], labels: list[str] | None) -> list[PhotoMasks]:
+    """The records. Raises :class:`InputError` for a label that no mask has; says which there are."""
+    known = {mask.label for record in records for mask in record.masks if mask.label is not None}
+    unknown = [label for label in labels or [] if label not in known]
+    if unknown and records:
+        there = ", ".join(sorted(known)) if known else "none: these masks carry no labels"
+        raise InputError(f"no mask has the label {unknown[0]!r}; the labels are {there}")
+    return records
+
+
+def with_labels(record: PhotoMasks, labels: list[str] | None) -> PhotoMasks:
+    """The record with those of its masks that have one of the labels; all of them where none is named."""
+    if not labels:
+        return record
+    return replace(record, masks=record.masks.filter(lambda mask: mask.label in labels))
 
 
 def find_mask_files(words: Sequence[str], any_suffix: bool = False) -> Iterator[tuple[Path, str]]:

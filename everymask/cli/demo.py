@@ -10,6 +10,8 @@ import typer
 from ..formats import PhotoMasks
 from ..media.photos import read_photo
 from .shared.engine import open_segmenter
+from .shared.keep import Keep
+from .shared.look import Look
 from .shared.options import Device, Model, Output
 from .shared.outputs import Item, choose_outputs, write_at_once
 from .shared.progress import duration
@@ -32,9 +34,7 @@ def demo(
     loaded = time.monotonic()
     masks = segmenter(pixels, lambda done, total: None)
     seconds = time.monotonic() - loaded
-    outputs = choose_outputs(
-        output, ["coco"], overlay=True, cutouts=False, ids=False, overlap="keep", rings="bridge"
-    )
+    outputs = choose_outputs(output, ["coco"], Look(overlay=True), Keep(), overlap="keep", rings="bridge")
     record = PhotoMasks(PHOTO.name, masks, None, segmenter.model_hash)
     write_at_once(outputs, [Item(PHOTO.stem, record, lambda: pixels)], overwrite=True)
     height, width = masks.photo_hw

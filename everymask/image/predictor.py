@@ -29,6 +29,7 @@ from everymask.masks.upscaled import check_finite
 from everymask.maskset import Mask, MaskSet
 from everymask.media.photos import PhotoLike, Range, read_photo
 from everymask.models.base import PromptableModel
+from everymask.models.feature_cache import FeatureCache
 from everymask.models.features import EncodedPhoto, read_features, write_features
 from everymask.nn.records import Decoded
 from everymask.prompts import Outside, Prompts, read_prompts
@@ -94,11 +95,14 @@ class ImagePredictor:
     the official predictors see ``everymask.compat``.
     """
 
-    def __init__(self, model: PromptableModel) -> None:
+    def __init__(self, model: PromptableModel, *, cache: FeatureCache | None = None) -> None:
+        """``cache`` keeps photos that were encoded before, in this process or another one; see
+        :func:`everymask.models.feature_cache.default_cache`."""
         if not isinstance(model, PromptableModel):
             hint = f"; pass everymask.load({model!r})" if isinstance(model, str) else ""
             raise OptionError(f"ImagePredictor needs a model, got {type(model).__name__}{hint}")
         self.model = model
+        self._cache = cache
         self._photos: tuple[EncodedPhoto, ...] = ()
 
     def __repr__(self) -> str:
@@ -136,10 +140,15 @@ class ImagePredictor:
         encoded: list[EncodedPhoto] = []
         remaining = iter(photos)
         while group := list(islice(remaining, batch_size)):
-            encoded += self._encode([read_photo(photo, range=range) for photo in group])
+            pictures = [read_photo(photo, range=range) for photo in group]
+            encoded += self._encode(pictures) if self._cache is None else map(self._from_cache, pictures)
         if not encoded:
             raise OptionError("set_images takes at least one photo, got none")
         self._photos = tuple(encoded)
+
+    def _from_cache(self, photo: np.ndarray) -> EncodedPhoto:
+        assert self._cache is not None
+        return self._cache.get(self.model, photo, lambda each: self._encode([each])[0])
 
     @torch.no_grad()
     def _encode(self, photos: list[np.ndarray]) -> list[EncodedPhoto]:

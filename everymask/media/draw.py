@@ -2,16 +2,13 @@
 
 Smaller masks lie on top of larger ones, with colour and lines, and nothing is blended twice, so that nested
 objects stay clear. An outline is a bright line inside the mask with a dark one around it: one of the two
-shows on any photo. A mask's colour comes from where it is, not from its place in the list: the same object
-has the same colour after sorting, filtering, and in another run.
+shows on any photo. Which colour a mask gets is told in ``colours.py``.
 
 Frames: pixels; photos are RGB uint8 [H, W, 3].
 """
 
 from __future__ import annotations
 
-import colorsys
-import zlib
 from collections.abc import Iterable, Sequence
 
 import cv2
@@ -19,14 +16,30 @@ import numpy as np
 
 from ..errors import InputError, OptionError
 from ..maskset import Mask, MaskSet
+from .captions import with_captions
+from .colours import Colour, colour_of, colour_of_identity, colours_of, read_colour
 from .photos import PhotoLike, read_photo
 
-Colour = tuple[int, int, int]
+__all__ = [
+    "BACKGROUNDS",
+    "STYLES",
+    "colour_map",
+    "colour_of",
+    "colour_of_identity",
+    "cut_out",
+    "draw_overlay",
+]
 
-HUES = 18
-"""Hues that one can still tell from their neighbours."""
+STYLES = ("both", "fill", "outline")
+BACKGROUNDS = ("keep", "dim", "blur", "gray")
+"""What may become of the photo outside of all masks; any colour as well."""
+
 LINE_SHARE = 1 / 640
 """Width of an outline as a share of the photo's longer side; never under one pixel."""
+DIMMED = 0.35
+"""Brightness that is left of a dimmed background."""
+BLUR_SHARE = 1 / 120
+"""Sigma of a blurred background as a share of the photo's longer side."""
 HALO = 0.45
 """Brightness that is left of the photo under the dark line around a mask."""
 
@@ -35,20 +48,27 @@ def draw_overlay(
     photo: PhotoLike,
     masks: MaskSet | np.ndarray | Iterable[np.ndarray],
     *,
+    style: str = "both",
     opacity: float = 0.5,
     line: int | None = None,
+    background: str = "keep",
+    palette: str = "vivid",
     ids: bool = False,
+    labels: bool = False,
     identities: Sequence[int | str] | None = None,
     colors: Sequence[Colour] | None = None,
 ) -> np.ndarray:
     """The photo with its masks in colour, RGB uint8 [H, W, 3]; the photo itself is not changed.
 
     ``photo`` is RGB uint8 [H, W, 3], a path or a PIL picture. ``masks`` are a :class:`MaskSet` or boolean
-    arrays [K, H, W]. ``opacity`` is that of the colour inside a
-    mask; ``line`` the outline's width in pixels (0: none; by default it goes with the photo's size);
-    ``ids`` writes each mask's number where it is seen. Colours come from each mask's position, or from
-    ``identities`` (one a mask: an object keeps its colour while it moves), or are given as
-    ``colors`` (RGB, one a mask).
+    arrays [K, H, W]. ``style`` is ``"fill"``, ``"outline"`` or
+    ``"both"``; ``opacity`` that of the fill, ``line`` the outline's width in pixels (0: none; by default it
+    goes with the photo's size). ``background``, what is outside of all masks: ``"keep"``, ``"dim"``,
+    ``"blur"``, ``"gray"``, or a colour (``"white"``, ``"#rrggbb"``). ``ids`` writes each mask's number, from
+    1, where it is seen, ``labels`` its label. Colours come from each mask's position and differ where masks
+    touch; or from ``identities`` (one a mask: an object keeps its colour while it moves); or they are given
+    as ``colors`` (RGB, one a mask). ``palette="safe"`` has seven colours that are told apart with every kind
+    of colour vision.
 
     Raises :class:`InputError` where photo and masks do not fit, :class:`OptionError` for an option.
     """
@@ -60,48 +80,111 @@ def draw_overlay(
     items = _as_masks(masks, (height, width))
     if not 0 <= opacity <= 1:
         raise OptionError(f"opacity must be between 0 and 1, got {opacity}")
-    palette = _palette(items, identities, colors)
-    thickness = max(1, round(max(height, width) * LINE_SHARE)) if line is None else line
+    if style not in STYLES:
+        raise OptionError(f"style must be one of {', '.join(STYLES)}, got {style!r}")
+    chosen = _palette(items, identities, colors, palette)
     order = sorted((i for i in range(len(items)) if items[i].area), key=lambda i: -items[i].area)
-    picture = _filled(photo, [items[i] for i in order], [palette[i] for i in order], opacity)
-    if thickness > 0:
-        picture = _outlined(picture, [items[i] for i in order], [palette[i] for i in order], thickness)
-    return _numbered(picture, items, order) if ids else picture
+    drawn, drawn_colours = [items[i] for i in order], [chosen[i] for i in order]
+    picture = with_background(photo, items, background)
+    if style != "outline":
+        picture = _filled(picture, drawn, drawn_colours, opacity)
+    thickness = max(1, round(max(height, width) * LINE_SHARE)) if line is None else line
+    if style != "fill" and thickness > 0:
+        picture = _outlined(picture, drawn, drawn_colours, thickness)
+    return with_captions(picture, items, _texts(items, ids, labels)) if ids or labels else picture
 
 
-def cut_out(photo: np.ndarray, mask: Mask) -> np.ndarray:
+def _texts(items: Sequence[Mask], ids: bool, labels: bool) -> list[str]:
+    """What is written on each mask: its number from 1, its label, or both."""
+    texts = []
+    for number, mask in enumerate(items, 1):
+        parts = [str(number)] * ids + [mask.label or ""] * labels
+        texts.append(" ".join(part for part in parts if part))
+    return texts
+
+
+def with_background(photo: np.ndarray, masks: Sequence[Mask], background: str) -> np.ndarray:
+    """The photo with what is outside of all masks dimmed, blurred, gray, or in one colour."""
+    if background == "keep":
+        return photo
+    other: np.ndarray
+    if background == "dim":
+        other = (photo * DIMMED).astype(np.uint8)
+    elif background == "blur":
+        other = cv2.GaussianBlur(photo, None, max(photo.shape[:2]) * BLUR_SHARE)  # type: ignore[call-overload]
+    elif background == "gray":
+        other = cv2.cvtColor(cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+    else:
+        other = np.full_like(photo, read_background(background))
+    covered = np.zeros(photo.shape[:2], dtype=bool)
+    for mask in masks:
+        covered[mask.extent] |= mask.crop()
+    return np.where(covered[..., None], photo, other)
+
+
+def read_background(text: str) -> Colour:
+    """A background's colour. Raises :class:`OptionError` where it is none."""
+    try:
+        return read_colour(text)
+    except OptionError:
+        raise OptionError(
+            f"background must be {', '.join(BACKGROUNDS)}, or a colour such as white or #rrggbb; got {text!r}"
+        ) from None
+
+
+def colour_map(masks: MaskSet, palette: str = "vivid") -> np.ndarray:
+    """Each mask flat in its colour on black, RGB uint8 [H, W, 3]: a label map to look at.
+
+    Smaller masks lie on top; masks that touch differ in colour.
+    """
+    picture = np.zeros((*masks.photo_hw, 3), np.uint8)
+    items = list(masks)
+    pairs = sorted(zip(items, colours_of(items, palette), strict=True), key=lambda pair: -pair[0].area)
+    for mask, colour in pairs:
+        picture[mask.extent][mask.crop()] = colour
+    return picture
+
+
+def cut_out(
+    photo: np.ndarray, mask: Mask, *, feather: float = 0.0, background: Colour | None = None
+) -> np.ndarray:
     """One object on a transparent ground, RGBA uint8 [h, w, 4], as large as the object.
+
+    ``feather`` makes the object's edge transparent over so many pixels, inwards: nothing of what surrounds it
+    shows. With a ``background`` (RGB) the result is RGB [h, w, 3] on that colour. Raises
+    :class:`OptionError` for a feather below 0.
 
     >>> cut_out(np.full((2, 2, 3), 9, np.uint8), Mask.from_segmentation(np.array([[0, 1], [0, 0]]))).tolist()
     [[[9, 9, 9, 255]]]
     """
-    alpha = mask.crop().astype(np.uint8) * 255
+    if feather < 0:
+        raise OptionError(f"feather must be 0 pixels or more, got {feather:g}")
+    alpha = feathered(mask, feather)
+    inside = photo[mask.extent]
+    if background is not None:
+        share = alpha[..., None] / 255.0
+        return (inside * share + np.array(background) * (1 - share)).round().astype(np.uint8)
     # Hidden pixels are black, not the photo's: smaller files, and nothing that was cut away travels along.
-    return np.dstack([photo[mask.extent] * (alpha > 0)[..., None], alpha])
+    return np.dstack([inside * (alpha > 0)[..., None], alpha])
 
 
-def colour_of(mask: Mask) -> Colour:
-    """The colour that belongs to a mask: by the point that asked for it (or its box) and its size."""
-    if mask.point_coords:
-        x, y = mask.point_coords[0]
-    else:
-        left, top, width, height = mask.bbox
-        x, y = left + width / 2, top + height / 2
-    cells = [round(64 * x / max(mask.size[1], 1)), round(64 * y / max(mask.size[0], 1))]
-    return colour_of_identity(f"{cells[0]},{cells[1]},{int(mask.area).bit_length()}")
+def feathered(mask: Mask, feather: float) -> np.ndarray:
+    """How opaque each pixel of the mask's extent is, uint8 [h, w]: rising inwards from its edge.
 
-
-def colour_of_identity(identity: int | str) -> Colour:
-    """A vivid colour that is the same for the same number or name, everywhere.
-
-    >>> colour_of_identity("cat") == colour_of_identity("cat")
-    True
+    The border of the photo is no edge.
     """
-    number = zlib.crc32(str(identity).encode()) * 2_654_435_761 % 2**32  # spreads neighbouring numbers
-    hue, shade = (number >> 8) % HUES, (number >> 24) % 3
-    lightness, saturation = ((0.46, 0.85), (0.56, 0.95), (0.66, 0.80))[shade]
-    red, green, blue = colorsys.hls_to_rgb(hue / HUES, lightness, saturation)
-    return round(red * 255), round(green * 255), round(blue * 255)
+    if feather == 0 or not mask.area:
+        return mask.crop().astype(np.uint8) * 255
+    margin = int(np.ceil(feather)) + 1
+    window, touching = _window(mask, margin)
+    pixels = _window_pixels(mask, window)
+    top, bottom, left, right = (margin if touches else 0 for touches in touching)
+    grown = cv2.copyMakeBorder(pixels, top, bottom, left, right, cv2.BORDER_REPLICATE)
+    depth = cv2.distanceTransform(grown, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    alpha = (np.clip((depth - 0.5) / feather, 0, 1) * 255).round().astype(np.uint8)
+    rows, columns = mask.extent
+    y, x = rows.start - window[0].start + top, columns.start - window[1].start + left
+    return alpha[y : y + rows.stop - rows.start, x : x + columns.stop - columns.start]
 
 
 def _as_masks(masks: MaskSet | np.ndarray | Iterable[np.ndarray], photo_hw: tuple[int, int]) -> list[Mask]:
@@ -116,7 +199,10 @@ def _as_masks(masks: MaskSet | np.ndarray | Iterable[np.ndarray], photo_hw: tupl
 
 
 def _palette(
-    items: list[Mask], identities: Sequence[int | str] | None, colors: Sequence[Colour] | None
+    items: list[Mask],
+    identities: Sequence[int | str] | None,
+    colors: Sequence[Colour] | None,
+    palette: str,
 ) -> list[Colour]:
     for name, given in (("identities", identities), ("colors", colors)):
         if given is not None and len(given) != len(items):
@@ -124,8 +210,8 @@ def _palette(
     if colors is not None:
         return list(colors)
     if identities is not None:
-        return [colour_of_identity(identity) for identity in identities]
-    return [colour_of(mask) for mask in items]
+        return [colour_of_identity(identity, palette) for identity in identities]
+    return colours_of(items, palette)
 
 
 def _filled(photo: np.ndarray, items: list[Mask], palette: list[Colour], opacity: float) -> np.ndarray:
@@ -211,33 +297,3 @@ def _brightened(colour: Colour) -> Colour:
     """Half-way to white: the line stands out from the fill of the same colour."""
     red, green, blue = ((255 + channel) // 2 for channel in colour)
     return red, green, blue
-
-
-def _numbered(picture: np.ndarray, items: list[Mask], order: list[int]) -> np.ndarray:
-    """Each mask's number, white with a dark rim, at the innermost point of what is seen of it."""
-    picture = picture.copy()
-    on_top = np.full(picture.shape[:2], -1, dtype=np.int32)
-    for index in order:
-        on_top[items[index].extent][items[index].crop()] = index
-    scale = max(0.35, max(picture.shape[:2]) / 2200)
-    stroke = max(1, round(scale * 2))
-    for index in order:
-        rows, columns = items[index].extent
-        seen = on_top[rows, columns] == index
-        if not seen.any():
-            continue  # smaller masks cover it; its number would stand on theirs
-        row, column = _innermost(seen)
-        x, y = columns.start + column, rows.start + row
-        text = str(index)
-        (width, height), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, stroke)
-        place = (x - width // 2, y + height // 2)
-        for colour, weight in (((0, 0, 0), stroke * 3), ((255, 255, 255), stroke)):
-            cv2.putText(picture, text, place, cv2.FONT_HERSHEY_SIMPLEX, scale, colour, weight, cv2.LINE_AA)
-    return picture
-
-
-def _innermost(pixels: np.ndarray) -> tuple[int, int]:
-    """The pixel of a mask [H, W] farthest from its edge, (row, column)."""
-    depth = cv2.distanceTransform(np.pad(pixels.astype(np.uint8), 1), cv2.DIST_L2, 3)
-    row, column = np.unravel_index(depth.argmax(), depth.shape)
-    return int(row) - 1, int(column) - 1

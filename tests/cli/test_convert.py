@@ -10,6 +10,7 @@ from PIL import Image
 
 from everymask import formats
 from everymask.cli import main as cli
+from everymask.maskset import Mask, MaskSet
 from tests.formats.mask_examples import PHOTO_HW, apart_masks, example_masks
 
 
@@ -141,3 +142,30 @@ def test_wrong_use(folder, capsys):
     assert run("convert", "coco.json", "-f", "coco", "--from", "koko") == 2
     assert run("convert", "coco.json", "-f", "coco", "--photos", "none") == 2
     assert "--photos must be a folder, 'none' is none" in capsys.readouterr().err
+
+
+def test_an_unknown_label_lists_the_known_ones(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    masks = [square_mask(0, label="cat"), square_mask(8, label="dog"), square_mask(16)]
+    MaskSet(masks).save("labelled.json", format="coco")
+    assert run("convert", "labelled.json", "-f", "labelmap", "--label", "bird") == 2
+    assert "no mask has the label 'bird'; the labels are cat, dog" in capsys.readouterr().err
+    assert run("convert", "labelled.json", "-f", "coco", "--label", "cat", "--label", "dog", "-o", "two") == 0
+    assert [mask.label for mask in formats.read_masks("two/coco.json")] == ["cat", "dog"]
+
+
+def square_mask(left, **known):
+    pixels = np.zeros((30, 40), bool)
+    pixels[2:8, left : left + 6] = True
+    return Mask.from_segmentation(pixels, **known)
+
+
+def test_the_largest_first_and_no_more_than_asked(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    masks = [square_mask(0), square_mask(0), square_mask(5)]
+    masks[1] = Mask.from_segmentation(np.ones((30, 40)))
+    MaskSet(masks).save("some.json", format="coco")
+    assert run("convert", "some.json", "-f", "coco", "--top", "2", "--sort", "area", "-o", "two") == 0
+    assert [mask.area for mask in formats.read_masks("two/coco.json")] == [1200, 36]
+    assert run("convert", "some.json", "-f", "coco", "--min-area", "2000", "-o", "none") == 0
+    assert "none of 3 masks is left by --min-area 2000.0" in capsys.readouterr().err

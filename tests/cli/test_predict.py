@@ -25,6 +25,7 @@ def run(*words: str) -> int:
 def photo(tmp_path, monkeypatch):
     """A photo of 64 x 64 pixels in the present folder, and the fake model in place of a real one."""
     monkeypatch.setattr(downloads, "load_visibly", lambda model, device: FakeModel("sam2"))
+    monkeypatch.setenv("EVERYMASK_HOME", str(tmp_path / "home"))
     monkeypatch.chdir(tmp_path)
     Image.new("RGB", (64, 64), (90, 120, 30)).save("photo.png")
     return tmp_path
@@ -96,13 +97,65 @@ def test_json_goes_to_stdout(photo, capsys):
     assert facts["written"] == ["out/overlay/photo.jpg", "out/coco.json"]
 
 
-def test_files_that_are_there_are_not_replaced_unasked(photo, capsys, monkeypatch):
+def test_what_predict_wrote_the_next_predict_replaces(photo):
+    assert run("predict", "photo.png", "-p", "20,30", "--cutouts", "-f", "coco") == 0
+    assert run("predict", "photo.png", "-p", "40,30", "--cutouts", "-f", "coco") == 0
+    assert found(photo)[0].segmentation[30, 40]
+    assert [path.name for path in (photo / "out" / "cutouts" / "photo").iterdir()] == ["1.png"]
+
+
+def test_files_of_others_and_files_changed_since_are_not_replaced_unasked(photo, capsys, monkeypatch):
     run("predict", "photo.png", "-p", "20,30")
+    (photo / "out" / "coco.json").write_text("changed")
     with monkeypatch.context() as patch:
         patch.setattr("everymask.cli.predict.command.ask", None)  # said before the model is even loaded
         assert run("predict", "photo.png", "-p", "20,30") == 2
-    assert "is there already; pass --overwrite to replace it" in capsys.readouterr().err
+        said = capsys.readouterr().err
+        assert "out/coco.json is there already; pass --overwrite to replace it" in said
+        assert run("predict", "photo.png", "-p", "200,30") == 2
+        assert "outside" in capsys.readouterr().err, "what is wrong with the input is said first"
+    assert (photo / "out" / "coco.json").read_text() == "changed"
     assert run("predict", "photo.png", "-p", "20,30", "--overwrite") == 0
+
+
+def test_the_second_time_a_photo_is_not_encoded_again(photo, monkeypatch):
+    models = []
+    monkeypatch.setattr(
+        downloads, "load_visibly", lambda model, device: models.append(FakeModel("sam2")) or models[-1]
+    )
+    for point in ("20,30", "40,30"):
+        assert run("predict", "photo.png", "-p", point, "-f", "coco") == 0
+    assert [model.encoded_batches for model in models] == [[1], []]
+    monkeypatch.setenv("EVERYMASK_FEATURE_CACHE", "0")
+    assert run("predict", "photo.png", "-p", "20,30", "-f", "coco") == 0
+    assert models[-1].encoded_batches == [1]
+
+
+def test_objects_get_the_names_they_are_given(photo):
+    words = ("-p", "10,10@1=big dog", "-p", "50,50@2", "-p", "30,30@3", "--label", "cat", "--label", "cup@3")
+    assert run("predict", "photo.png", *words, "--overlay", "--labels", "-f", "labelme") == 2
+    words = (*words[:6], "--label", "cat@2", "--label", "cup@3")
+    assert run("predict", "photo.png", *words, "--overlay", "--labels", "-f", "labelme") == 0
+    masks = formats.read_masks(photo / "out" / "labelme" / "photo.json")
+    assert [mask.label for mask in masks] == ["big dog", "cat", "cup"]
+
+
+def test_filters_are_those_of_mask_sets_and_an_empty_result_is_said(photo, capsys):
+    words = ("predict", "photo.png", "-p", "20,30", "--multimask", "-f", "coco")
+    assert run(*words, "--top", "1", "--sort", "area:asc") == 0
+    assert len(found(photo)) == 1
+    assert run(*words, "--min-score", "0.99") == 0
+    assert len(found(photo)) == 0
+    assert "warning: none of 3 masks is left by --min-score 0.99; loosen it" in capsys.readouterr().err
+    assert run(*words, "--sort", "colour") == 2
+    assert "--sort must be area, score or stability" in capsys.readouterr().err
+
+
+def test_candidates_are_drawn_side_by_side(photo):
+    assert run("predict", "photo.png", "-p", "20,30", "--multimask", "--overlay") == 0
+    with Image.open(photo / "out" / "overlay" / "photo.jpg") as picture:
+        assert picture.width > 3 * 64
+        assert picture.height < 2 * 64
 
 
 @pytest.mark.parametrize(

@@ -91,7 +91,7 @@ def test_every_format_at_once_with_subfolders_mirrored(photos):
         "amg/sub/a/metadata.csv",
         "amg-rle/sub/a.json",
         "coco.json",
-        "cutouts/sub/a/0.png",
+        "cutouts/sub/a/1.png",
         "cvat.xml",
         "geojson/sub/a.geojson",
         "geopackage/sub/a.gpkg",
@@ -109,7 +109,7 @@ def test_every_format_at_once_with_subfolders_mirrored(photos):
     for name in ("amg/sub/a", "sa1b/sub/a.json", "geojson/sub/a.geojson", "labelmap/sub/a.png"):
         assert np.array_equal(formats.read_masks(photos / "all" / name).segmentations(), expected)
     assert formats.read_photos(photos / "all" / "masks.parquet")[0].model_hash == FakeSegmenter.model_hash
-    cut = np.asarray(Image.open(photos / "all" / "cutouts" / "sub" / "a" / "0.png"))
+    cut = np.asarray(Image.open(photos / "all" / "cutouts" / "sub" / "a" / "1.png"))
     assert (cut[..., 3] > 0).sum() == expected[0].sum()
 
 

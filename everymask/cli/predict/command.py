@@ -14,68 +14,85 @@ from ...formats import FORMATS, PhotoMasks
 from ...formats.georeference import read_georeference
 from ...maskset import Mask, MaskSet
 from ...media.photos import read_photo
+from ..shared.flags import with_flags
+from ..shared.keep import Keep, nothing_left
+from ..shared.look import Look
 from ..shared.messages import disobedience, note, warn
 from ..shared.options import (
+    INPUT,
+    OUTPUT,
     AsJson,
-    Cutouts,
     Device,
-    Ids,
     Model,
     Output,
     Overlap,
-    Overlay,
     Overwrite,
     Page,
     Range,
     Rings,
     read_range,
 )
-from ..shared.outputs import Item, choose_outputs, free_paths, write_at_once
-from ..shared.rough_masks import read_rough_mask
-from .prompts import ObjectPrompt, read_object_prompts
+from ..shared.outputs import Asked, Item, choose_outputs, free_paths, write_at_once
+from .earlier import Earlier
+from .prompts import ObjectPrompt, check_against, names_of, read_object_prompts
 
 if TYPE_CHECKING:
     from ...image import Answer, Click, ClickSession
 
 
-@dataclass(frozen=True)
-class Found:
-    """What came of the prompts of one object."""
-
-    name: str
-    masks: list[Mask]
-    disobeyed: tuple[Click, ...]
-
-
+@with_flags(look=Look, keep=Keep)
 def predict(
     photo: Annotated[Path, typer.Argument(metavar="PHOTO", help="The photo.")],
     points: Annotated[
         list[str] | None,
         typer.Option(
-            "--point", "-p", metavar="X,Y[,0|1][@ID]", help="A click: 1 on the object (default), 0 not."
+            "--point",
+            "-p",
+            metavar="X,Y[,0|1][@ID]",
+            help="A click: 1 on the object (default), 0 not. Clicks correct one another, in their order.",
+            rich_help_panel=INPUT,
         ),
     ] = None,
     boxes: Annotated[
         list[str] | None,
-        typer.Option("--box", "-b", metavar="X0,Y0,X1,Y1[@ID]", help="A box around an object."),
+        typer.Option(
+            "--box", "-b", metavar="X0,Y0,X1,Y1[@ID]", help="A box around an object.", rich_help_panel=INPUT
+        ),
     ] = None,
     masks: Annotated[
         list[str] | None,
         typer.Option(
-            "--mask", metavar="FILE[@ID]", help="A rough mask to improve: a picture or a mask file."
+            "--mask",
+            metavar="FILE[@ID]",
+            help="A rough mask to improve: a picture or a mask file.",
+            rich_help_panel=INPUT,
+        ),
+    ] = None,
+    label: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME[@ID]", help="What the object is called, in every file.", rich_help_panel=INPUT
         ),
     ] = None,
     multimask: Annotated[
-        bool, typer.Option("--multimask", help="Write all three candidates of each object, best first.")
+        bool,
+        typer.Option(
+            "--multimask",
+            help="Write all three candidates of each object, best first; the overlay shows them together.",
+            rich_help_panel=OUTPUT,
+        ),
     ] = False,
     output: Output = Path("out"),
     formats: Annotated[
         list[str] | None,
-        typer.Option("--format", "-f", metavar="NAME", help=f"May be repeated: {', '.join(FORMATS)}."),
+        typer.Option(
+            "--format",
+            "-f",
+            metavar="NAME",
+            help=f"May be repeated: {', '.join(FORMATS)}. With nothing asked for: coco and --overlay.",
+            rich_help_panel=OUTPUT,
+        ),
     ] = None,
-    overlay: Overlay = False,
-    ids: Ids = False,
-    cutouts: Cutouts = False,
     overlap: Overlap = "keep",
     rings: Rings = "bridge",
     as_json: AsJson = False,
@@ -84,75 +101,122 @@ def predict(
     overwrite: Overwrite = False,
     model: Model = "nano",
     device: Device = None,
+    *,
+    look: Look,
+    keep: Keep,
 ) -> None:
     """Find objects of a photo from points, boxes and masks (pixels, x right, y down).
 
     Points and one box or mask speak of one object together; several boxes are several objects. @1, @2, ...
-    after a value says which object it is about. With nothing asked for, COCO and an overlay are written.
+    after a value says which object it is about, @1=dog also what it is called. What an earlier predict wrote
+    is replaced, as long as nobody changed it since.
     """
     prompts = read_object_prompts(points or [], boxes or [], masks or [])
-    outputs = choose_outputs(output, formats or [], overlay, cutouts, ids, overlap, rings)
+    names = names_of(label or [], prompts)
     pixels = read_photo(photo, range=read_range(range), page=page)  # type: ignore[arg-type]
-    free_paths(outputs, [(photo.stem, pixels.shape[:2])], overwrite)  # said before the model works
-    answers = ask(model, device, pixels, prompts, multimask)
+    rough = check_against(pixels.shape[:2], prompts)
+    outputs = choose_outputs(output, formats or [], look, keep, overlap, rings)
+    earlier = Earlier(output)
+    free_paths(outputs, [(photo.stem, pixels.shape[:2])], overwrite, earlier.may_replace)
+    answers = ask(model, device, pixels, prompts, names, rough, multimask)
     found = MaskSet([mask for each in answers for mask in each.masks], pixels.shape[:2])
     record = PhotoMasks(photo.name, found, read_georeference(photo), source=photo)
-    losses, written = write_at_once(outputs, [Item(photo.stem, record, lambda: pixels)], overwrite)
-    if as_json:
-        typer.echo(json.dumps(_facts(photo, found, written), indent=2))
-    for mask in found:
-        typer.echo(f"{mask.label}: {mask.area:,} px, estimated IoU {mask.predicted_iou:.2f}", err=True)
-    for each in answers:
-        for click in each.disobeyed:
-            warn(disobedience(each.name, click.x, click.y, click.include))
+    item = Item(photo.stem, record, lambda: pixels, asked_for(prompts, answers, multimask))
+    losses, written = write_at_once(outputs, [item], overwrite=True)
+    earlier.note(written)
+    tell(photo, answers, keep, written, as_json)
     for name, lost in losses.items():
         note(f"{name} cannot hold all: {lost}")
     for path in written:
         typer.echo(f"wrote {path}", err=True)
 
 
+@dataclass(frozen=True)
+class Found:
+    """What came of the prompts of one object."""
+
+    object_id: str
+    masks: list[Mask]
+    disobeyed: tuple[Click, ...]
+
+
 def ask(
-    model: str, device: str | None, photo: np.ndarray, prompts: dict[str, ObjectPrompt], multimask: bool
+    model: str,
+    device: str | None,
+    photo: np.ndarray,
+    prompts: dict[str, ObjectPrompt],
+    names: dict[str, str],
+    rough: dict[str, np.ndarray],
+    multimask: bool,
 ) -> list[Found]:
-    """The masks of each object, best first, labelled "object 1", ..., and the clicks they do not obey."""
+    """The masks of each object, best first, with its name, and the clicks they do not obey."""
     from ...image import ClickSession, ImagePredictor
+    from ...models.feature_cache import default_cache
     from ..shared.downloads import load_visibly
 
-    predictor = ImagePredictor(load_visibly(model, device))
+    predictor = ImagePredictor(load_visibly(model, device), cache=default_cache())
     predictor.set_image(photo)
     found = []
-    for name, prompt in prompts.items():
+    for object_id, prompt in prompts.items():
         session = ClickSession(predictor)
-        answer = said(session, prompt)
+        answer = said(session, prompt, rough.get(object_id))
         if multimask:
             answer = session.alternatives()
         clicks = [(click.x, click.y) for click in session.clicks if click.include] or None
         masks = [
             Mask.from_segmentation(
                 answer.masks[index],
-                label=f"object {name}",
+                label=names[object_id],
                 predicted_iou=float(answer.scores[index]),
                 point_coords=clicks,
             )
             for index in np.argsort(-answer.scores, kind="stable")
         ]
-        found.append(Found(name, masks, () if multimask else session.disobeyed))
+        found.append(Found(object_id, masks, () if multimask else session.disobeyed))
     return found
 
 
-def said(session: ClickSession, prompt: ObjectPrompt) -> Answer:
+def said(session: ClickSession, prompt: ObjectPrompt, rough: np.ndarray | None) -> Answer:
     """The answer to all that is said of an object: box and mask, then the clicks, one correcting another."""
     answer = None
-    if prompt.mask is not None:
-        answer = session.start_from(read_rough_mask(prompt.mask, session.photo_hw), prompt.box)
+    if rough is not None:
+        answer = session.start_from(rough, prompt.box)
     elif prompt.box is not None:
         answer = session.box(*prompt.box)
     if prompt.points:
-        answer = session.replay(
-            (x, y, label) for (x, y), label in zip(prompt.points, prompt.labels, strict=True)
-        )
+        clicks = zip(prompt.points, prompt.labels, strict=True)
+        answer = session.replay((x, y, label) for (x, y), label in clicks)
     assert answer is not None, "a prompt says something"
     return answer
+
+
+def asked_for(prompts: dict[str, ObjectPrompt], answers: list[Found], multimask: bool) -> Asked:
+    """What the overlay shows besides masks: clicks, boxes, and candidates side by side."""
+    clicks = [
+        (*xy, label) for each in prompts.values() for xy, label in zip(each.points, each.labels, strict=True)
+    ]
+    boxes = [tuple(each.box) for each in prompts.values() if each.box is not None]
+    panels: list[tuple[int, ...]] = []
+    if multimask:
+        count = len(answers[0].masks)
+        panels = [tuple(place * count + rank for place in range(len(answers))) for rank in range(count)]
+    return Asked(tuple(clicks), tuple(boxes), tuple(panels))
+
+
+def tell(photo: Path, answers: list[Found], keep: Keep, written: list[Path], as_json: bool) -> None:
+    """What was found, for people on stderr, for programs on stdout."""
+    everything = [(each, rank, mask) for each in answers for rank, mask in enumerate(each.masks, 1)]
+    kept = keep.apply(MaskSet([mask for _, _, mask in everything]))
+    if as_json:
+        typer.echo(json.dumps(_facts(photo, kept, written), indent=2))
+    for each, rank, mask in everything:
+        which = f" {rank}" if len(each.masks) > 1 else ""
+        typer.echo(f"{mask.label}{which}: {mask.area:,} px, estimated IoU {mask.predicted_iou:.2f}", err=True)
+    for each in answers:
+        for click in each.disobeyed:
+            warn(disobedience(each.object_id, click.x, click.y, click.include))
+    if not kept:
+        warn(nothing_left(len(everything), keep))
 
 
 def _facts(photo: Path, found: MaskSet, written: list[Path]) -> dict[str, Any]:

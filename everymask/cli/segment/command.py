@@ -15,16 +15,18 @@ from ...errors import InputError
 from ...formats import FORMATS
 from ...media.photos import read_photo
 from ..shared.engine import open_segmenter
+from ..shared.flags import with_flags
 from ..shared.inputs import Photo, find_photos
+from ..shared.keep import Keep
+from ..shared.look import Look
 from ..shared.options import (
+    INPUT,
+    OUTPUT,
     AsJson,
-    Cutouts,
     Device,
-    Ids,
     Model,
     Output,
     Overlap,
-    Overlay,
     Page,
     Range,
     Rings,
@@ -37,6 +39,7 @@ from .journal import Journal
 from .run import REPORT, Run, Summary
 
 
+@with_flags(look=Look, keep=Keep)
 @with_generator_flags
 def segment(
     inputs: Annotated[
@@ -51,19 +54,20 @@ def segment(
             "-f",
             metavar="NAME",
             help=f"May be repeated: {', '.join(FORMATS)}. With nothing asked for: coco and --overlay.",
+            rich_help_panel=OUTPUT,
         ),
     ] = None,
     convert_to_rle: Annotated[
         bool,
-        typer.Option("--convert-to-rle", help="amg.py's name for --format amg-rle."),
+        typer.Option("--convert-to-rle", help="amg.py's name for --format amg-rle.", rich_help_panel=OUTPUT),
     ] = False,
-    overlay: Overlay = False,
-    ids: Ids = False,
-    cutouts: Cutouts = False,
     overlap: Overlap = "keep",
     rings: Rings = "bridge",
     as_json: AsJson = False,
-    recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Look into subfolders too.")] = False,
+    recursive: Annotated[
+        bool,
+        typer.Option("--recursive", "-r", help="Look into subfolders too.", rich_help_panel=INPUT),
+    ] = False,
     range: Range = "percentile",
     page: Page = None,
     overwrite: Annotated[
@@ -71,12 +75,18 @@ def segment(
         typer.Option(
             "--overwrite/--skip-existing",
             help="Do finished photos again; by default they are skipped.",
+            rich_help_panel=OUTPUT,
         ),
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would be done.")] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Only list what would be done.", rich_help_panel=OUTPUT),
+    ] = False,
     model: Model = "nano",
     device: Device = None,
     *,
+    look: Look,
+    keep: Keep,
     options: dict[str, Any],
 ) -> None:
     """Find every object of photos and write their masks.
@@ -88,7 +98,7 @@ def segment(
     Exit status: 0 all done, 1 some photos failed (named on stderr and in OUT/report.json), 2 wrong use.
     """
     names = [*(formats or []), *["amg-rle"] * convert_to_rle]
-    outputs = choose_outputs(output, names, overlay, cutouts, ids, overlap, rings)
+    outputs = choose_outputs(output, names, look, keep, overlap, rings)
     journal = Journal(output)
     listed = list(sys.stdin) if "-" in inputs else []
 

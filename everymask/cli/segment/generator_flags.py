@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 import json
 from collections.abc import Callable
 from dataclasses import Field, fields
 from pathlib import Path
-from types import UnionType
-from typing import Annotated, Any, get_args, get_type_hints
+from typing import Annotated, Any, get_type_hints
 
 import numpy as np
 import typer
 
 from ...errors import OptionError
 from ...everything.options import GeneratorOptions
+from ..shared.flags import kind_of, with_parameters
 
 NOT_FLAGS = {"output_mode"}
 """The command line writes formats; how a Python dict holds a mask is no question there."""
@@ -27,19 +26,12 @@ def with_generator_flags(command: Callable[..., Any]) -> Callable[..., Any]:
     ``options`` gets the flags that were given, so that the model's own defaults hold for the rest.
     """
     flags = {option.name: option for option in fields(GeneratorOptions) if option.name not in NOT_FLAGS}
-    signature = inspect.signature(command, eval_str=True)
-    own = [parameter for parameter in signature.parameters.values() if parameter.name != "options"]
-    made = [_parameter(option) for option in flags.values()]
 
-    @functools.wraps(command)
-    def with_flags(**values: Any) -> Any:
+    def call(**values: Any) -> Any:
         given = {name: values.pop(name) for name in flags}
         return command(**values, options=_read({n: v for n, v in given.items() if v is not None}))
 
-    with_flags.__signature__ = signature.replace(parameters=[*own, *made])  # type: ignore[attr-defined]
-    with_flags.__annotations__ = {each.name: each.annotation for each in [*own, *made]}
-    del with_flags.__wrapped__  # type: ignore[attr-defined]
-    return with_flags
+    return with_parameters(command, call, [_parameter(each) for each in flags.values()], {"options"})
 
 
 def _parameter(option: Field[Any]) -> inspect.Parameter:
@@ -49,7 +41,7 @@ def _parameter(option: Field[Any]) -> inspect.Parameter:
     if kind is bool:
         names = [f"{names[0]}/--no-{names[0][2:]}"]
     help_text = f"{option.metadata['help']} {_default_text(option)}".strip()
-    info = typer.Option(*names, help=help_text, show_default=False)
+    info = typer.Option(*names, help=help_text, show_default=False, rich_help_panel="Generator")
     return inspect.Parameter(
         option.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, info]
     )
@@ -59,12 +51,7 @@ def _kind(name: str) -> type:
     """The type of an option without its None; grids of points come as a file."""
     if name == "point_grids":
         return Path
-    hint = get_type_hints(GeneratorOptions)[name]
-    return (
-        next(kind for kind in get_args(hint) if kind is not type(None))
-        if isinstance(hint, UnionType)
-        else hint
-    )
+    return kind_of(get_type_hints(GeneratorOptions)[name])
 
 
 def _default_text(option: Field[Any]) -> str:

@@ -18,7 +18,7 @@ from ...formats.landing import landing
 from ...formats.text import write_json
 from ...maskset import MaskSet
 from ..shared.inputs import Photo
-from ..shared.outputs import CUTOUTS, OVERLAY, Outputs, write_output, write_run
+from ..shared.outputs import FROM_THE_PHOTO, Outputs, write_output, write_run
 from ..shared.progress import Progress
 from ..shared.stamps import stamp_of
 from .journal import Finished, Journal, short_hash
@@ -173,7 +173,7 @@ class Run:
         """Write what is missing of a finished photo from the masks kept, without the model."""
         record = self.journal.masks_of(before)
         missing = self._missing(before)
-        pixels = self.read(photo.path) if {OVERLAY, CUTOUTS} & set(missing) else None
+        pixels = self.read(photo.path) if FROM_THE_PHOTO & set(missing) else None
         losses = {name: self._write(name, photo.key, record, pixels) for name in missing}
         finished = replace(
             before,

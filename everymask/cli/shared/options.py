@@ -9,36 +9,64 @@ import typer
 
 from ...errors import InputError
 
-Output = Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="Folder for everything written.")]
-Overlay = Annotated[bool, typer.Option("--overlay", help="The photo with its masks in colour.")]
-Ids = Annotated[bool, typer.Option("--ids", help="Number the masks in the overlay.")]
-Cutouts = Annotated[bool, typer.Option("--cutouts", help="Each object alone, as a transparent PNG.")]
+INPUT, OUTPUT, MODEL = "Input", "Output", "Model"
+"""Groups of ``--help``; those of dataclasses stand with them as ``PANEL``."""
+
+Output = Annotated[
+    Path,
+    typer.Option(
+        "--output", "-o", metavar="OUT", help="Folder for everything written.", rich_help_panel=OUTPUT
+    ),
+]
 Overlap = Annotated[
     str,
     typer.Option(
+        metavar="NAME",
         help="keep: masks may share pixels where the format allows it. disjoint: each pixel to the "
         "smallest mask. nested: masks lie within or beside each other.",
+        rich_help_panel=OUTPUT,
     ),
 ]
 Rings = Annotated[
     str,
     typer.Option(
+        metavar="NAME",
         help="For YOLO, one outline a mask: bridge (join holes and parts by a seam) or largest.",
+        rich_help_panel=OUTPUT,
     ),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print a summary as JSON on stdout.")]
+AsJson = Annotated[
+    bool, typer.Option("--json", help="Print a summary as JSON on stdout.", rich_help_panel=OUTPUT)
+]
 Range = Annotated[
     str,
     typer.Option(
+        metavar="RULE",
         help="How 16-bit and float photos become 8-bit: percentile, minmax, dtype, or LOW,HIGH.",
+        rich_help_panel=INPUT,
     ),
 ]
-Page = Annotated[int | None, typer.Option(help="Which page of files with several, from 0.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")]
-Model = Annotated[
-    str, typer.Option("--model", "-m", help="A name of `everymask models list`, or a checkpoint.")
+Page = Annotated[
+    int | None,
+    typer.Option(metavar="N", help="Which page of files with several, from 0.", rich_help_panel=INPUT),
 ]
-Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps; by default the best.")]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Replace files that are there.", rich_help_panel=OUTPUT)
+]
+Model = Annotated[
+    str,
+    typer.Option(
+        "--model",
+        "-m",
+        metavar="NAME",
+        help="A name of `everymask models list`, or a checkpoint.",
+        rich_help_panel=MODEL,
+    ),
+]
+Device = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="cpu, cuda, cuda:1, mps; by default the best.", rich_help_panel=MODEL),
+]
 
 
 def read_range(text: str) -> str | tuple[float, float]:

@@ -3,7 +3,8 @@
 OUT/coco.json                 formats for the whole run
 OUT/<format>/<photo>.<...>    formats with a file a photo
 OUT/overlay/<photo>.jpg       the photo with its masks
-OUT/cutouts/<photo>/<i>.png   each object alone
+OUT/cutouts/<photo>/<n>.png   each object alone, from 1
+OUT/colour_map/<photo>.png    each mask flat in its colour
 OUT/report.json               what was done, what failed, what was lost
 """
 
@@ -14,7 +15,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from ...errors import InputError, OptionError
@@ -34,9 +34,14 @@ from ...formats.landing import landing
 from ...formats.overlaps import POLICIES
 from ...formats.record import UNLABELLED
 from ...formats.yolo import NAMES_FILE, write_names
-from ...media.draw import cut_out, draw_overlay
+from ...maskset import MaskSet
+from .keep import Keep
+from .look import Look
 
-OVERLAY, CUTOUTS = "overlay", "cutouts"
+OVERLAY, CUTOUTS, COLOUR_MAP = "overlay", "cutouts", "colour_map"
+PICTURES = (OVERLAY, CUTOUTS, COLOUR_MAP)
+FROM_THE_PHOTO = {OVERLAY, CUTOUTS}
+"""Pictures that need the photo itself."""
 JPEG_LIMIT = 65_500
 """The longest side that a JPEG can have; larger overlays become PNG."""
 
@@ -47,9 +52,8 @@ class Outputs:
 
     folder: Path
     formats: tuple[Format, ...]
-    overlay: bool = False
-    cutouts: bool = False
-    ids: bool = False
+    look: Look
+    keep: Keep
     overlap: str = "keep"
     rings: str = "bridge"
     categories: tuple[str, ...] = (UNLABELLED,)
@@ -59,7 +63,7 @@ class Outputs:
     def per_photo(self) -> list[str]:
         """The outputs with a file or folder a photo, by name."""
         formats = [format_.name for format_ in self.formats if format_.per == "photo"]
-        return formats + [OVERLAY] * self.overlay + [CUTOUTS] * self.cutouts
+        return formats + [name for name in PICTURES if getattr(self.look, name)]
 
     @property
     def per_run(self) -> list[Format]:
@@ -68,9 +72,8 @@ class Outputs:
 
     def choices(self, output: str) -> str:
         """What a per-photo output depends on besides the masks: another value means write it again."""
-        if output == OVERLAY:
-            return "ids" if self.ids else "plain"
-        return "plain" if output == CUTOUTS else f"{self.overlap} {self.rings}"
+        chosen = self.look.choices(output) if output in PICTURES else f"{self.overlap} {self.rings}"
+        return f"{chosen} {self.keep}".strip()
 
     def path_of(self, output: str, key: str, photo_hw: tuple[int, int]) -> Path:
         """Where a per-photo output of the photo with this key goes."""
@@ -78,6 +81,8 @@ class Outputs:
             return self.folder / OVERLAY / f"{key}{'.jpg' if max(photo_hw) <= JPEG_LIMIT else '.png'}"
         if output == CUTOUTS:
             return self.folder / CUTOUTS / key
+        if output == COLOUR_MAP:
+            return self.folder / COLOUR_MAP / f"{key}.png"
         inner = Path("yolo", "labels") if output == "yolo" else Path(output)
         return self.folder / inner / f"{key}{FORMATS[output].suffix}"
 
@@ -88,12 +93,12 @@ class Outputs:
 
     def folders(self) -> frozenset[Path]:
         """Folders that hold outputs, absolute: not to be searched for inputs."""
-        inside = [self.folder / name for name in (*FORMATS, OVERLAY, CUTOUTS)]
+        inside = [self.folder / name for name in (*FORMATS, *PICTURES)]
         return frozenset(folder.absolute() for folder in (self.folder, *inside))
 
 
 def choose_outputs(
-    folder: Path, formats: Iterable[str], overlay: bool, cutouts: bool, ids: bool, overlap: str, rings: str
+    folder: Path, formats: Iterable[str], look: Look, keep: Keep, overlap: str, rings: str
 ) -> Outputs:
     """The outputs that flags ask for; COCO and overlays when they ask for none."""
     if overlap not in POLICIES:
@@ -101,9 +106,19 @@ def choose_outputs(
     if rings not in RINGS:
         raise OptionError(f"--rings must be one of {', '.join(RINGS)}, got {rings!r}")
     names = list(dict.fromkeys(formats))
-    if not names and not overlay and not cutouts:
-        names, overlay = ["coco"], True
-    return Outputs(folder, tuple(find_format(name) for name in names), overlay, cutouts, ids, overlap, rings)
+    if not names and not any(getattr(look, name) for name in PICTURES):
+        names, look = ["coco"], replace(look, overlay=True)
+    return Outputs(folder, tuple(find_format(name) for name in names), look, keep, overlap, rings)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What was asked of a photo, to be drawn over it."""
+
+    clicks: tuple[tuple[float, float, int], ...] = ()  # x, y, label
+    boxes: tuple[tuple[float, ...], ...] = ()  # XYXY
+    candidates: tuple[tuple[int, ...], ...] = ()
+    """Masks that are alternatives: the numbers of those of each panel, drawn side by side."""
 
 
 def write_output(
@@ -113,13 +128,17 @@ def write_output(
     photo: PhotoMasks,
     pixels: np.ndarray | None,
     scratch: Path | None = None,
+    asked: Asked = Asked(),
 ) -> Losses:
-    """Write one per-photo output, whole or not at all; ``pixels`` (RGB) are needed for pictures only."""
+    """Write one per-photo output of the masks kept, whole or not at all.
+
+    ``pixels`` (RGB) are needed for pictures of the photo only.
+    """
     path = outputs.path_of(output, key, photo.photo_hw)
-    if output in (OVERLAY, CUTOUTS):
-        assert pixels is not None, f"{output} is drawn from the photo"
+    photo = replace(photo, masks=outputs.keep.apply(photo.masks))
+    if output in PICTURES:
         with landing(path, scratch) as temporary:
-            _draw(output, temporary, photo, pixels, outputs.ids)
+            _draw(output, temporary, photo.masks, pixels, outputs.look, asked)
         return Losses()
     fitting, losses = fit(photo, FORMATS[output], outputs.overlap)
     options = WriteOptions(outputs.categories, outputs.rings)
@@ -130,15 +149,40 @@ def write_output(
     return losses + write_file(FORMATS[output], path, [fitting], options, scratch)
 
 
-def _draw(output: str, path: Path, photo: PhotoMasks, pixels: np.ndarray, ids: bool) -> None:
+def _draw(
+    output: str, path: Path, masks: MaskSet, pixels: np.ndarray | None, look: Look, asked: Asked
+) -> None:
+    if output == COLOUR_MAP:
+        from ...media.draw import colour_map
+
+        save_picture(path, colour_map(masks, look.palette))
+        return
+    assert pixels is not None, f"{output} is drawn from the photo"
     if output == OVERLAY:
-        save_picture(path, draw_overlay(pixels, photo.masks, ids=ids))
+        save_picture(path, overlay_picture(pixels, masks, look, asked))
         return
     path.mkdir()
-    for index, mask in enumerate(photo.masks):
+    for number, mask in enumerate(masks, 1):
         if mask.area:
-            cutout = cv2.cvtColor(cut_out(pixels, mask), cv2.COLOR_RGBA2BGRA)
-            cv2.imwrite(str(path / f"{index}.png"), cutout)
+            save_picture(path / f"{number}.png", look.cutout_of(pixels, mask))
+
+
+def overlay_picture(pixels: np.ndarray, masks: MaskSet, look: Look, asked: Asked) -> np.ndarray:
+    """The overlay with what was asked; alternatives side by side, numbered from 1, with their scores."""
+    from ...media.captions import side_by_side
+    from ...media.marks import with_marks
+
+    def drawn(some: MaskSet) -> np.ndarray:
+        return with_marks(look.overlay_of(pixels, some), asked.clicks, asked.boxes)
+
+    if not asked.candidates:
+        return drawn(masks)
+    panels = [masks[list(numbers)] for numbers in asked.candidates]
+    captions = [
+        f"{number}   score " + ", ".join(f"{mask.predicted_iou or 0:.2f}" for mask in panel)
+        for number, panel in enumerate(panels, 1)
+    ]
+    return side_by_side([drawn(panel) for panel in panels], captions)
 
 
 def save_picture(path: Path, picture: np.ndarray) -> None:
@@ -146,6 +190,8 @@ def save_picture(path: Path, picture: np.ndarray) -> None:
     from PIL import Image
 
     options: dict[str, Any] = {"quality": 92, "subsampling": 0} if path.suffix == ".jpg" else {}
+    if path.suffix == ".png":
+        options["compress_level"] = 3
     Image.fromarray(picture).save(path, **options)
 
 
@@ -157,7 +203,8 @@ def write_run(
 
     def fitting() -> Iterator[PhotoMasks]:
         for photo in photos:
-            fitted, lost = fit(photo, format_, outputs.overlap)
+            kept = replace(photo, masks=outputs.keep.apply(photo.masks))
+            fitted, lost = fit(kept, format_, outputs.overlap)
             losses.append(lost)
             yield fitted
 
@@ -174,18 +221,23 @@ class Item:
     photo: PhotoMasks
     pixels: Callable[[], np.ndarray]
     """Reads the photo itself, RGB [H, W, 3]; called where something is drawn."""
+    asked: Asked = Asked()
 
 
 def free_paths(
-    outputs: Outputs, photos: Sequence[tuple[str, tuple[int, int]]], overwrite: bool
+    outputs: Outputs,
+    photos: Sequence[tuple[str, tuple[int, int]]],
+    overwrite: bool,
+    may_replace: Callable[[Path], bool] = lambda path: False,
 ) -> list[Path]:
     """Where all outputs of photos (key, height and width) go.
 
-    Raises :class:`InputError` when a file is there already and ``overwrite`` is off.
+    Raises :class:`InputError` when a file is there that may not be replaced, and ``overwrite`` is off.
     """
     per_photo = [outputs.path_of(output, key, hw) for output in outputs.per_photo for key, hw in photos]
     paths = [*per_photo, *(outputs.run_path(format_) for format_ in outputs.per_run)]
-    if not overwrite and (there := [path for path in paths if path.exists()]):
+    there = [path for path in paths if path.exists() and not may_replace(path)]
+    if there and not overwrite:
         raise InputError(f"{there[0]} is there already; pass --overwrite to replace it, or choose another -o")
     return paths
 
@@ -201,9 +253,16 @@ def write_at_once(
     outputs = replace(outputs, categories=categories_of([item.photo for item in items]))
     losses: dict[str, Losses] = {}
     for output in outputs.per_photo:
-        draws = output in (OVERLAY, CUTOUTS)
+        draws = output in FROM_THE_PHOTO
         lost = [
-            write_output(outputs, output, item.key, item.photo, item.pixels() if draws else None)
+            write_output(
+                outputs,
+                output,
+                item.key,
+                item.photo,
+                item.pixels() if draws else None,
+                asked=item.asked,
+            )
             for item in items
         ]
         losses[output] = Losses.total(lost)

@@ -1,0 +1,112 @@
+"""Photos that were encoded before: their features kept in memory, then in files, within a limit.
+
+A photo is known by its pixels, a model by its weights and number type (:func:`fingerprint`): what is found
+is what encoding would give again, bit for bit.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from everymask import __version__
+from everymask.errors import SessionError
+from everymask.models.base import PromptableModel
+from everymask.models.features import EncodedPhoto, fingerprint, read_features, write_features
+
+DISK_LIMIT = 2 * 10**9
+"""Bytes of all files together; the variable EVERYMASK_FEATURE_CACHE sets another limit, 0 for no files."""
+MEMORY_LIMIT = 256 * 10**6
+
+
+class FeatureCache:
+    """Features by photo and model, the ones used longest ago dropped first.
+
+    ``folder`` None keeps them in memory alone.
+    """
+
+    def __init__(self, folder: Path | None, disk_limit: int, memory_limit: int = MEMORY_LIMIT) -> None:
+        self._folder = folder if disk_limit > 0 else None
+        self._disk_limit, self._memory_limit = disk_limit, memory_limit
+        self._kept: OrderedDict[str, EncodedPhoto] = OrderedDict()
+
+    def get(
+        self, model: PromptableModel, photo: np.ndarray, encode: Callable[[np.ndarray], EncodedPhoto]
+    ) -> EncodedPhoto:
+        """The features of an RGB photo [H, W, 3], from the cache, or by ``encode`` and into it."""
+        key = key_of(model, photo)
+        known = self._kept.get(key) or self._read(key, model)
+        if known is None:
+            known = encode(photo)
+            self._write(key, model, known)
+        self._remember(key, known)
+        return known
+
+    def _remember(self, key: str, photo: EncodedPhoto) -> None:
+        self._kept[key] = photo
+        self._kept.move_to_end(key)
+        while len(self._kept) > 1 and sum(map(_size, self._kept.values())) > self._memory_limit:
+            self._kept.popitem(last=False)
+
+    def _path(self, key: str) -> Path | None:
+        return None if self._folder is None else self._folder / f"{key}.safetensors"
+
+    def _read(self, key: str, model: PromptableModel) -> EncodedPhoto | None:
+        path = self._path(key)
+        if path is None or not path.is_file():
+            return None
+        try:
+            (photo,) = read_features(path, model)
+            os.utime(path)  # used just now: the last to go
+        except (SessionError, OSError, ValueError):
+            return None  # damaged, or taken away meanwhile: encoding makes it anew
+        return photo
+
+    def _write(self, key: str, model: PromptableModel, photo: EncodedPhoto) -> None:
+        path = self._path(key)
+        if path is None or _size(photo) > self._disk_limit:
+            return
+        try:
+            write_features(path, model, (photo,))
+            _trim(path.parent, self._disk_limit)
+        except OSError:
+            return  # a full or read-only disk costs time, not the answer
+
+
+def default_cache() -> FeatureCache:
+    """The cache in the user's cache folder, beside the weights."""
+    from everymask.models.hub import home
+
+    limit = os.environ.get("EVERYMASK_FEATURE_CACHE", "")
+    return FeatureCache(home() / "features", int(limit) if limit.isdecimal() else DISK_LIMIT)
+
+
+def key_of(model: PromptableModel, photo: np.ndarray) -> str:
+    """What photo and model are known by; also the versions, whose last bits may differ."""
+    made_by = f"{fingerprint(model)} {model.device.type} {__version__} {torch.__version__}"
+    digest = hashlib.sha256(f"{made_by} {photo.shape} ".encode())
+    digest.update(np.ascontiguousarray(photo).data)
+    return digest.hexdigest()[:40]
+
+
+def _size(photo: EncodedPhoto) -> int:
+    features = photo.features
+    tensors = (features.embedding, *features.high_res, *features.early)
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+
+def _trim(folder: Path, limit: int) -> None:
+    """Remove the files used longest ago until all together are within the limit."""
+    files = [(each.stat(), each) for each in folder.glob("*.safetensors")]
+    files.sort(key=lambda pair: pair[0].st_mtime_ns, reverse=True)
+    total = 0
+    for status, path in files:
+        total += status.st_size
+        if total > limit:
+            path.unlink(missing_ok=True)
