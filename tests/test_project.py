@@ -13,10 +13,13 @@ import everymask as em
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
-WHEEL_LIMIT_BYTES = 15_000_000
+WHEEL_LIMIT_BYTES = 25_000_000
 MACHINE_PATHS = re.compile(r"(?<![\w.}])/(work|root|home/\w+|Users/\w+|tmp/\w+)/\w")
 REGISTRY_HOSTS = re.compile(
     r"pypi\.org/simple|files\.pythonhosted\.org|download\.pytorch\.org|index-url\s*=?\s*https?://"
+)
+UNNAMED_ENCODING = re.compile(
+    r"\.(read|write)_text\(\)|\.write_text\([^,()]*\)$|(?<![.\w])open\([^)]*\"[wra]t?\"\)"
 )
 TEXT_SUFFIXES = {".py", ".md", ".toml", ".yml", ".yaml", ".txt", ".cfg", ".json", ".html", ".js", ".css", ""}
 
@@ -118,3 +121,28 @@ def test_the_numerical_tests_that_make_names_exist():
     named = re.search(r"^NUMERICAL := (.+)$", text, re.MULTILINE)[1].split()
     assert named
     assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+def test_the_version_to_cite_is_the_version():
+    text = (ROOT / "CITATION.cff").read_text("utf-8")
+    assert re.search(r"^version: (\S+)$", text, re.MULTILINE)[1] == em.__version__
+
+
+def test_the_workflow_runs_the_two_commands_on_three_systems():
+    yaml = pytest.importorskip("yaml")
+    flow = yaml.safe_load((ROOT / ".github/workflows/test.yml").read_text("utf-8"))
+    job = flow["jobs"]["test"]
+    systems = {row["system"].split("-")[0] for row in job["strategy"]["matrix"]["include"]}
+    assert systems == {"ubuntu", "macos", "windows"}
+    assert [step["run"] for step in job["steps"] if "run" in step] == ["make demo", "make test"]
+
+
+def test_every_text_file_is_opened_with_a_named_encoding():
+    """Windows would take its own code page."""
+    wrong = [
+        f"{path.relative_to(ROOT)}:{number}"
+        for path in (ROOT / "everymask").rglob("*.py")
+        for number, line in enumerate(path.read_text("utf-8").splitlines(), 1)
+        if UNNAMED_ENCODING.search(line)
+    ]
+    assert wrong == []
