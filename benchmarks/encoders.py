@@ -82,12 +82,12 @@ def ours(name: str, dtype: str) -> Callable[[], Any]:
     """Our encoder with the same weights."""
     from everymask.models.sam import Sam
     from everymask.models.sam2 import Sam2
-    from everymask.models.weights import fill_weights, to_official_key
+    from everymask.models.weights import fill_weights
     from tests.parity.seeded import seeded_state
 
     spec = MODELS[name]
     model = Sam(spec) if spec.family == "sam" else Sam2(spec)
-    shapes = {to_official_key(key): value.shape for key, value in model.state_dict().items()}
+    shapes = {key: value.shape for key, value in model.state_dict().items()}
     fill_weights(model, seeded_state(shapes))
     model.eval().requires_grad_(False).to(getattr(torch, dtype))
     tidy()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from torch import Tensor
 from everymask.everything import filters
 from everymask.everything.grid import Crop
 from everymask.everything.options import GeneratorOptions
+from everymask.everything.plain_points import PlainPoints, Points
 from everymask.masks.cells import Patch
 from everymask.masks.regions import clean_logits
 from everymask.masks.rle import Rle, encode_at
@@ -23,8 +25,9 @@ from everymask.masks.scores import stability
 from everymask.masks.upscaled import Upscaler, check_finite
 from everymask.models.base import PromptableModel
 from everymask.nn.choice import choose_masks
-from everymask.nn.point_decoder import Attended, PointDecoder, Scratch
+from everymask.nn.point_decoder import PointDecoder, Scratch
 from everymask.nn.records import Decoded, ImageFeatures
+from everymask.nn.touched import untouched
 
 CPU_TOKENS, CPU_TILE = 16384, 32
 """So many image tokens, and at most so many prompts, are decoded together on a CPU core: 4 prompts of the
@@ -53,8 +56,8 @@ class CropDecoder:
     photo_hw: tuple[int, int]
     options: GeneratorOptions
     upscaler: Upscaler
-    points: PointDecoder
-    refiner: PointDecoder | None  # for masks fed back as prompts (use_m2m)
+    points: Points
+    refiner: Points | None  # for masks fed back as prompts (use_m2m)
     scratch: Scratch  # float32
 
     @classmethod
@@ -68,6 +71,13 @@ class CropDecoder:
         work: torch.dtype,
     ) -> CropDecoder:
         """``features`` of the crop (B = 1); ``work`` the type of the large products."""
+        upscaler = Upscaler(model.logits_size, model.frame(crop.hw).stretches)
+        scratch = Scratch(features.embedding.new_empty(0, dtype=torch.float32))
+        if not untouched(model.decoder, features.embedding):
+            plain = PlainPoints(model, features)
+            return cls(
+                model, crop, photo_hw, options, upscaler, plain, plain if options.use_m2m else None, scratch
+            )
         decoder = model.decoder if model.dtype == torch.float32 else copy.deepcopy(model.decoder).float()
         position = model.prompts.grid_position().float()
         high_res = tuple(x.float() for x in features.high_res)
@@ -77,19 +87,19 @@ class CropDecoder:
             image = embedding + added.float().reshape(1, -1, 1, 1)
             return PointDecoder.prepare(decoder, image, position, high_res, mask_basis=basis, work=work)
 
-        refiner = None
+        again = None
         if options.use_m2m:
             last = model.prompts.mask_downscaling[-1]
-            refiner = prepared(last.bias, last.weight.flatten(1).T.float().contiguous())  # type: ignore[arg-type,union-attr,operator]
+            again = prepared(last.bias, last.weight.flatten(1).T.float().contiguous())  # type: ignore[arg-type,union-attr,operator]
         return cls(
             model,
             crop,
             photo_hw,
             options,
-            Upscaler(model.logits_size, model.frame(crop.hw).stretches),
+            upscaler,
             prepared(model.prompts.no_mask(), None),
-            refiner,
-            Scratch(embedding.new_empty(0)),
+            again,
+            scratch,
         )
 
     def twin(self) -> CropDecoder:
@@ -100,6 +110,11 @@ class CropDecoder:
             refiner=self.refiner and self.refiner.twin(),
             scratch=Scratch(self.scratch("like", 1)),
         )
+
+    @property
+    def in_parallel(self) -> bool:
+        """Whether several threads may decode at once: where somebody put a hook, he expects one."""
+        return isinstance(self.points, PointDecoder)
 
     def tile_size(self) -> int:
         """How many points to hand to :func:`candidates` at once."""
@@ -206,8 +221,8 @@ def _embedded(decoder: CropDecoder, points_xy: np.ndarray) -> Tensor:
 
 def _read(
     decoder: CropDecoder,
-    points: PointDecoder,
-    attended: Attended,
+    points: Points,
+    attended: Any,
     prompt: int,
     multimask: bool,
     *,
@@ -231,8 +246,8 @@ _NONE = np.zeros(0, np.float32), torch.zeros(0, 0, 0)
 
 def _single_or_fallback(
     decoder: CropDecoder,
-    points: PointDecoder,
-    attended: Attended,
+    points: Points,
+    attended: Any,
     prompt: int,
     passes: np.ndarray,
     threshold: float,
@@ -250,9 +265,7 @@ def _single_or_fallback(
     return iou[keep], chosen.mask_logits[0][torch.from_numpy(keep)]
 
 
-def _refined(
-    decoder: CropDecoder, attended: Attended, prompt: int, sparse: Tensor
-) -> tuple[np.ndarray, Tensor]:
+def _refined(decoder: CropDecoder, attended: Any, prompt: int, sparse: Tensor) -> tuple[np.ndarray, Tensor]:
     """Each mask of a prompt fed back as a mask prompt (``use_m2m``), one mask for each."""
     assert decoder.refiner is not None
     _, logits = _read(

@@ -110,7 +110,7 @@ class AutomaticMaskGenerator:
             self.model, features, window, (photo.shape[0], photo.shape[1]), self.options, self._work_dtype
         )
         with cores_kept() as cores:
-            count = cores if self.model.device.type == "cpu" else 1
+            count = cores if self.model.device.type == "cpu" and decoder.in_parallel else 1
             with Workers([decoder, *(decoder.twin() for _ in range(count - 1))]) as workers:
                 return self._candidates(decoder, workers, points_xy, report).survivors(workers)
 

@@ -8,6 +8,7 @@ with another trunk and a perceiver behind the memory encoder.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +26,7 @@ from everymask.nn.memory.encoder import MemoryEncoder
 from everymask.nn.position import sine_map
 from everymask.nn.prompt_encoder import PromptEncoder
 from everymask.nn.records import ImageFeatures
+from everymask.nn.touched import untouched
 
 PIXEL_MEAN = (0.485, 0.456, 0.406)  # of values 0 to 1
 PIXEL_STD = (0.229, 0.224, 0.225)
@@ -32,6 +34,8 @@ PIXEL_STD = (0.229, 0.224, 0.225)
 
 class ImageEncoder(nn.Module):
     """Trunk and neck, under the names of the checkpoints."""
+
+    PARTS: ClassVar = {"neck": FpnNeck}
 
     def __init__(self, spec: ModelSpec) -> None:
         super().__init__()
@@ -89,7 +93,14 @@ class Sam2(PromptableModel):
     def encode_frame(self, pixels: Tensor) -> ImageFeatures:
         """[B, 3, S, S] -> the features that memory attention starts from: nothing of memory in them."""
         heads = (self.sam_mask_decoder.conv_s0, self.sam_mask_decoder.conv_s1)
-        stride4, stride8, stride16 = self.image_encoder(pixels.to(self.dtype), heads)
+        pixels = pixels.to(self.dtype)
+        if all(
+            untouched(part, pixels) for part in (self.image_encoder, *heads)
+        ):  # heads merged into the neck
+            stride4, stride8, stride16 = self.image_encoder(pixels, heads)
+        else:
+            fine, middle, stride16 = self.image_encoder(pixels)
+            stride4, stride8 = self.sam_mask_decoder.project_high_res(fine, middle)
         return ImageFeatures(stride16, (stride4, stride8))
 
     def encode_image(self, pixels: Tensor) -> ImageFeatures:

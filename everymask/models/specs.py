@@ -67,7 +67,7 @@ def _sam(name: str, trunk: ViTSpec | TinyViTSpec) -> ModelSpec:
     return ModelSpec(name, "sam", trunk)
 
 
-_SAM2_DECODER = DecoderSpec(iou_sigmoid=True, high_res=True, object_score=True)
+_SAM2_DECODER = DecoderSpec(mlp_block=False, iou_sigmoid=True, high_res=True, object_score=True)
 
 
 def _sam2(name: str, trunk: HieraSpec, memory: MemorySpec) -> ModelSpec:

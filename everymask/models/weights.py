@@ -3,7 +3,7 @@
 A file is read with ``torch.load(weights_only=True)`` or as safetensors; one that carries code is
 refused. What training scripts put around the weights goes in ``state_dict.py``, the names that
 ``transformers`` gives them in ``transformers_layout.py``. Models keep the key names of the official
-checkpoints, with one exception (:func:`to_ours`).
+checkpoints.
 """
 
 from __future__ import annotations
@@ -250,36 +250,13 @@ def _signature_of_spec(spec: ModelSpec) -> tuple[object, ...]:
 
 # --- key names ------------------------------------------------------------------------------------
 
-# SAM calls the two layers of the MLP in its two-way transformer lin1 and lin2, SAM 2 layers.0 and
-# layers.1; our one transformer has the names of SAM 2.
-_OFFICIAL_MLP = re.compile(r"^(mask_decoder\.transformer\.layers\.\d+\.mlp)\.lin([12])\.")
-_OUR_MLP = re.compile(r"^(mask_decoder\.transformer\.layers\.\d+\.mlp)\.layers\.([01])\.")
-
 # TinyViT files written by older code carry this table, which follows from the size of a window.
 _UNUSED = re.compile(r"\.attention_bias_idxs$")
 
 
-def to_ours(key: str) -> str:
-    """An official key as our model has it.
-
-    >>> to_ours("mask_decoder.transformer.layers.0.mlp.lin2.bias")
-    'mask_decoder.transformer.layers.0.mlp.layers.1.bias'
-    """
-    return _OFFICIAL_MLP.sub(lambda m: f"{m[1]}.layers.{int(m[2]) - 1}.", key)
-
-
-def to_official_key(key: str) -> str:
-    """A key of our model as the official checkpoints have it.
-
-    >>> to_official_key("mask_decoder.transformer.layers.0.mlp.layers.1.bias")
-    'mask_decoder.transformer.layers.0.mlp.lin2.bias'
-    """
-    return _OUR_MLP.sub(lambda m: f"{m[1]}.lin{int(m[2]) + 1}.", key)
-
-
 def to_official(model: nn.Module) -> State:
-    """The model's weights under official key names, as the official code loads them strictly."""
-    return {to_official_key(key): value for key, value in model.state_dict().items()}
+    """The model's weights, as the official code loads them strictly: its keys are the official ones."""
+    return dict(model.state_dict())
 
 
 def to_transformers(model: nn.Module) -> State:
@@ -304,17 +281,17 @@ def fill_weights(model: nn.Module, state: Mapping[str, Tensor]) -> None:
 
     Raises KeyMismatchError, naming keys that are missing, left over or of another shape.
     """
-    renamed = {to_ours(key): value for key, value in state.items() if not _UNUSED.search(key)}
-    _refuse_mismatch(_name_of(model), {k: v.shape for k, v in model.state_dict().items()}, renamed)
-    _refuse_nan(_name_of(model), renamed)
-    model.load_state_dict(renamed, strict=True, assign=True)
+    used = {key: value for key, value in state.items() if not _UNUSED.search(key)}
+    _refuse_mismatch(_name_of(model), {k: v.shape for k, v in model.state_dict().items()}, used)
+    _refuse_nan(_name_of(model), used)
+    model.load_state_dict(used, strict=True, assign=True)
 
 
 def _refuse_nan(name: str, state: Mapping[str, Tensor]) -> None:
     """A model with NaN in it answers every prompt with an empty mask and no error."""
     broken = [key for key, value in state.items() if value.numel() and not _is_finite(value)]
     if broken:
-        keys = _shortened(to_official_key(key) for key in broken)
+        keys = _shortened(broken)
         raise CheckpointError(
             f"the weights for {name} hold NaN or infinity in {len(broken)} of {len(state)} tensors ({keys}); "
             "the training that made them diverged, or the file is damaged: take an earlier checkpoint"
@@ -329,15 +306,15 @@ def _is_finite(value: Tensor) -> bool:
 def _refuse_mismatch(name: str, expected: Mapping[str, torch.Size], got: Mapping[str, Tensor]) -> None:
     missing, extra = sorted(expected.keys() - got.keys()), sorted(got.keys() - expected.keys())
     other = [
-        f"{to_official_key(key)}: expected {tuple(shape)}, got {tuple(got[key].shape)}"
+        f"{key}: expected {tuple(shape)}, got {tuple(got[key].shape)}"
         for key, shape in expected.items()
         if key in got and got[key].shape != shape
     ]
     faults = [
         f"{len(keys)} {what} ({_shortened(keys)})"
         for keys, what in (
-            ([to_official_key(key) for key in missing], "missing"),
-            ([to_official_key(key) for key in extra], "left over"),
+            (missing, "missing"),
+            (extra, "left over"),
             (other, "of another shape"),
         )
         if keys

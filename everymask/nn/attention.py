@@ -5,6 +5,8 @@ Letters used in shapes: B batch, Q queries, K keys, C channels, D inner channels
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -16,6 +18,8 @@ class Attention(nn.Module):
     shared. With many prompts on one image that saves a fifth of the decoder's arithmetic, and the
     values are the same as with the image repeated.
     """
+
+    PARTS: ClassVar = {"q_proj": nn.Linear, "k_proj": nn.Linear, "v_proj": nn.Linear, "out_proj": nn.Linear}
 
     def __init__(self, dim: int, heads: int, *, downsample: int = 1, key_dim: int | None = None) -> None:
         super().__init__()

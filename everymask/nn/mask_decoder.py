@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +30,7 @@ class DecoderSpec:
     iou_hidden_dim: int = 256
     iou_depth: int = 3
     iou_sigmoid: bool = False  # SAM 2: quality estimates between 0 and 1; SAM's are not bounded
+    mlp_block: bool = True  # the names in the transformer's MLP: SAM's lin1, lin2, or SAM 2's layers.0, .1
     high_res: bool = False  # SAM 2: adds the encoder's stride-4 and stride-8 maps while upscaling
     object_score: bool = False  # SAM 2: one more token that says whether the object is there at all
 
@@ -40,11 +42,19 @@ class MaskDecoder(nn.Module):
     ``ImageFeatures.early``.
     """
 
+    # of nn/point_decoder.py, the fast form for many prompts
+    PARTS: ClassVar = {
+        "transformer": TwoWayTransformer,
+        "output_upscaling": nn.Module,
+        "output_hypernetworks_mlps": MLP,
+        "iou_prediction_head": MLP,
+    }
+
     def __init__(self, dim: int, spec: DecoderSpec) -> None:
         super().__init__()
         self.spec = spec
         self.transformer = TwoWayTransformer(
-            depth=spec.depth, dim=dim, heads=spec.heads, mlp_dim=spec.mlp_dim
+            depth=spec.depth, dim=dim, heads=spec.heads, mlp_dim=spec.mlp_dim, mlp_block=spec.mlp_block
         )
         self.iou_token = nn.Embedding(1, dim)
         self.mask_tokens = nn.Embedding(spec.masks, dim)

@@ -10,7 +10,7 @@ import torch
 from everymask.image import ImagePredictor
 from everymask.models.sam import Sam
 from everymask.models.specs import MODELS
-from everymask.models.weights import fill_weights, to_official, to_official_key
+from everymask.models.weights import fill_weights, to_official
 from tests.golden.record_mobile_sam import KINDS, MASK_ROWS, PHOTOS, prompt, thinned
 from tests.parity.conftest import seeded_photo
 from tests.parity.seeded import seeded_state
@@ -30,7 +30,7 @@ def model():
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     model = Sam(MODELS["mobile_sam"])
-    shapes = {to_official_key(key): value.shape for key, value in model.state_dict().items()}
+    shapes = {key: value.shape for key, value in model.state_dict().items()}
     fill_weights(model, seeded_state(shapes))
     yield model.eval().requires_grad_(False)
     torch.set_num_threads(before)

@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from everymask.models.specs import MODELS
-from everymask.models.weights import to_official_key, to_ours
 from everymask.nn.mask_decoder import MaskDecoder
 from everymask.nn.prompt_encoder import PromptEncoder
 from tests.parity.official import official_model
@@ -46,10 +45,7 @@ def pair(request):
     prompts = PromptEncoder(dim=spec.embed_dim, embedding_hw=spec.embedding_hw, image_size=spec.image_size)
     prompts.load_state_dict(their_prompts.state_dict(), strict=True)
     decoder = MaskDecoder(spec.embed_dim, spec.decoder)
-    state = {"mask_decoder." + key: value for key, value in their_decoder.state_dict().items()}
-    decoder.load_state_dict(
-        {to_ours(k).removeprefix("mask_decoder."): v for k, v in state.items()}, strict=True
-    )
+    decoder.load_state_dict(their_decoder.state_dict(), strict=True)
     return spec, prompts.eval(), decoder.eval(), their_prompts, their_decoder
 
 
@@ -181,9 +177,3 @@ def test_float32_is_as_near_to_float64_as_the_official_float32(pair):
     ).mask_logits
     our_error, their_error = ((x - exact).square().mean().sqrt() for x in (ours, theirs))
     assert our_error <= 2 * their_error
-
-
-def test_renaming_official_keys_and_back_changes_nothing():
-    official = official_model(SMALL["sam"])
-    for key in official.state_dict():
-        assert to_official_key(to_ours(key)) == key

