@@ -49,6 +49,7 @@ _HOME_OF = {
     # every object of a photo
     "AutomaticMaskGenerator": "everymask.everything.generate",
     "GeneratorOptions": "everymask.everything.options",
+    "Findings": "everymask.everything.findings",
     # objects through a video
     "VideoTracker": "everymask.video.tracker",
     # results, files, pictures
@@ -71,6 +72,7 @@ __all__ = [
     "ClickSession",
     "DownloadError",
     "EverymaskError",
+    "Findings",
     "GeneratorOptions",
     "ImagePredictor",
     "InputError",
@@ -92,6 +94,7 @@ __all__ = [
 if TYPE_CHECKING:
     from . import errors
     from .errors import CheckpointError, DownloadError, EverymaskError, InputError
+    from .everything.findings import Findings
     from .everything.generate import AutomaticMaskGenerator
     from .everything.options import GeneratorOptions
     from .everything.segment import segment

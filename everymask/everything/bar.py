@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .generate import Progress
+    from .progress import Progress
 
 Report = Callable[["Progress"], None]
 

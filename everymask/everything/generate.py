@@ -7,42 +7,29 @@ within a crop and between crops, small regions, masks.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 
-from everymask.errors import OptionError, PictureError
+from everymask.errors import OptionError
 from everymask.everything import filters
 from everymask.everything.bar import reporting
+from everymask.everything.candidate_pool import BYTES_KEPT
 from everymask.everything.candidates import Candidate, CropDecoder, boxes_of, candidates
+from everymask.everything.encoding import crops_together, encode_crops, work_dtype
 from everymask.everything.explained import Explained
+from everymask.everything.findings import Findings
 from everymask.everything.grid import Crop, crops, grids, points_in, rounds
 from everymask.everything.held import Held
 from everymask.everything.options import GeneratorOptions
+from everymask.everything.progress import Progress, Reporter
+from everymask.everything.results import as_mask, checked_photo, picked, without_small_regions
 from everymask.everything.workers import Workers, cores_kept
-from everymask.masks import rle
-from everymask.masks.boxes import box_of_mask, xyxy_to_xywh
-from everymask.masks.regions import remove_small_regions
-from everymask.maskset import Mask, MaskSet
+from everymask.maskset import MaskSet
 from everymask.models.base import PromptableModel
-from everymask.nn.product_type import fast_dtype, warn_where_slow
+from everymask.nn.product_type import warn_where_slow
 from everymask.nn.records import ImageFeatures
-
-CROPS_TOGETHER = 4
-"""Crops that a GPU encodes at once. On a CPU more than one at a time costs memory and gains nothing."""
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a run is."""
-
-    points_done: int
-    points: int
-    crop: int  # the crop being worked on, from 1
-    crops: int
-    candidates: int  # masks above the predicted IoU so far, before suppression
 
 
 class AutomaticMaskGenerator:
@@ -74,7 +61,7 @@ class AutomaticMaskGenerator:
         :class:`InputError` if the model computes NaN.
         """
         with reporting(progress) as report:
-            return self._generate(_checked(photo), report)
+            return self._generate(checked_photo(photo), report)
 
     @torch.inference_mode()
     def _generate(self, photo: np.ndarray, progress: Callable[[Progress], None] | None) -> MaskSet:
@@ -82,20 +69,40 @@ class AutomaticMaskGenerator:
         options = self.options
         windows = crops(photo_hw, options.crop_n_layers, options.crop_overlap_ratio)
         layers = grids(options)
-        report = _Reporter(progress, windows, [len(layers[w.layer]) for w in windows])
+        report = Reporter(progress, [len(layers[w.layer]) for w in windows])
 
         found: list[Candidate] = []
         for window, features in self._encoded(photo, windows):
             points_xy = points_in(window, layers[window.layer])
             found += self._in_crop(photo, window, features, points_xy, report)
         if len(windows) > 1:
-            found = _picked(
+            found = picked(
                 found,
                 filters.between_crops(boxes_of(found), [c.crop for c in found], options.crop_nms_thresh),
             )
         if options.min_mask_region_area > 0 and self.model.spec.family == "sam":
-            found = self._without_small_regions(found)
-        return MaskSet([_as_mask(c) for c in found], photo_hw, photo=photo)
+            found = without_small_regions(found, options)
+        return MaskSet([as_mask(c) for c in found], photo_hw, photo=photo)
+
+    def explore(
+        self,
+        photo: np.ndarray,
+        progress: bool | Callable[[Progress], None] | None = None,
+        *,
+        lowest: float | None = None,
+        bytes_kept: int = BYTES_KEPT,
+    ) -> Findings:
+        """Everything that the model answers on an RGB uint8 photo [H, W, 3], before thresholds decide.
+
+        :meth:`Findings.masks` of it equals ``generate`` under any thresholds, without the model.
+        ``lowest`` is the lowest logit kept (by default 8 below ``mask_threshold``, or as low as the
+        stability offset asks; -inf: all), ``bytes_kept`` how much of them stays in memory; the rest goes
+        into a temporary file. Raises as ``generate`` does, and :class:`OptionError` for ``effort="fast"``.
+        """
+        findings = Findings.begin(self.model, photo, self.options, lowest, bytes_kept)
+        with reporting(progress) as report:
+            findings.ask_all(report)
+        return findings
 
     def _in_crop(
         self,
@@ -103,7 +110,7 @@ class AutomaticMaskGenerator:
         window: Crop,
         features: ImageFeatures,
         points_xy: np.ndarray,
-        report: _Reporter,
+        report: Reporter,
     ) -> list[Candidate]:
         """The candidates of one crop that suppression leaves, encoded."""
         decoder = CropDecoder.prepare(
@@ -119,7 +126,7 @@ class AutomaticMaskGenerator:
         decoder: CropDecoder,
         workers: Workers[CropDecoder],
         points_xy: np.ndarray,
-        report: _Reporter,
+        report: Reporter,
     ) -> Held:
         """The candidates of all points, or with the fast effort of those that nothing explains yet."""
         held = Held(decoder)
@@ -156,91 +163,12 @@ class AutomaticMaskGenerator:
 
     def _encoded(self, photo: np.ndarray, windows: Sequence[Crop]) -> Iterator[tuple[Crop, ImageFeatures]]:
         """Each crop with its features, encoded together where the device gains by it."""
-        together = self._crops_together
-        half = self._work_dtype == torch.bfloat16 and self.model.dtype == torch.float32
-        for start in range(0, len(windows), together):
-            part = windows[start : start + together]
-            # A copy of each: PyTorch wants to be able to write.
-            pixels = torch.stack([self.model.preprocess(np.array(window.of(photo))) for window in part])
-            with torch.autocast(self.model.device.type, torch.bfloat16, enabled=half):
-                features = self.model.encode_image(pixels)
-            for index, window in enumerate(part):
-                yield window, features[index]
+        return encode_crops(self.model, photo, windows, self._work_dtype, self._crops_together)
 
     @property
     def _crops_together(self) -> int:
-        return 1 if self.model.device.type == "cpu" else CROPS_TOGETHER
+        return crops_together(self.model)
 
     @property
     def _work_dtype(self) -> torch.dtype:
-        if self.options.effort == "bf16":
-            return torch.bfloat16
-        if self.options.effort == "fast" and self.model.dtype == torch.float32:
-            return fast_dtype(self.model.device)
-        return self.model.dtype
-
-    def _without_small_regions(self, found: Sequence[Candidate]) -> list[Candidate]:
-        """Holes filled and islands dropped at full size, then suppression once more."""
-        cleaned, changed = [], []
-        for candidate in found:
-            assert candidate.runs is not None
-            result = remove_small_regions(rle.decode(candidate.runs), self.options.min_mask_region_area)
-            if result.changed:
-                box = np.array(box_of_mask(result.mask))
-                candidate = replace(candidate, runs=rle.encode(result.mask), box_xyxy=box)
-            cleaned.append(candidate)
-            changed.append(result.changed)
-        threshold = max(self.options.box_nms_thresh, self.options.crop_nms_thresh)
-        return _picked(cleaned, filters.after_cleaning(boxes_of(cleaned), np.array(changed, bool), threshold))
-
-
-class _Reporter:
-    """Counts what is done and tells whoever asked."""
-
-    def __init__(
-        self, progress: Callable[[Progress], None] | None, windows: Sequence[Crop], points: Sequence[int]
-    ) -> None:
-        self._progress = progress
-        self._state = Progress(0, sum(points), 1, len(windows), 0)
-
-    def advance(self, points: int, candidates: int) -> None:
-        state = self._state
-        self._state = replace(
-            state, points_done=state.points_done + points, candidates=state.candidates + candidates
-        )
-        if self._progress is not None:
-            self._progress(self._state)
-
-    def next_crop(self) -> None:
-        self._state = replace(self._state, crop=min(self._state.crop + 1, self._state.crops))
-
-
-def _checked(photo: np.ndarray) -> np.ndarray:
-    if not isinstance(photo, np.ndarray) or photo.dtype != np.uint8 or photo.ndim != 3 or photo.shape[2] != 3:
-        got = (
-            f"{photo.dtype} of shape {photo.shape}" if isinstance(photo, np.ndarray) else type(photo).__name__
-        )
-        raise PictureError(
-            f"a photo must be an RGB uint8 array of shape (H, W, 3), got {got}; "
-            "everymask.read_photo makes one from files and other arrays"
-        )
-    if 0 in photo.shape:
-        raise PictureError(f"a photo must have pixels, got shape {photo.shape}")
-    return photo
-
-
-def _picked(found: Sequence[Candidate], indices: np.ndarray) -> list[Candidate]:
-    return [found[i] for i in indices.tolist()]
-
-
-def _as_mask(candidate: Candidate) -> Mask:
-    assert candidate.runs is not None
-    assert candidate.stability is not None
-    return Mask(
-        candidate.runs,
-        predicted_iou=float(candidate.iou),
-        stability_score=float(candidate.stability),
-        point_coords=[candidate.point_xy.tolist()],
-        crop_box=candidate.crop.xywh,
-        bbox=xyxy_to_xywh(candidate.box_xyxy).tolist(),
-    )
+        return work_dtype(self.model, self.options)

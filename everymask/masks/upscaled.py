@@ -61,17 +61,22 @@ class Upscaler:
         """Boxes of ``logits`` float32 [m, h, w], and patches that reach down to ``threshold - offset``."""
         limit, lowest = np.float32(threshold), np.float32(threshold - offset)
         if self._upscales_in_earnest(logits):
-            patches = [Patch(one, 0, 0, np.float32(0)) for one in logits]
-            return Outlined(self._boxes_plain(logits, limit), patches)
+            return Outlined(self._boxes_plain(logits, limit), self.patches(logits, float(lowest)))
         together = max(1, LOGITS_AT_ONCE // max(1, logits[:1].numel()))
         parts = logits.split(together) if len(logits) else ()
-        patches = [patch for part in parts for patch in cells.patches_above(part, self.axes, lowest)]
+        patches = [patch for part in parts for patch in self.patches(part, float(lowest))]
         if self.axes.rows.spread is None:
             errors = [cells.tolerances(part.numpy()) for part in parts]
             blocks = [Block(part, 0, 0, errors[i], i * together) for i, part in enumerate(parts)]
         else:  # there are many knots to a logit: none is made where the mask is not
             blocks = [patch.block(number) for number, patch in enumerate(patches) if patch.values.numel()]
         return Outlined(self._boxes(logits, blocks, limit), patches)
+
+    def patches(self, logits: Tensor, lowest: float) -> list[Patch]:
+        """Of each mask [m, h, w] what pixels above ``lowest`` are made from; views of the logits."""
+        if self._upscales_in_earnest(logits):
+            return [Patch(one, 0, 0, np.float32(0)) for one in logits]
+        return cells.patches_above(logits, self.axes, np.float32(lowest))
 
     def areas(self, patches: Sequence[Patch], thresholds: Sequence[float]) -> np.ndarray:
         """How many pixels of m masks are above each of t thresholds, int64 [t, m].

@@ -1,0 +1,188 @@
+"""Every candidate of a run with its logits, in bounded memory: what findings are made of.
+
+Letters used in shapes: K candidates, h x w mask logits, k x l the part of them that is kept.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import weakref
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, fields
+from typing import IO
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from everymask.masks.cells import Patch
+
+BYTES_KEPT = 1 << 28
+"""Logits that are held in memory; from there on they go into a temporary file."""
+
+
+class LogitStore:
+    """Float32 values one after the other, in memory up to a limit and in a temporary file beyond it.
+
+    The file has no name and is gone with the store.
+    """
+
+    def __init__(self, bytes_kept: int = BYTES_KEPT) -> None:
+        self._limit = bytes_kept
+        self._starts: list[int] = []
+        self._parts: list[np.ndarray] = []  # memory-mapped ones first
+        self._mapped = 0  # how many of them are
+        self._length = 0
+        self._file: IO[bytes] | None = None
+
+    @classmethod
+    def of(cls, values: np.ndarray, bytes_kept: int = BYTES_KEPT) -> LogitStore:
+        """A store that begins with ``values`` float32 [n], memory-mapped from a file."""
+        store = cls(bytes_kept)
+        if len(values):
+            store._starts, store._parts, store._mapped = [0], [values], 1
+            store._length = len(values)
+        return store
+
+    def __len__(self) -> int:
+        return self._length
+
+    @property
+    def bytes_in_memory(self) -> int:
+        """Memory that is held; what lies in files does not count."""
+        return sum(part.nbytes for part in self._parts[self._mapped :])
+
+    def add(self, values: np.ndarray) -> int:
+        """Where ``values`` float32 [n] begin among all."""
+        start = self._length
+        if len(values):
+            self._starts.append(start)
+            self._parts.append(values)
+            self._length += len(values)
+            if self.bytes_in_memory > self._limit:
+                self._spill()
+        return start
+
+    def read(self, start: int, count: int) -> np.ndarray:
+        """``count`` values that were added together, a view."""
+        if count == 0:
+            return np.zeros(0, np.float32)
+        part = bisect_right(self._starts, start) - 1
+        begin = start - self._starts[part]
+        return self._parts[part][begin : begin + count]
+
+    def parts(self) -> Iterator[np.ndarray]:
+        """All values, part by part."""
+        yield from self._parts
+
+    def _spill(self) -> None:
+        """What is in memory goes to the end of the file and is mapped from there, as one part."""
+        if self._file is None:
+            self._file = tempfile.TemporaryFile(prefix="everymask")  # noqa: SIM115
+            weakref.finalize(self, self._file.close)
+        waiting = self._parts[self._mapped :]
+        offset = self._file.seek(0, 2)
+        for part in waiting:
+            self._file.write(np.ascontiguousarray(part).data)
+        self._file.flush()
+        count = sum(len(part) for part in waiting)
+        joined = np.memmap(self._file, np.float32, "r", offset, (count,))
+        start = self._starts[self._mapped]
+        self._starts[self._mapped :] = [start]
+        self._parts[self._mapped :] = [joined]
+        self._mapped += 1
+
+
+@dataclass(frozen=True)
+class Columns:
+    """What is known of K candidates besides their logits, in the order in which they were found."""
+
+    crop: np.ndarray  # int64 [K] number of the crop
+    point_xy: np.ndarray  # [K, 2] photo pixels, in the type the family computes points in
+    iou: np.ndarray  # float32 [K] predicted
+    start: np.ndarray  # int64 [K] of the logits in the store
+    yxhw: np.ndarray  # int64 [K, 4] which part of all logits is kept
+
+    @classmethod
+    def empty(cls) -> Columns:
+        """Of no candidates."""
+        zero = np.zeros(0, np.int64)
+        return cls(zero, np.zeros((0, 2)), np.zeros(0, np.float32), zero, np.zeros((0, 4), np.int64))
+
+    @classmethod
+    def joined(cls, parts: Sequence[Columns]) -> Columns:
+        """All of these, one after the other."""
+        parts = [part for part in parts if len(part.iou)]
+        if not parts:
+            return cls.empty()
+        names = [each.name for each in fields(cls)]
+        return cls(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
+
+
+@dataclass
+class CandidatePool:
+    """Candidates that are added tile by tile; their logits [h, w] are given back whole.
+
+    Of a candidate's logits the rectangle around those above ``lowest`` is kept. What lies outside comes
+    back as ``outside``, which is lower: whoever asks about a threshold of ``lowest`` or more cannot tell.
+    """
+
+    logits_hw: tuple[int, int]
+    lowest: float
+    store: LogitStore = field(default_factory=LogitStore)
+    _parts: list[Columns] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.columns.iou)
+
+    @property
+    def columns(self) -> Columns:
+        """Of all candidates."""
+        return self._parts[0] if self._parts else Columns.empty()
+
+    @property
+    def outside(self) -> float:
+        """What stands for logits that were not kept."""
+        return self.lowest - 1.0 if np.isfinite(self.lowest) else 0.0
+
+    def stored(self, crop: int, point_xy: np.ndarray, iou: np.ndarray, patches: Sequence[Patch]) -> Columns:
+        """k candidates of a crop whose logits are put into the store, for :meth:`take`.
+
+        ``point_xy`` [k, 2] in photo pixels, ``iou`` [k].
+        """
+        values = [patch.values.cpu().numpy() for patch in patches]
+        sizes = np.array([value.size for value in values], np.int64)
+        flat = np.concatenate([value.reshape(-1) for value in values]) if values else np.zeros(0, np.float32)
+        start = self.store.add(flat) + np.cumsum(sizes) - sizes
+        yxhw = [(p.y, p.x, *v.shape) for p, v in zip(patches, values, strict=True)]
+        crops = np.full(len(values), crop, np.int64)
+        return Columns(
+            crops, point_xy, iou.astype(np.float32), start, np.array(yxhw, np.int64).reshape(-1, 4)
+        )
+
+    def take(self, more: Sequence[Columns]) -> None:
+        """Candidates that :meth:`stored` gave, after those that are there."""
+        self._parts = [Columns.joined([*self._parts, *more])]
+
+    def logits(self, numbers: np.ndarray) -> Tensor:
+        """Of the candidates with these numbers [m], float32 [m, h, w]."""
+        columns = self.columns
+        whole = np.full((len(numbers), *self.logits_hw), self.outside, np.float32)
+        for one, number in zip(whole, numbers.tolist(), strict=True):
+            y, x, height, width = columns.yxhw[number].tolist()
+            values = self.store.read(int(columns.start[number]), height * width)
+            one[y : y + height, x : x + width] = values.reshape(height, width)
+        return torch.from_numpy(whole)
+
+    def value_at(self, numbers: np.ndarray, y: np.ndarray, x: np.ndarray) -> np.ndarray:
+        """The logits of candidates [m] at one place each, float32 [m]."""
+        columns = self.columns
+        top, left, height, width = columns.yxhw[numbers].T
+        inside = (y >= top) & (y < top + height) & (x >= left) & (x < left + width)
+        found = np.full(len(numbers), self.outside, np.float32)
+        for place in np.flatnonzero(inside).tolist():
+            at = int(columns.start[numbers[place]])
+            at += int((y[place] - top[place]) * width[place] + x[place] - left[place])
+            found[place] = self.store.read(at, 1)[0]
+        return found

@@ -1,0 +1,50 @@
+"""Image features of crops, and the type of number that everything mode computes in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+
+from everymask.everything.grid import Crop
+from everymask.everything.options import GeneratorOptions
+from everymask.models.base import PromptableModel
+from everymask.nn.product_type import fast_dtype
+from everymask.nn.records import ImageFeatures
+
+CROPS_TOGETHER = 4
+"""Crops that a GPU encodes at once. On a CPU more than one at a time costs memory and gains nothing."""
+
+
+def crops_together(model: PromptableModel) -> int:
+    """How many crops to encode at once on the model's device."""
+    return 1 if model.device.type == "cpu" else CROPS_TOGETHER
+
+
+def work_dtype(model: PromptableModel, options: GeneratorOptions) -> torch.dtype:
+    """The type of the large products."""
+    if options.effort == "bf16":
+        return torch.bfloat16
+    if options.effort == "fast" and model.dtype == torch.float32:
+        return fast_dtype(model.device)
+    return model.dtype
+
+
+def encode_crops(
+    model: PromptableModel,
+    photo: np.ndarray,
+    windows: Sequence[Crop],
+    work: torch.dtype,
+    together: int,
+) -> Iterator[tuple[Crop, ImageFeatures]]:
+    """Each crop of a photo (RGB uint8 [H, W, 3]) with its features, ``together`` of them at once."""
+    half = work == torch.bfloat16 and model.dtype == torch.float32
+    for start in range(0, len(windows), together):
+        part = windows[start : start + together]
+        # A copy of each: PyTorch wants to be able to write.
+        pixels = torch.stack([model.preprocess(np.array(window.of(photo))) for window in part])
+        with torch.autocast(model.device.type, torch.bfloat16, enabled=half):
+            features = model.encode_image(pixels)
+        for index, window in enumerate(part):
+            yield window, features[index]

@@ -1,0 +1,355 @@
+"""What a run found before thresholds decided: any thresholds are answered from it without the model."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from everymask.errors import OptionError, SessionError
+from everymask.everything import findings_file
+from everymask.everything.asking import Question, ask
+from everymask.everything.candidate_pool import BYTES_KEPT, CandidatePool, LogitStore
+from everymask.everything.candidates import Candidate
+from everymask.everything.grid import Crop, crops, grids, points_in
+from everymask.everything.measuring import Measuring, Setting
+from everymask.everything.options import GeneratorOptions
+from everymask.everything.progress import Progress, Reporter
+from everymask.everything.results import as_mask, checked_photo, without_small_regions
+from everymask.everything.selection import selected
+from everymask.geometry import Letterbox, Squash
+from everymask.masks.upscaled import Upscaler
+from everymask.maskset import MaskSet
+
+if TYPE_CHECKING:
+    from everymask.models.base import PromptableModel
+
+THRESHOLDS = (
+    "pred_iou_thresh",
+    "stability_score_thresh",
+    "stability_score_offset",
+    "mask_threshold",
+    "box_nms_thresh",
+    "crop_nms_thresh",
+    "min_mask_region_area",
+    "output_mode",
+)
+"""Options that findings answer whatever their value."""
+
+DEPTH = 8.0
+"""How far below the mask threshold logits are kept, unless the stability offset asks for more."""
+
+
+class Findings:
+    """Every candidate of a photo, with all that thresholds ask about.
+
+    Made by :meth:`AutomaticMaskGenerator.explore` or read by :meth:`load`. ``masks(**thresholds)`` gives
+    what ``generate`` gives with these options, mask for mask, without asking the model again; what was
+    measured once is remembered. Safe to ask from several threads.
+    """
+
+    options: GeneratorOptions
+    """The options that ``generate`` would need to find the same."""
+    photo_hw: tuple[int, int]
+    """(H, W) of the photo in pixels."""
+    crops: tuple[Crop, ...]
+    """What was looked at: the photo first, then the crops of each layer."""
+    lowest: float
+    """Logits are kept down to this: ``mask_threshold - stability_score_offset`` must not be less."""
+
+    def __init__(
+        self,
+        origin: findings_file.Origin,
+        options: GeneratorOptions,
+        pool: CandidatePool,
+        *,
+        model: PromptableModel | None = None,
+        photo: np.ndarray | None = None,
+    ) -> None:
+        """Use ``AutomaticMaskGenerator.explore`` or :meth:`load`; ``pool`` may be empty."""
+        self.origin, self.options, self.lowest = origin, options, pool.lowest
+        self.photo_hw = origin.photo_hw
+        self.model, self.photo = model, photo
+        self._pool = pool
+        self._windows: list[Crop] = []
+        self._upscalers: list[Upscaler] = []
+        self._lock = threading.RLock()
+        self._measuring = Measuring(
+            pool,
+            self._upscalers,
+            self._windows,
+            self.photo_hw,
+            device=torch.device("cpu") if model is None else model.device,
+            clean_at=origin.mask_threshold,
+        )
+        self._see(options)
+
+    @classmethod
+    def begin(
+        cls,
+        model: PromptableModel,
+        photo: np.ndarray,
+        options: GeneratorOptions,
+        lowest: float | None = None,
+        bytes_kept: int = BYTES_KEPT,
+    ) -> Findings:
+        """Findings of a photo that nothing was asked about yet."""
+        if options.effort == "fast":
+            raise OptionError(
+                "explore asks about every point, which effort='fast' does not; take 'exact' or 'bf16'"
+            )
+        photo = checked_photo(photo)
+        origin = findings_file.Origin.of(model, photo)
+        depth = _depth(options, lowest, origin.mask_threshold)
+        pool = CandidatePool(model.logits_size, depth, LogitStore(bytes_kept))
+        return cls(origin, options, pool, model=model, photo=photo)
+
+    def __len__(self) -> int:
+        """How many candidates there are."""
+        return len(self._pool)
+
+    def __repr__(self) -> str:
+        height, width = self.photo_hw
+        megabytes = 4 * len(self._pool.store) / 1e6
+        looked = "" if len(self.crops) == 1 else f" in {len(self.crops)} crops"
+        return (
+            f"Findings({len(self)} candidates{looked} of a {width} x {height} photo, by {self.origin.model}, "
+            f"{megabytes:.0f} MB)"
+        )
+
+    @property
+    def points(self) -> int:
+        """How many points were asked about, in all crops."""
+        layers = grids(self.options)
+        return sum(len(layers[crop.layer]) for crop in self.crops)
+
+    # -- answers -----------------------------------------------------------------------------------
+
+    def masks(self, **thresholds: Any) -> MaskSet:
+        """The masks that ``generate`` gives with these options instead of the findings' own.
+
+        Every threshold may change: :data:`THRESHOLDS`, and ``crop_n_layers`` to fewer layers than there
+        are. Raises :class:`OptionError` for an option that decides what the model is asked, and for
+        ``mask_threshold - stability_score_offset`` below :attr:`lowest`.
+        """
+        options = self.with_thresholds(**thresholds)
+        with self._lock:
+            scores = MeasuredScores(self, options)
+            kept = selected(options, scores, self.crops, self.photo_hw)
+            found = self._candidates(kept, scores)
+            if options.min_mask_region_area > 0 and self.origin.family == "sam":
+                found = without_small_regions(found, options)
+        return MaskSet([as_mask(one) for one in found], self.photo_hw, photo=self.photo)
+
+    def with_thresholds(self, **thresholds: Any) -> GeneratorOptions:
+        """The findings' options with other thresholds, checked."""
+        unknown = set(thresholds) - {option.name for option in fields(GeneratorOptions)}
+        if unknown:
+            GeneratorOptions.for_model({}, thresholds)  # says what is meant
+        options = replace(self.options, **thresholds)
+        for name in sorted(set(thresholds) - set(THRESHOLDS)):
+            before, now = getattr(self.options, name), thresholds[name]
+            fewer = name == "crop_n_layers" and now <= before
+            if not fewer and not _same(before, now):
+                raise OptionError(
+                    f"{name} decides what the model is asked, so findings with {before} cannot tell about "
+                    f"{now}; findings.extend() asks about more points or crops, generator.explore() anew"
+                )
+        needed = options.mask_threshold - options.stability_score_offset
+        if needed < self.lowest:
+            raise OptionError(
+                f"these findings keep logits down to {self.lowest:g}, and mask_threshold - "
+                f"stability_score_offset is {needed:g}; explore the photo with lowest={needed:g}"
+            )
+        return options
+
+    def _candidates(self, numbers: np.ndarray, scores: MeasuredScores) -> list[Candidate]:
+        """With everything that a mask is made of."""
+        columns = self._pool.columns
+        boxes, stable, runs = scores.boxes(numbers), scores.stability(numbers), scores.runs(numbers)
+        return [
+            Candidate(
+                self.crops[columns.crop[n]], columns.point_xy[n], columns.iou[n], box, None, stability, mask
+            )
+            for n, box, stability, mask in zip(numbers.tolist(), boxes, stable, runs, strict=True)
+        ]
+
+    # -- more of the photo -------------------------------------------------------------------------
+
+    def extend(
+        self,
+        *,
+        points_per_side: int | None = None,
+        point_grids: Sequence[np.ndarray] | None = None,
+        crop_n_layers: int | None = None,
+        progress: Callable[[Progress], None] | None = None,
+    ) -> None:
+        """Ask the model about more points, or another layer of crops; what was found stays.
+
+        A grid of ``points_per_side`` (or ``point_grids``, shares of the sides, one array a layer) is added to
+        the points of every crop, ``crop_n_layers`` adds crops until there are so many layers. Afterwards
+        :attr:`options` are those with which ``generate`` finds the same: with points added, they
+        have ``point_grids``. Raises :class:`SessionError` without model and photo (see :meth:`load`).
+        """
+        had = self.options.crop_n_layers
+        layers = had if crop_n_layers is None else crop_n_layers
+        if layers < had:
+            raise OptionError(
+                f"there are {had} layers of crops already; "
+                f"findings.masks(crop_n_layers={layers}) leaves some out"
+            )
+        options = _deeper(self.options, layers)
+        more = None
+        if points_per_side is not None or point_grids is not None:
+            added = replace(
+                options,
+                points_per_side=points_per_side,
+                point_grids=None if point_grids is None else _padded(point_grids, layers),
+            )
+            more = grids(added)
+            both = [np.concatenate(pair) for pair in zip(grids(options), more, strict=True)]
+            options = replace(options, points_per_side=None, point_grids=both)
+        windows = crops(self.photo_hw, layers, options.crop_overlap_ratio)
+        all_points = grids(options)
+        questions = []
+        for number, window in enumerate(windows):
+            new = more if number < len(self.crops) else all_points
+            if new is not None:
+                questions.append(Question(number, window, points_in(window, new[window.layer])))
+        self._ask(options, questions, progress)
+
+    def ask_all(self, progress: Callable[[Progress], None] | None = None) -> None:
+        """Ask about every point of the options: how findings begin."""
+        layers = grids(self.options)
+        questions = [
+            Question(number, window, points_in(window, layers[window.layer]))
+            for number, window in enumerate(self.crops)
+        ]
+        self._ask(self.options, questions, progress)
+
+    def _ask(
+        self,
+        options: GeneratorOptions,
+        questions: Sequence[Question],
+        progress: Callable[[Progress], None] | None,
+    ) -> None:
+        if self.model is None or self.photo is None:
+            raise SessionError(
+                "these findings were read without their model and photo, which more points need; "
+                "read them with Findings.load(path, model, photo)"
+            )
+        report = Reporter(progress, [len(question.points_xy) for question in questions])
+        columns, boxes = [], [np.zeros((0, 4), np.int64)]
+        for answer in ask(self.model, options, self.photo, questions, self.lowest, report):
+            with self._lock:
+                columns.append(self._pool.stored(answer.crop, answer.points_xy, answer.iou, answer.patches))
+            boxes.append(answer.boxes)
+        with self._lock:  # all or nothing: whoever stops in between leaves the findings as they were
+            self.options = options
+            self._see(options)
+            self._pool.take(columns)
+            self._measuring.know_boxes(Setting(float(options.mask_threshold)), np.concatenate(boxes))
+
+    # -- files -------------------------------------------------------------------------------------
+
+    def save(self, path: str | Path) -> Path:
+        """Write everything to one file (``.findings`` is the usual ending), whole or not at all."""
+        with self._lock:
+            return findings_file.write(Path(path), self.origin, self.options, self._pool, self.model)
+
+    @classmethod
+    def load(
+        cls,
+        path: str | Path,
+        model: PromptableModel | None = None,
+        photo: np.ndarray | None = None,
+        *,
+        bytes_kept: int = BYTES_KEPT,
+    ) -> Findings:
+        """Findings that :meth:`save` wrote; their logits stay in the file until they are asked for.
+
+        With ``model`` and ``photo`` (RGB uint8 [H, W, 3]) they can be extended; both are compared with those
+        that the findings were made with. Raises :class:`SessionError` where one is another one, or where
+        the file is no findings file.
+        """
+        origin, options, pool = findings_file.read(Path(path), bytes_kept)
+        if model is not None:
+            origin.check_model(model, path)
+        if photo is not None:
+            origin.check_photo(checked_photo(photo), path)
+        return cls(origin, options, pool, model=model, photo=photo)
+
+    def _see(self, options: GeneratorOptions) -> None:
+        """Take the crops of options into account; those known are the first of them."""
+        frame = Letterbox if self.origin.family == "sam" else Squash
+        windows = crops(self.photo_hw, options.crop_n_layers, options.crop_overlap_ratio)
+        known = {window.hw: upscaler for window, upscaler in zip(self._windows, self._upscalers, strict=True)}
+        for window in windows[len(self._windows) :]:
+            if window.hw not in known:
+                stretches = frame(window.hw, self.origin.image_size).stretches
+                known[window.hw] = Upscaler(self._pool.logits_hw, stretches)
+            self._windows.append(window)
+            self._upscalers.append(known[window.hw])
+        self.crops = tuple(windows)
+
+
+class MeasuredScores:
+    """What filters ask of findings under some options, measured when they ask."""
+
+    def __init__(self, findings: Findings, options: GeneratorOptions) -> None:
+        cleaning = options.min_mask_region_area if findings.origin.family == "sam2" else 0.0
+        self._setting = Setting(float(options.mask_threshold), float(cleaning))
+        self._offset = float(options.stability_score_offset)
+        self._measuring = findings._measuring
+        self.crop, self.iou = findings._pool.columns.crop, findings._pool.columns.iou
+
+    def boxes(self, numbers: np.ndarray) -> np.ndarray:
+        """Boxes [m, 4] of candidates [m]."""
+        return self._measuring.boxes(self._setting, numbers)
+
+    def stability(self, numbers: np.ndarray) -> np.ndarray:
+        """Stability scores of candidates [m]."""
+        return self._measuring.stability(self._setting, self._offset, numbers)
+
+    def scored(self) -> np.ndarray:
+        """Of which candidates the stability is known, bool [K]."""
+        return self._measuring.scored(self._setting, self._offset)
+
+    def runs(self, numbers: np.ndarray) -> list[Any]:
+        """Pixels of candidates [m] as run lengths."""
+        return self._measuring.runs(self._setting, numbers)
+
+
+def _depth(options: GeneratorOptions, lowest: float | None, clean_at: float) -> float:
+    """The lowest logit to keep."""
+    least = min(options.mask_threshold - options.stability_score_offset, clean_at - 1.0)
+    if lowest is None:
+        return min(least, options.mask_threshold - DEPTH)
+    if not lowest <= least:
+        raise OptionError(
+            f"lowest must be at most {least:g} (mask_threshold - stability_score_offset, and below "
+            f"{clean_at:g}), got {lowest!r}; -inf keeps all logits"
+        )
+    return lowest
+
+
+def _deeper(options: GeneratorOptions, layers: int) -> GeneratorOptions:
+    """The options with so many layers of crops; grids of one's own that are too few end with the last one."""
+    own = None if options.point_grids is None else _padded(options.point_grids, layers)
+    return replace(options, crop_n_layers=layers, point_grids=own)
+
+
+def _padded(point_grids: Sequence[np.ndarray], layers: int) -> list[np.ndarray]:
+    return [*point_grids, *[point_grids[-1]] * (layers + 1 - len(point_grids))]
+
+
+def _same(before: Any, now: Any) -> bool:
+    """Whether two values of an option are the same; grids of points are lists of arrays."""
+    if isinstance(before, Sequence) and isinstance(now, Sequence) and not isinstance(before, str):
+        return len(before) == len(now) and all(map(np.array_equal, before, now))
+    return bool(np.array_equal(before, now))

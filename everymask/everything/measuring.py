@@ -1,0 +1,176 @@
+"""Boxes, stability and pixels of candidates under a mask threshold, each measured once.
+
+Letters used in shapes: K candidates, m of them, h x w mask logits.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from everymask.everything.candidate_pool import CandidatePool
+from everymask.everything.grid import Crop
+from everymask.everything.workers import Result, Workers, cores_kept
+from everymask.masks.cells import Patch
+from everymask.masks.regions import clean_logits
+from everymask.masks.rle import Rle, encode_at
+from everymask.masks.scores import stability
+from everymask.masks.upscaled import Upscaler
+
+SETTINGS_KEPT = 8
+"""Mask thresholds of which what was measured is kept, the latest ones."""
+
+TOGETHER = 8
+"""Candidates that a thread measures in one go: they share the cost of calls."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What decides a candidate's pixels."""
+
+    mask_threshold: float
+    cleaning: float = 0.0
+    """Holes and islands of up to this many logits are taken out first: SAM 2's way. 0: none."""
+
+
+@dataclass
+class Memo:
+    """What is measured of K candidates under one setting."""
+
+    boxes: np.ndarray  # int64 [K, 4]
+    boxed: np.ndarray  # bool [K] whose box is known
+    scores: dict[float, np.ndarray] = field(default_factory=dict)  # by offset: float32 [K]
+    scored: dict[float, np.ndarray] = field(default_factory=dict)  # bool [K]
+    runs: dict[int, Rle] = field(default_factory=dict)
+
+    def grown(self, count: int) -> Memo:
+        """The same with room for ``count`` candidates."""
+
+        def longer(x: np.ndarray) -> np.ndarray:
+            return np.concatenate([x, np.zeros((count - len(x), *x.shape[1:]), x.dtype)])
+
+        if count == len(self.boxes):
+            return self
+        scores, scored = ({k: longer(v) for k, v in each.items()} for each in (self.scores, self.scored))
+        return Memo(longer(self.boxes), longer(self.boxed), scores, scored, self.runs)
+
+
+class Measuring:
+    """Measures candidates of a pool in the frame of the photo; each once, as long as its setting is kept.
+
+    ``clean_at`` is the threshold at which SAM 2 looks for holes and islands.
+    """
+
+    def __init__(
+        self,
+        pool: CandidatePool,
+        upscalers: Sequence[Upscaler],
+        crops: Sequence[Crop],
+        photo_hw: tuple[int, int],
+        *,
+        device: torch.device,
+        clean_at: float,
+    ) -> None:
+        self._pool, self._upscalers, self._crops = pool, upscalers, crops
+        self._photo_hw, self._device, self._clean_at = photo_hw, device, clean_at
+        self._memos: OrderedDict[Setting, Memo] = OrderedDict()
+
+    def know_boxes(self, setting: Setting, boxes: np.ndarray) -> None:
+        """Boxes [k, 4] of the k candidates that came last, measured elsewhere."""
+        memo = self._memo(setting)
+        memo.boxes[len(memo.boxes) - len(boxes) :] = boxes
+        memo.boxed[len(memo.boxed) - len(boxes) :] = True
+
+    def boxes(self, setting: Setting, numbers: np.ndarray) -> np.ndarray:
+        """Boxes of candidates [m], int64 [m, 4] in photo pixels, maximum edges inclusive."""
+        memo = self._memo(setting)
+        todo = numbers[~memo.boxed[numbers]]
+
+        def measure(crop: int, group: np.ndarray) -> np.ndarray:
+            found = self._upscalers[crop].outlined(self._logits(group, setting), setting.mask_threshold, 0.0)
+            x, y = self._crops[crop].x0, self._crops[crop].y0
+            return found.boxes + np.array([x, y, x, y])
+
+        for group, boxes in self._grouped(todo, measure):
+            memo.boxes[group], memo.boxed[group] = boxes, True
+        return memo.boxes[numbers]
+
+    def stability(self, setting: Setting, offset: float, numbers: np.ndarray) -> np.ndarray:
+        """Stability scores of candidates [m], float32 [m]; NaN for masks that are empty at any threshold."""
+        memo = self._memo(setting)
+        scores = memo.scores.setdefault(offset, np.zeros(len(memo.boxes), np.float32))
+        scored = self.scored(setting, offset)
+        threshold = setting.mask_threshold
+
+        def measure(crop: int, group: np.ndarray) -> np.ndarray:
+            patches = self._patches(crop, group, setting, offset)
+            levels = (threshold - offset, threshold + offset)
+            below, above = self._upscalers[crop].areas(patches, levels)
+            return stability(above, below)
+
+        for group, found in self._grouped(numbers[~scored[numbers]], measure):
+            scores[group], scored[group] = found, True
+        return scores[numbers]
+
+    def scored(self, setting: Setting, offset: float) -> np.ndarray:
+        """Of which candidates the stability is known, bool [K]."""
+        memo = self._memo(setting)
+        return memo.scored.setdefault(offset, np.zeros(len(memo.boxes), bool))
+
+    def runs(self, setting: Setting, numbers: np.ndarray) -> list[Rle]:
+        """The pixels of candidates [m] as run lengths."""
+        memo = self._memo(setting)
+        todo = np.array([n for n in numbers.tolist() if n not in memo.runs], np.int64)
+
+        def measure(crop: int, group: np.ndarray) -> list[Rle]:
+            upscaler, window, found = self._upscalers[crop], self._crops[crop], []
+            for patch in self._patches(crop, group, setting, 0.0):
+                mask, (x, y) = upscaler.draw(patch, setting.mask_threshold)
+                found.append(encode_at(mask, (x + window.x0, y + window.y0), self._photo_hw))
+            return found
+
+        for group, runs in self._grouped(todo, measure):
+            memo.runs.update(zip(group.tolist(), runs, strict=True))
+        return [memo.runs[n] for n in numbers.tolist()]
+
+    def _memo(self, setting: Setting) -> Memo:
+        count = len(self._pool)
+        memo = self._memos.pop(setting, None)
+        if memo is None:
+            memo = Memo(np.zeros((count, 4), np.int64), np.zeros(count, bool))
+        self._memos[setting] = memo = memo.grown(count)
+        while len(self._memos) > SETTINGS_KEPT:
+            self._memos.popitem(last=False)
+        return memo
+
+    def _patches(self, crop: int, group: np.ndarray, setting: Setting, offset: float) -> Sequence[Patch]:
+        return self._upscalers[crop].patches(self._logits(group, setting), setting.mask_threshold - offset)
+
+    def _logits(self, numbers: np.ndarray, setting: Setting) -> Tensor:
+        logits = self._pool.logits(numbers)
+        if setting.cleaning > 0:
+            cleaned = [clean_logits(one, self._clean_at, setting.cleaning) for one in logits.numpy()]
+            logits = torch.from_numpy(np.stack(cleaned)) if cleaned else logits
+        return logits.to(self._device)
+
+    def _grouped(
+        self, numbers: np.ndarray, measure: Callable[[int, np.ndarray], Result]
+    ) -> list[tuple[np.ndarray, Result]]:
+        """``measure(crop, numbers)`` for some candidates of one crop at a time, on all cores."""
+        of = self._pool.columns.crop[numbers]
+        jobs = [
+            (int(crop), members[i : i + TOGETHER])
+            for crop in np.unique(of)
+            for members in [numbers[of == crop]]
+            for i in range(0, len(members), TOGETHER)
+        ]
+        with cores_kept() as cores:
+            count = min(cores if self._device.type == "cpu" else 1, len(jobs))
+            with Workers([None] * max(1, count)) as workers:
+                found = workers.map(lambda _, job: (job[1], measure(*job)), jobs)
+                return list(found)

@@ -1,0 +1,66 @@
+"""What goes into everything mode and what comes out of it: a photo, and candidates as masks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from everymask.errors import PictureError
+from everymask.everything import filters
+from everymask.everything.candidates import Candidate, boxes_of
+from everymask.everything.options import GeneratorOptions
+from everymask.masks import rle
+from everymask.masks.boxes import box_of_mask, xyxy_to_xywh
+from everymask.masks.regions import remove_small_regions
+from everymask.maskset import Mask
+
+
+def checked_photo(photo: np.ndarray) -> np.ndarray:
+    """The photo, if it is one: RGB uint8 [H, W, 3] with pixels. Raises :class:`PictureError` otherwise."""
+    if not isinstance(photo, np.ndarray) or photo.dtype != np.uint8 or photo.ndim != 3 or photo.shape[2] != 3:
+        got = (
+            f"{photo.dtype} of shape {photo.shape}" if isinstance(photo, np.ndarray) else type(photo).__name__
+        )
+        raise PictureError(
+            f"a photo must be an RGB uint8 array of shape (H, W, 3), got {got}; "
+            "everymask.read_photo makes one from files and other arrays"
+        )
+    if 0 in photo.shape:
+        raise PictureError(f"a photo must have pixels, got shape {photo.shape}")
+    return photo
+
+
+def picked(found: Sequence[Candidate], indices: np.ndarray) -> list[Candidate]:
+    """The candidates with these numbers."""
+    return [found[i] for i in indices.tolist()]
+
+
+def without_small_regions(found: Sequence[Candidate], options: GeneratorOptions) -> list[Candidate]:
+    """Holes filled and islands dropped at full size, then suppression once more: SAM's way."""
+    cleaned, changed = [], []
+    for candidate in found:
+        assert candidate.runs is not None
+        result = remove_small_regions(rle.decode(candidate.runs), options.min_mask_region_area)
+        if result.changed:
+            box = np.array(box_of_mask(result.mask))
+            candidate = replace(candidate, runs=rle.encode(result.mask), box_xyxy=box)
+        cleaned.append(candidate)
+        changed.append(result.changed)
+    threshold = max(options.box_nms_thresh, options.crop_nms_thresh)
+    return picked(cleaned, filters.after_cleaning(boxes_of(cleaned), np.array(changed, bool), threshold))
+
+
+def as_mask(candidate: Candidate) -> Mask:
+    """An encoded and measured candidate as a mask."""
+    assert candidate.runs is not None
+    assert candidate.stability is not None
+    return Mask(
+        candidate.runs,
+        predicted_iou=float(candidate.iou),
+        stability_score=float(candidate.stability),
+        point_coords=[candidate.point_xy.tolist()],
+        crop_box=candidate.crop.xywh,
+        bbox=xyxy_to_xywh(candidate.box_xyxy).tolist(),
+    )
