@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
@@ -40,6 +41,7 @@ class Mask:
     __slots__ = (
         "_area",
         "_bbox",
+        "attributes",
         "crop_box",
         "label",
         "point_coords",
@@ -62,6 +64,9 @@ class Mask:
     """XYWH of the crop that the model looked at."""
     label: str | None
     """A category name, where somebody gave one."""
+    attributes: Mapping[str, Any]
+    """What else is known of the object, as JSON values by name: a crowd flag, the number it had in a file,
+    who drew it. Carried through filters and into the formats that have a place for it. Read-only."""
 
     def __init__(
         self,
@@ -72,6 +77,7 @@ class Mask:
         point_coords: Iterable[Sequence[float]] | None = None,
         crop_box: Sequence[float] | None = None,
         label: str | None = None,
+        attributes: Mapping[str, Any] | None = None,
         bbox: Sequence[float] | None = None,
     ) -> None:
         """``rle`` is an :class:`Rle` or a COCO dict, its counts a string, bytes, or a list of run lengths."""
@@ -82,6 +88,7 @@ class Mask:
         self._set("point_coords", point_coords and tuple((float(x), float(y)) for x, y in point_coords))
         self._set("crop_box", None if crop_box is None else tuple(crop_box))
         self._set("label", label)
+        self._set("attributes", MappingProxyType(dict(attributes or {})))
         self._set("_area", runs.area)
         self._set("_bbox", None if bbox is None else tuple(bbox))
 
@@ -104,6 +111,7 @@ class Mask:
             "point_coords": self.point_coords,
             "crop_box": self.crop_box,
             "label": self.label,
+            "attributes": self.attributes,
             "bbox": None if "rle" in changes else self._bbox,
         }
         return Mask(**{**values, **changes})
@@ -203,7 +211,8 @@ class Mask:
     def replace_arguments(self) -> dict[str, Any]:
         """What the constructor takes besides the pixels."""
         names = ("predicted_iou", "stability_score", "point_coords", "crop_box", "label")
-        return {name: getattr(self, name) for name in names} | {"bbox": self._bbox}
+        known = {name: getattr(self, name) for name in names}
+        return known | {"attributes": dict(self.attributes), "bbox": self._bbox}
 
     def _set(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)

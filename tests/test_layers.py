@@ -16,6 +16,7 @@ PACKAGE = ROOT / "everymask"
 LEVEL_OF_ROOM = {
     "errors": 0,
     "geometry": 1,
+    "opencv": 1,
     "prompts": 1,
     "masks": 2,
     "maskset": 3,

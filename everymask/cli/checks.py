@@ -21,7 +21,7 @@ from .shared.downloads import size_text
 if TYPE_CHECKING:
     pass
 
-PACKAGES = ("torch", "numpy", "pillow", "opencv-python-headless", "pycocotools", "safetensors")
+PACKAGES = ("torch", "numpy", "pillow", "opencv-python-headless", "pycocotools", "safetensors", "pyyaml")
 EXTRAS = {
     # extra: (the module to look for, what it is for)
     "video": ("av", "video files"),

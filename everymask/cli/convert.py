@@ -14,8 +14,8 @@ import numpy as np
 import typer
 
 from ..errors import EverymaskError, InputError
-from ..formats import FORMATS, PhotoMasks, find_format, read_photos
-from ..formats.georeference import read_georeference
+from ..formats import FORMATS, Losses, PhotoMasks, find_format, read_photos
+from ..formats.georeference import Georeference, read_georeference
 from ..formats.sniff import recognise
 from ..formats.yolo import NAMES_FILE
 from ..media.photos import photo_size, read_photo
@@ -108,13 +108,17 @@ def convert(
     ]
     losses, written = write_at_once(outputs, items, overwrite) if items else ({}, [])
     masks = sum(len(record.masks) for record in records)
+    unread = Losses.total(record.unread for record in records)
     if as_json:
         told = {name: [item.to_dict() for item in lost.items] for name, lost in losses.items()}
         facts = {"photos": len(records), "masks": masks, "failed": failed, "losses": told}
+        facts["unread"] = [item.to_dict() for item in unread.items]
         typer.echo(json.dumps({**facts, "written": [str(path) for path in written]}, indent=2))
     typer.echo(f"{counted(len(records), 'photo')}, {counted(masks, 'mask')}", err=True)
     if read and not masks:
         warn(nothing_left(read, keep, label or ()))
+    if unread:
+        typer.echo(f"not everything was read: {unread}", err=True)
     for name, lost in losses.items():
         note(f"{name} cannot hold all: {lost}")
     for path in written[:5]:
@@ -175,8 +179,14 @@ def _in_folder(folder: Path, root: Path, any_suffix: bool) -> Iterator[tuple[Pat
 def read_file(path: Path, stem: str, source: str | None, finder: PhotoFinder) -> list[PhotoMasks]:
     """The photos of one mask file, named after their photos where those can be found."""
     format_ = find_format(source) if source else recognise(path)
-    records = read_photos(path, format_.name, photo_hw=finder.size(stem))
-    if format_.per == "photo" and Path(records[0].photo).suffix.lower() not in PICTURE_SUFFIXES:
+    per_photo = format_.per == "photo"
+    records = read_photos(
+        path,
+        format_.name,
+        photo_hw=(lambda _: finder.size(stem)) if per_photo else finder.size,
+        georeference=finder.place(stem) if format_.name == "geojson" else None,
+    )
+    if per_photo and Path(records[0].photo).suffix.lower() not in PICTURE_SUFFIXES:
         records = [replace(records[0], photo=stem)]  # the format does not say the photo's name
     return [finder.named(record) for record in records]
 
@@ -206,6 +216,11 @@ class PhotoFinder:
         """Height and width of the photo of this name, where there is one."""
         path = self.find(name)
         return None if path is None else photo_size(path)
+
+    def place(self, name: str) -> Georeference | None:
+        """Where the photo of this name lies on the map, where there is one that says it."""
+        path = self.find(name)
+        return None if path is None else read_georeference(path)
 
     def named(self, record: PhotoMasks) -> PhotoMasks:
         """The record with its photo's full name and georeference, where the photo is found."""

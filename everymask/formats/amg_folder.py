@@ -12,6 +12,7 @@ import numpy as np
 
 from ..errors import FormatError
 from ..maskset import Mask, MaskSet
+from ..opencv import encoded
 from .amg_rle import common_size
 from .losses import Losses
 from .record import PhotoMasks, WriteOptions, build_mask
@@ -30,7 +31,8 @@ def write(path: Path, photo: PhotoMasks, options: WriteOptions) -> Losses:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(COLUMNS)
         for index, mask in enumerate(photo.masks):
-            cv2.imwrite(str(path / f"{index}.png"), mask.segmentation.astype(np.uint8) * 255)
+            pixels = mask.segmentation.astype(np.uint8) * 255
+            (path / f"{index}.png").write_bytes(encoded(pixels))
             table.writerow(row_of(index, mask))
     return Losses()
 

@@ -1,7 +1,8 @@
 """COCO json: one file for the run, with categories; RLE segmentations.
 
-Traps answered here: ``counts`` is text; ``iscrowd`` is 0, because trainers drop 1; numbers begin with
-1, because COCOeval takes annotation 0 for "no match".
+Traps answered here: ``counts`` is text; ``iscrowd`` is 0 where nobody said otherwise, because trainers drop
+1; annotation numbers begin with 1, because COCOeval takes annotation 0 for "no match". Numbers, crowd flags,
+attributes and categories that came from a file go back into one (``Mask.attributes``, ``PhotoMasks``).
 """
 
 from __future__ import annotations
@@ -12,58 +13,105 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from ..errors import FormatError
 from ..maskset import Mask, MaskSet
-from .losses import Losses
+from .classes import Classes, distinct
+from .losses import Loss, Losses
+from .raster import checked_size
 from .record import (
     PhotoMasks,
     WriteOptions,
+    attributes_of,
     build_mask,
     category_of,
+    changed_classes,
     label_of,
     pixel_box_xywh,
+    plain_attributes,
     rle_of,
     scores_of,
 )
 from .text import entry, read_json, want
 
+OWN_KEYS = {
+    *("id", "image_id", "category_id", "segmentation", "area", "bbox", "iscrowd", "attributes"),
+    *("predicted_iou", "stability_score", "point_coords", "crop_box"),
+}
+"""What an annotation of the format says; anything else it says is an attribute."""
+BESIDE = ("iscrowd", "score", "ignore", "track_id", "keypoints", "num_keypoints")
+"""Attributes that COCO's tools look for in the annotation itself, the others under ``attributes``."""
+
 
 def write(path: Path, photos: Iterable[PhotoMasks], options: WriteOptions) -> Losses:
     """All photos in one file. Annotations are written as they come: a run of any length fits in memory."""
-    numbers = {name: number for number, name in enumerate(options.categories, 1)}
+    classes = options.categories
     images: list[dict[str, Any]] = []
+    losses: list[Losses] = []
     with path.open("w", encoding="utf-8") as file:
         file.write(
             '{"info":{"description":"masks by everymask","version":"1.0"},"licenses":[],"annotations":['
         )
         separator = "\n"
-        for annotation in _annotations(photos, images, numbers):
+        for annotation in _annotations(photos, images, classes, losses):
             file.write(separator + _compact(annotation))
             separator = ",\n"
-        categories = [{"id": number, "name": name, "supercategory": ""} for name, number in numbers.items()]
+        categories = [
+            {"id": number, "name": name, "supercategory": "", **classes.more.get(name, {})}
+            for name, number in classes.numbers.items()
+        ]
         file.write(f'\n],"images":{_compact(images)},"categories":{_compact(categories)}}}\n')
-    return Losses()
+    return Losses.total(losses)
 
 
 def _annotations(
-    photos: Iterable[PhotoMasks], images: list[dict[str, Any]], numbers: dict[str, int]
+    photos: Iterable[PhotoMasks], images: list[dict[str, Any]], classes: Classes, losses: list[Losses]
 ) -> Iterator[dict[str, Any]]:
-    """The annotations of all photos; each photo is noted in ``images`` on the way."""
-    number = 0
-    for image_id, photo in enumerate(photos, 1):
+    """The annotations of all photos; each photo is noted in ``images``, each changed number in ``losses``."""
+    of_images, of_masks = _Numbers(), _Numbers()
+    for photo in photos:
         height, width = photo.photo_hw
-        images.append({"id": image_id, "width": width, "height": height, "file_name": photo.photo})
+        image_id = of_images.take(photo.attributes.get("id"))
+        more = {name: value for name, value in photo.attributes.items() if name != "id"}
+        image = {"id": image_id, "width": width, "height": height, "file_name": photo.photo}
+        images.append({**more, **image})
+        renumbered = 0
         for mask in photo.masks:
-            number += 1
+            attributes = plain_attributes(mask)
+            wanted = attributes.pop("id", None)
+            number = of_masks.take(wanted)
+            renumbered += wanted not in (None, number)
+            beside = {name: attributes.pop(name) for name in BESIDE if name in attributes}
             yield {
                 "id": number,
                 "image_id": image_id,
-                "category_id": numbers[category_of(mask)],
+                "category_id": classes.numbers[category_of(mask)],
                 "segmentation": mask.rle,
                 "area": mask.area,
                 "bbox": pixel_box_xywh(mask),
                 "iscrowd": 0,
+                **beside,
                 **scores_of(mask),
+                **({"attributes": attributes} if attributes else {}),
             }
+        ids = Losses((Loss("ids", renumbered),)) if renumbered else Losses()
+        losses.append(ids + changed_classes(photo, classes.numbers))
+
+
+class _Numbers:
+    """Hands out numbers: the one a thing had before where it is free, else the next free one from 1."""
+
+    def __init__(self) -> None:
+        self._taken: set[Any] = set()
+        self._next = 1
+
+    def take(self, wanted: Any) -> Any:
+        usable = isinstance(wanted, str) or (isinstance(wanted, int) and wanted > 0)
+        if not usable or wanted in self._taken:
+            while self._next in self._taken:
+                self._next += 1
+            wanted = self._next
+        self._taken.add(wanted)
+        return wanted
 
 
 def _compact(value: Any) -> str:
@@ -74,26 +122,91 @@ def read(path: Path, photo_hw: tuple[int, int] | None = None) -> list[PhotoMasks
     """The masks of every photo in the file, photos without masks too. Polygons become pixels as
     pycocotools makes them."""
     content = want(read_json(path), dict, str(path))
-    names = {row["id"]: str(row.get("name", row["id"])) for row in content.get("categories", [])}
-    rows_of_image = defaultdict(list)
+    classes, names = _classes(content, path)
+    images = entry(content, "images", list, str(path))
+    keys = [_key(entry(image, "id", (int, str), f"image {n} of {path}")) for n, image in enumerate(images)]
+    if len(set(keys)) < len(keys):
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise FormatError(f"{path} lists two images with the id {twice}; give each its own")
+    rows_of_image: dict[str, list[tuple[str, Any]]] = defaultdict(list)
     for index, row in enumerate(entry(content, "annotations", list, str(path))):
         where = f"annotation {index} of {path}"
-        rows_of_image[entry(row, "image_id", (int, str), where)].append((where, row))
+        rows_of_image[_key(entry(row, "image_id", (int, str), where))].append((where, row))
+    if orphans := rows_of_image.keys() - set(keys):
+        lost = sum(len(rows_of_image[key]) for key in orphans)
+        where = rows_of_image[min(orphans)][0][0]
+        raise FormatError(
+            f"{where} is of an image that the file does not list (id {min(orphans)}), as are "
+            f"{lost - 1} others; "
+            "add the images, or remove these annotations"
+        )
     return [
-        _photo(image, rows_of_image[image["id"]], names, f"image {index} of {path}")
-        for index, image in enumerate(entry(content, "images", list, str(path)))
+        _photo(image, rows_of_image[key], classes, names, f"image {index} of {path}")
+        for index, (key, image) in enumerate(zip(keys, images, strict=True))
     ]
 
 
-def _photo(image: Any, rows: list[tuple[str, Any]], names: dict[Any, str], where: str) -> PhotoMasks:
-    size = (entry(image, "height", int, where), entry(image, "width", int, where))
+def _key(number: int | str) -> str:
+    """Numbers written as text mean the same image: 1, "1", "0001" is not."""
+    return str(number)
+
+
+def _classes(content: dict[str, Any], path: Path) -> tuple[Classes, dict[str, str]]:
+    """The categories of a file, and their names by number."""
+    rows = want(content.get("categories") or [], list, f"'categories' of {path}")
+    pairs = []
+    for index, row in enumerate(rows):
+        where = f"category {index} of {path}"
+        number = entry(row, "id", (int, str), where)
+        if not str(number).isdigit():
+            raise FormatError(f"the id of {where} must be a whole number from 0, got {number!r}")
+        pairs.append((int(number), str(row.get("name", number))))
+    names = distinct(pairs)
+    more = {
+        name: {key: value for key, value in row.items() if key not in ("id", "name")}
+        for row, name in zip(rows, names.values(), strict=True)
+    }
+    numbers = {name: number for number, name in names.items()}
+    return Classes(numbers, "coco", more), {str(number): name for number, name in names.items()}
+
+
+def _photo(
+    image: Any, rows: list[tuple[str, Any]], classes: Classes, names: dict[str, str], where: str
+) -> PhotoMasks:
+    size = checked_size(entry(image, "height", int, where), entry(image, "width", int, where), where)
     masks = [_mask(row, row_where, size, names) for row_where, row in rows]
-    return PhotoMasks(entry(image, "file_name", str, where), MaskSet(masks, photo_hw=size))
+    known = ("width", "height", "file_name")
+    attributes = {name: value for name, value in image.items() if name not in known}
+    return PhotoMasks(
+        entry(image, "file_name", str, where),
+        MaskSet(masks, photo_hw=size),
+        classes=classes,
+        attributes=attributes,
+    )
 
 
-def _mask(row: Any, where: str, photo_hw: tuple[int, int], names: dict[Any, str]) -> Mask:
-    runs = rle_of(entry(row, "segmentation", (dict, list), where), where, photo_hw)
-    values = {
-        name: value for name, value in row.items() if name != "bbox"
-    }  # counts pixels; Mask.bbox one less
-    return build_mask(runs, values, label_of(names.get(row.get("category_id"))), where)
+def _mask(row: Any, where: str, photo_hw: tuple[int, int], names: dict[str, str]) -> Mask:
+    segmentation = entry(row, "segmentation", (dict, list), where)
+    if segmentation == [] and any(row.get("bbox") or ()):
+        raise FormatError(
+            f"{where} has a box and no pixels; boxes are prompts: everymask predict --box makes masks of them"
+        )
+    runs = rle_of(segmentation, where, photo_hw)
+    # 'bbox' counts pixels, Mask.bbox one less: it is made anew.
+    values = {name: value for name, value in row.items() if name != "bbox"}
+    attributes = {name: row[name] for name in row if name not in OWN_KEYS}
+    attributes |= attributes_of(row.get("attributes"), where)
+    attributes |= {"id": row["id"]} if "id" in row else {}
+    attributes |= {"iscrowd": row["iscrowd"]} if row.get("iscrowd") else {}
+    return build_mask(runs, values, _label(row, names, where), where, attributes)
+
+
+def _label(row: Any, names: dict[str, str], where: str) -> str | None:
+    number = row.get("category_id")
+    if number is None:
+        return None
+    if str(number) in names:
+        return label_of(names[str(number)])
+    if not names:
+        return str(number)
+    raise FormatError(f"{where} is of category {number!r}, which the file does not list")

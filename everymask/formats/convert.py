@@ -2,43 +2,61 @@
 
 from __future__ import annotations
 
+import math
+import warnings
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..errors import FormatError, OptionError
-from ..maskset import MaskSet
+from ..errors import EverymaskError, FormatError, OptionError
+from ..maskset import Mask, MaskSet
+from ..opencv import silent
 from . import yolo
+from .classes import for_yolo
 from .georeference import Georeference
 from .landing import landing
 from .losses import Loss, Losses
 from .overlaps import POLICIES, settled
-from .record import UNLABELLED, PhotoMasks, WriteOptions, categories_of
+from .record import UNLABELLED, PhotoMasks, SizeOf, WriteOptions, categories_of
 from .sniff import recognise
-from .table import Format, find_format, format_of_suffix
+from .table import FIELDS, Format, find_format, format_of_suffix
 
 RINGS = ("bridge", "largest")
 
 
 def read_photos(
-    path: str | Path, format: str | None = None, *, photo_hw: tuple[int, int] | None = None
+    path: str | Path,
+    format: str | None = None,
+    *,
+    photo_hw: tuple[int, int] | SizeOf | None = None,
+    georeference: Georeference | None = None,
 ) -> list[PhotoMasks]:
     """Every photo's masks in a file (or folder, for the format ``amg``).
 
     ``format`` is told by the ending and the content when not given. ``photo_hw`` (height, width) is needed
-    where the file does not say how large the photo is: YOLO, and lists without masks. Raises
+    where the file does not say how large the photo is: YOLO, lists without masks, some files of LabelMe and
+    Label Studio; for a file of several photos it is a function from a photo's name to its size.
+    ``georeference`` is the photo's place on the map, for GeoJSON in degrees by another tool. Raises
     :class:`FormatError` for a file that is malformed or of no known format.
     """
     file = Path(path)
     if not file.exists():
         raise FormatError(f"there is no file {file}")
     found = find_format(format) if format else recognise(file)
+    if callable(photo_hw) and found.per == "photo":
+        photo_hw = photo_hw(file.stem)
+    place = {"georeference": georeference} if found.name == "geojson" else {}
     try:
-        return found.load().read(file, photo_hw)
-    except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
-        if isinstance(error, FormatError):
-            raise
+        with silent():
+            return found.load().read(file, photo_hw, **place)
+    except EverymaskError:
+        raise
+    except MemoryError as error:
+        raise FormatError(f"{file} asks for more memory than there is") from error
+    except OSError as error:
+        raise FormatError(f"cannot read {file}: {error.strerror or error}") from error
+    except Exception as error:  # a file can be wrong in ways that only the libraries under us know
         raise FormatError(f"{file} is not in the format {found.name}: {error!r}") from error
 
 
@@ -48,18 +66,23 @@ def read_masks(
     *,
     photo: str | None = None,
     photo_hw: tuple[int, int] | None = None,
+    georeference: Georeference | None = None,
 ) -> MaskSet:
     """The masks of one photo from a file of any format of :data:`everymask.formats.FORMATS`.
 
     Frames and order are those of the file. ``photo`` names the photo in a file that holds several; the
-    other arguments and errors are those of :func:`read_photos`.
+    other arguments and errors are those of :func:`read_photos`. What has no pixels (points, lines) is not
+    in the result: a ``UserWarning`` says how much.
     """
-    photos = read_photos(path, format, photo_hw=photo_hw)
+    sizes = (lambda name: photo_hw) if photo_hw else None
+    photos = read_photos(path, format, photo_hw=sizes, georeference=georeference)
     if photo is not None:
         chosen = [each for each in photos if photo in (each.photo, Path(each.photo).name)]
     else:
         chosen = photos
     if len(chosen) == 1:
+        if chosen[0].unread:
+            warnings.warn(f"{path}: {chosen[0].unread}", UserWarning, stacklevel=2)
         return chosen[0].masks
     names = ", ".join(each.photo for each in photos[:5]) + (", ..." if len(photos) > 5 else "")
     if photo is not None:
@@ -96,8 +119,9 @@ def save(
     record = PhotoMasks(photo or f"{target.stem}.jpg", masks, georeference)
     fitting, losses = fit(record, chosen, overlap)
     options = _options([fitting], rings)
-    if chosen.name == "yolo" and options.categories != (UNLABELLED,):
-        yolo.write_names(target.parent / yolo.NAMES_FILE, options.categories)
+    names = for_yolo(options.categories)
+    if chosen.name == "yolo" and names != [UNLABELLED]:
+        yolo.write_names(target.parent / yolo.NAMES_FILE, names)
     return losses + write_file(chosen, target, [fitting], options)
 
 
@@ -132,18 +156,55 @@ def fit(photo: PhotoMasks, format_: Format, overlap: str = "keep") -> tuple[Phot
     """
     if overlap not in POLICIES:
         raise OptionError(f"overlap must be one of {', '.join(POLICIES)}, got {overlap!r}")
-    losses = _lost_fields(photo.masks, format_) + _lost_place(photo, format_)
+    masks, lost = _known_scores(photo.masks)
+    losses = (
+        lost + _lost_fields(masks, format_) + _lost_photo_fields(photo, format_) + _lost_place(photo, format_)
+    )
+    if not format_.holds_empty and (empty := sum(mask.area == 0 for mask in masks)):
+        losses += Losses((Loss("empty", empty),))
+        masks = masks.filter(min_area=1)
     policy = "disjoint" if not format_.holds_overlaps else overlap
-    masks, lost = settled(photo.masks, policy)
+    masks, lost = settled(masks, policy)
     return replace(photo, masks=masks), losses + lost
 
 
 def _lost_fields(masks: MaskSet, format_: Format) -> Losses:
-    names = ("predicted_iou", "stability_score", "point_coords", "crop_box", "label")
-    absent = [name for name in names if name not in format_.fields]
-    concerned = [mask for mask in masks if any(getattr(mask, name) is not None for name in absent)]
-    gone = [name for name in absent if any(getattr(mask, name) is not None for mask in concerned)]
+    absent = [name for name in FIELDS if name not in format_.fields]
+    concerned = [mask for mask in masks if any(_has(mask, name) for name in absent)]
+    gone = [name for name in absent if name != "attributes" and any(_has(mask, name) for mask in concerned)]
+    if "attributes" in absent:
+        named = dict.fromkeys(name for mask in concerned for name in mask.attributes)
+        gone += [f"attribute {name}" for name in named]
     return Losses((Loss("fields", len(concerned), detail=", ".join(gone)),)) if concerned else Losses()
+
+
+def _has(mask: Mask, name: str) -> bool:
+    value = getattr(mask, name)
+    return bool(value) if name == "attributes" else value is not None
+
+
+def _known_scores(masks: MaskSet) -> tuple[MaskSet, Losses]:
+    """The masks without scores that are NaN or infinite: no format has a number for them."""
+    names = ("predicted_iou", "stability_score")
+    wrong = [
+        {name: None for name in names if not math.isfinite(getattr(mask, name) or 0.0)} for mask in masks
+    ]
+    count = sum(map(bool, wrong))
+    if not count:
+        return masks, Losses()
+    known = [mask.replace(**each) if each else mask for mask, each in zip(masks, wrong, strict=True)]
+    gone = ", ".join(name for name in names if any(name in each for each in wrong))
+    return MaskSet(known, masks.photo_hw), Losses(
+        (Loss("fields", count, detail=f"{gone} that is no number"),)
+    )
+
+
+def _lost_photo_fields(photo: PhotoMasks, format_: Format) -> Losses:
+    """What is known of the photo itself has a place in COCO only."""
+    if format_.name == "coco" or not photo.attributes:
+        return Losses()
+    named = ", ".join(f"photo's {name}" for name in photo.attributes)
+    return Losses((Loss("fields", len(photo.masks), detail=named),))
 
 
 def _lost_place(photo: PhotoMasks, format_: Format) -> Losses:

@@ -7,18 +7,29 @@ and can be clicked. ``meta`` lists the labels, which other readers of the format
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 from xml.sax.saxutils import escape, quoteattr
 
 import numpy as np
 
 from ..errors import FormatError
+from ..masks.rle import Rle, encode_at
 from ..maskset import Mask, MaskSet
-from .losses import Losses
-from .raster import fill_rings
-from .record import PhotoMasks, WriteOptions, build_mask, category_of, label_of, pasted, pixel_box_xywh
+from .losses import Loss, Losses
+from .raster import box_ring, checked_ring, checked_size, ellipse_ring, rle_of_rings, turned
+from .record import (
+    PhotoMasks,
+    WriteOptions,
+    build_mask,
+    category_of,
+    check_within,
+    label_of,
+    pixel_box_xywh,
+)
 from .text import read_text
 
 
@@ -26,7 +37,9 @@ def write(path: Path, photos: Iterable[PhotoMasks], options: WriteOptions) -> Lo
     """All photos in one XML file, written as they come."""
     with path.open("w", encoding="utf-8") as file:
         file.write('<?xml version="1.0" encoding="utf-8"?>\n<annotations>\n  <version>1.1</version>\n')
-        file.write(f"  <meta>\n    <task>\n{labels_element(options.categories)}    </task>\n  </meta>\n")
+        file.write(
+            f"  <meta>\n    <task>\n{labels_element(options.categories.numbers)}    </task>\n  </meta>\n"
+        )
         for number, photo in enumerate(photos):
             height, width = photo.photo_hw
             name = quoteattr(photo.photo)
@@ -87,14 +100,20 @@ def pixels_of_runs(runs: list[int], box_hw: tuple[int, int]) -> np.ndarray:
 
 
 def read(path: Path, photo_hw: tuple[int, int] | None = None) -> list[PhotoMasks]:
-    """The masks of every photo in the file. Polygons and boxes are read too; points and lines are refused."""
+    """The masks of every photo in the file, of masks, polygons, boxes and ellipses; others are refused."""
     try:
         root = ElementTree.fromstring(_without_entities(read_text(path), path))
-    except ElementTree.ParseError as error:
+    except (ElementTree.ParseError, RecursionError, ValueError) as error:
         raise FormatError(f"{path} is not XML: {error}") from error
     if root.tag != "annotations":
         raise FormatError(f"{path} must have <annotations> at its root, got <{root.tag}>")
-    return [_photo(image, path) for image in root.iter("image")]
+    images = list(root.iter("image"))
+    if not images and root.find("track") is not None:
+        raise FormatError(
+            f"{path} is in the format CVAT for video, whose tracks have no photos; "
+            "export the task as 'CVAT for images 1.1'"
+        )
+    return [_photo(image, path) for image in images]
 
 
 def _without_entities(text: str, path: Path) -> str:
@@ -107,37 +126,65 @@ def _without_entities(text: str, path: Path) -> str:
 def _photo(image: ElementTree.Element, path: Path) -> PhotoMasks:
     name = image.get("name", "")
     where = f"image {name!r} of {path}"
-    size = (_number(image, "height", where), _number(image, "width", where))
+    size = checked_size(image.get("height"), image.get("width"), where)
     masks = [_mask(shape, size, where) for shape in image if shape.tag != "tag"]
-    return PhotoMasks(name, MaskSet(masks, photo_hw=size))
+    tags = [str(tag.get("label")) for tag in image.iter("tag")]
+    told = Loss("fields", 0, detail=f"tags of the photo: {', '.join(tags)}")
+    return PhotoMasks(name, MaskSet(masks, photo_hw=size), unread=Losses((told,)) if tags else Losses())
 
 
 def _mask(shape: ElementTree.Element, photo_hw: tuple[int, int], where: str) -> Mask:
-    return build_mask(_pixels(shape, photo_hw, where), {}, label_of(shape.get("label")), where)
+    known: dict[str, Any] = {str(each.get("name")): each.text or "" for each in shape.iter("attribute")}
+    flags = {name: shape.get(name) for name in ("occluded", "group_id")}
+    known |= {name: value for name, value in flags.items() if value not in (None, "0")}
+    pixels = _pixels(shape, photo_hw, where)
+    return build_mask(pixels, {}, label_of(shape.get("label")), where, known)
 
 
-def _pixels(shape: ElementTree.Element, photo_hw: tuple[int, int], where: str) -> np.ndarray:
+def _pixels(shape: ElementTree.Element, photo_hw: tuple[int, int], where: str) -> Rle:
     if shape.tag == "mask":
         return _from_runs(shape, photo_hw, where)
     if shape.tag == "polygon":
         pairs = [pair.split(",") for pair in shape.get("points", "").split(";")]
-        return fill_rings([np.array(pairs, dtype=float)], photo_hw)
-    if shape.tag == "box":
-        x0, y0, x1, y1 = (float(shape.get(key, "nan")) for key in ("xtl", "ytl", "xbr", "ybr"))
-        return fill_rings([np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]])], photo_hw)
-    raise FormatError(f"{where} has a <{shape.tag}>; only masks, polygons and boxes have pixels to read")
+        ring = checked_ring(pairs, photo_hw, f"a polygon in {where}")
+    elif shape.tag == "box":
+        x0, y0, x1, y1 = (_decimal(shape, key, where) for key in ("xtl", "ytl", "xbr", "ybr"))
+        middle = ((x0 + x1) / 2, (y0 + y1) / 2)
+        ring = turned(box_ring(x0, y0, x1, y1), _decimal(shape, "rotation", where, 0.0), middle)
+    elif shape.tag == "ellipse":
+        cx, cy, rx, ry = (_decimal(shape, key, where) for key in ("cx", "cy", "rx", "ry"))
+        ring = turned(ellipse_ring(cx, cy, rx, ry), _decimal(shape, "rotation", where, 0.0), (cx, cy))
+    else:
+        raise FormatError(
+            f"{where} has a <{shape.tag}>; only masks, polygons, boxes and ellipses have pixels to read"
+        )
+    return rle_of_rings([checked_ring(ring, photo_hw, f"a {shape.tag} in {where}")], photo_hw)
 
 
-def _from_runs(shape: ElementTree.Element, photo_hw: tuple[int, int], where: str) -> np.ndarray:
+def _from_runs(shape: ElementTree.Element, photo_hw: tuple[int, int], where: str) -> Rle:
     left, top, width, height = (_number(shape, key, where) for key in ("left", "top", "width", "height"))
-    runs = [int(run) for run in shape.get("rle", "").split(",")]
-    if sum(runs) != width * height:
+    try:
+        runs = [int(run) for run in shape.get("rle", "").split(",")]
+    except ValueError as error:
+        raise FormatError(f"a mask of {where} must have run lengths in 'rle': {error}") from error
+    if min(runs) < 0 or sum(runs) != width * height:
         raise FormatError(f"a mask of {where} has runs of {sum(runs)} pixels in a box of {width} x {height}")
-    return pasted(pixels_of_runs(runs, (height, width)), left, top, photo_hw, f"a mask of {where}")
+    check_within((height, width), left, top, photo_hw, f"a mask of {where}")
+    return encode_at(np.ascontiguousarray(pixels_of_runs(runs, (height, width)).T), (left, top), photo_hw)
 
 
 def _number(element: ElementTree.Element, key: str, where: str) -> int:
+    return int(_decimal(element, key, where))
+
+
+def _decimal(element: ElementTree.Element, key: str, where: str, absent: float | None = None) -> float:
+    text = element.get(key)
+    if text is None and absent is not None:
+        return absent
     try:
-        return int(float(element.get(key, "")))
-    except ValueError as error:
-        raise FormatError(f"{key!r} of {where} must be a number, got {element.get(key)!r}") from error
+        value = float(text or "")
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise FormatError(f"{key!r} of a <{element.tag}> in {where} must be a number, got {text!r}")
+    return value

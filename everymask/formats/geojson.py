@@ -8,6 +8,7 @@ takes to get the pixels back.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,22 +18,32 @@ from ..errors import FormatError
 from ..maskset import Mask, MaskSet
 from .georeference import Georeference
 from .losses import Losses
-from .outlines import outlines
-from .raster import fill_rings
-from .record import SIZE_HINT, PhotoMasks, WriteOptions, build_mask, category_of, label_of, scores_of
+from .outlines import outlines_of
+from .raster import checked_pairs, checked_ring, checked_size, rle_of_rings
+from .record import (
+    SCORES,
+    SIZE_HINT,
+    PhotoMasks,
+    WriteOptions,
+    build_mask,
+    category_of,
+    label_of,
+    plain_attributes,
+    scores_of,
+)
 from .text import entry, read_json, want
 
 WGS84_DECIMALS = 9  # a tenth of a millimetre; more digits only make the file larger
 
 
 def write(path: Path, photo: PhotoMasks, options: WriteOptions) -> Losses:
-    """One FeatureCollection for the photo. Masks without a pixel have no polygon and are left out."""
+    """One FeatureCollection for the photo."""
     height, width = photo.photo_hw
     place = photo.georeference
     frame: dict[str, Any] = {"frame": "wgs84" if place else "pixels", "width": width, "height": height}
     if place:
         frame |= {"affine": list(place.affine), "crs_wkt": place.crs_wkt}
-    features = [_feature(mask, number, place) for number, mask in enumerate(photo.masks, 1) if mask.area > 0]
+    features = [_feature(mask, number, place) for number, mask in enumerate(photo.masks, 1)]
     content = {
         "type": "FeatureCollection",
         "everymask": {"photo": photo.photo, **frame},
@@ -43,13 +54,13 @@ def write(path: Path, photo: PhotoMasks, options: WriteOptions) -> Losses:
 
 
 def _feature(mask: Mask, number: int, place: Georeference | None) -> dict[str, Any]:
-    polygons = [[_closed(ring, place) for ring in polygon.rings] for polygon in outlines(mask.segmentation)]
+    polygons = [[_closed(ring, place) for ring in polygon.rings] for polygon in outlines_of(mask)]
     geometry = (
         {"type": "Polygon", "coordinates": polygons[0]}
         if len(polygons) == 1
         else {"type": "MultiPolygon", "coordinates": polygons}
     )
-    properties = {"label": category_of(mask), "area": mask.area, **scores_of(mask)}
+    properties = {**plain_attributes(mask), "label": category_of(mask), "area": mask.area, **scores_of(mask)}
     return {"type": "Feature", "id": number, "properties": properties, "geometry": geometry}
 
 
@@ -62,29 +73,122 @@ def _closed(ring: list[tuple[int, int]], place: Georeference | None) -> list[lis
     return on_map[::-1] if place.mirrors else on_map
 
 
-def read(path: Path, photo_hw: tuple[int, int] | None = None) -> list[PhotoMasks]:
-    """The masks of the one photo; a file by another tool needs ``photo_hw`` and coordinates in pixels."""
+def read(
+    path: Path, photo_hw: tuple[int, int] | None = None, georeference: Georeference | None = None
+) -> list[PhotoMasks]:
+    """The masks of the one photo.
+
+    A file by another tool needs ``photo_hw``. Its coordinates are pixels (QuPath), or places on the map
+    (QGIS: a ``crs`` member, or degrees as RFC 7946 wants them), which need the photo's ``georeference``.
+    """
     content = want(read_json(path), dict, str(path))
-    own = content.get("everymask") or {}
-    place = Georeference(tuple(own["affine"]), own["crs_wkt"]) if own.get("frame") == "wgs84" else None
-    size = (int(own["height"]), int(own["width"])) if "height" in own else photo_hw
+    own = want(content.get("everymask") or {}, dict, f"'everymask' of {path}")
+    size = checked_size(own["height"], own.get("width"), str(path)) if "height" in own else photo_hw
     if size is None:
         raise FormatError(f"{path} does not say how large the photo is; give {SIZE_HINT}")
     features = entry(content, "features", list, str(path))
+    rings = [_rings(feature, f"feature {n} of {path}") for n, feature in enumerate(features)]
+    place = _own_place(own, path) or (georeference if not own else None)
+    to_pixels = _frame(content, own, place, rings, size, path)
     masks = [
-        _mask(feature, size, place, f"feature {index} of {path}") for index, feature in enumerate(features)
+        _mask(feature, each, size, to_pixels, f"feature {index} of {path}")
+        for index, (feature, each) in enumerate(zip(features, rings, strict=True))
     ]
+    if masks and not own and not any(mask.area for mask in masks):
+        raise FormatError(
+            f"no polygon of {path} has a pixel of the photo of {size[1]} x {size[0]}; are its coordinates "
+            "degrees, or another photo's?"
+        )
     return [PhotoMasks(str(own.get("photo", path.stem)), MaskSet(masks, photo_hw=size), place)]
 
 
-def _mask(feature: Any, photo_hw: tuple[int, int], place: Georeference | None, where: str) -> Mask:
+def _own_place(own: dict[str, Any], path: Path) -> Georeference | None:
+    if own.get("frame") != "wgs84":
+        return None
+    affine = checked_pairs(entry(own, "affine", list, str(path)), str(path)).ravel().tolist()
+    a, b, c, d, e, f = affine
+    return Georeference((a, b, c, d, e, f), entry(own, "crs_wkt", str, str(path)))
+
+
+ToPixels = Callable[[np.ndarray], np.ndarray]
+
+
+def _frame(
+    content: dict[str, Any],
+    own: dict[str, Any],
+    place: Georeference | None,
+    rings: list[list[np.ndarray]],
+    photo_hw: tuple[int, int],
+    path: Path,
+) -> ToPixels:
+    """What makes pixels of the file's coordinates."""
+    if own:
+        return place.from_wgs84 if place else lambda ring: ring
+    crs = _named_crs(content)
+    if crs is None and not _could_be_degrees(rings, place, photo_hw):
+        return lambda ring: ring
+    if place is None or not place.crs_wkt:
+        raise FormatError(
+            f"{path} has coordinates on the map ({crs or 'degrees'}), not pixels; "
+            "say where the photo lies: give its GeoTIFF's folder with --photos, or georeference= in Python"
+        )
+    found = place
+    return lambda ring: found.from_crs(ring, crs or "OGC:CRS84")
+
+
+def _named_crs(content: dict[str, Any]) -> str | None:
+    """The coordinate system that a file names, as QGIS and GDAL do; rasterio reads such names."""
+    crs = content.get("crs")
+    properties = crs.get("properties") if isinstance(crs, dict) else None
+    name = properties.get("name") if isinstance(properties, dict) else None
+    if not isinstance(name, str):
+        return None
+    return "OGC:CRS84" if name.endswith("CRS84") else name
+
+
+def _could_be_degrees(
+    rings: list[list[np.ndarray]], place: Georeference | None, photo_hw: tuple[int, int]
+) -> bool:
+    """Whether a file that names no system holds degrees: all in range, and within the photo on the map."""
+    corners = [ring for each in rings for ring in each]
+    if place is None or not place.crs_wkt or not corners:
+        return False
+    points = np.concatenate(corners)
+    if (np.abs(points) > (180, 90)).any():
+        return False
+    inside = place.from_wgs84(points)
+    return bool(((inside > -1) & (inside < np.array(photo_hw[::-1]) + 1)).all(axis=1).mean() > 0.5)
+
+
+def _rings(feature: Any, where: str) -> list[np.ndarray]:
+    """The rings of a feature, in the file's coordinates."""
     geometry = entry(feature, "geometry", dict, where)
     kind = entry(geometry, "type", str, where)
     if kind not in {"Polygon", "MultiPolygon"}:
         raise FormatError(f"{where} is a {kind}; only Polygon and MultiPolygon have pixels to read")
     coordinates = entry(geometry, "coordinates", list, where)
     polygons = [coordinates] if kind == "Polygon" else coordinates
-    rings = [np.asarray(ring, dtype=float)[:, :2] for polygon in polygons for ring in polygon]
-    pixels = fill_rings([place.from_wgs84(ring) for ring in rings] if place else rings, photo_hw)
-    properties = feature.get("properties") or {}
-    return build_mask(pixels, properties, label_of(properties.get("label")), where)
+    return [checked_pairs(ring, where) for polygon in polygons for ring in want(polygon, list, where)]
+
+
+def _mask(
+    feature: dict[str, Any],
+    rings: list[np.ndarray],
+    photo_hw: tuple[int, int],
+    to_pixels: ToPixels,
+    where: str,
+) -> Mask:
+    runs = rle_of_rings([checked_ring(to_pixels(ring), photo_hw, where) for ring in rings], photo_hw)
+    properties = want(feature.get("properties") or {}, dict, where)
+    known = {*SCORES, "label", "area", "bbox", "classification", "objectType"}
+    attributes = {name: value for name, value in properties.items() if name not in known}
+    return build_mask(runs, properties, label_of(_label(properties)), where, attributes)
+
+
+def _label(properties: dict[str, Any]) -> str | None:
+    """The class of a feature: ours, or QuPath's ``classification``."""
+    label = properties.get("label")
+    if label is None:
+        label = properties.get("classification")
+        label = label.get("name") if isinstance(label, dict) else label
+    return None if label is None else str(label)

@@ -21,9 +21,18 @@ from ..errors import FormatError, require
 from ..maskset import Mask, MaskSet
 from .georeference import Georeference
 from .losses import Losses
-from .outlines import outlines
-from .raster import fill_rings
-from .record import PhotoMasks, WriteOptions, build_mask, category_of, label_of, scores_of
+from .outlines import outlines_of
+from .raster import checked_ring, checked_size, rle_of_rings
+from .record import (
+    PhotoMasks,
+    WriteOptions,
+    attributes_of,
+    build_mask,
+    category_of,
+    label_of,
+    plain_attributes,
+    scores_of,
+)
 
 APPLICATION_ID = 0x47504B47  # "GPKG"
 VERSION = 10300
@@ -45,13 +54,13 @@ CREATE TABLE gpkg_geometry_columns (table_name TEXT NOT NULL, column_name TEXT N
   CONSTRAINT pk_geom_cols PRIMARY KEY (table_name, column_name));
 CREATE TABLE masks (fid INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL, geom MULTIPOLYGON, label TEXT,
   area INTEGER,
-  predicted_iou DOUBLE, stability_score DOUBLE, point_coords TEXT, crop_box TEXT);
+  predicted_iou DOUBLE, stability_score DOUBLE, point_coords TEXT, crop_box TEXT, attributes TEXT);
 CREATE TABLE everymask (photo TEXT, width INTEGER, height INTEGER, affine TEXT, crs_wkt TEXT);
 """
 
 
 def write(path: Path, photo: PhotoMasks, options: WriteOptions) -> Losses:
-    """One GeoPackage for the photo. Masks without a pixel have no polygon and are left out."""
+    """One GeoPackage for the photo."""
     height, width = photo.photo_hw
     place = photo.georeference
     srs = _srs_of(place)
@@ -72,7 +81,7 @@ def write(path: Path, photo: PhotoMasks, options: WriteOptions) -> Losses:
         file.execute(
             "INSERT INTO gpkg_geometry_columns VALUES ('masks', 'geom', 'MULTIPOLYGON', ?, 0, 0)", (srs,)
         )
-        file.executemany("INSERT INTO masks VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
+        file.executemany("INSERT INTO masks VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
         affine, wkt = (json.dumps(place.affine), place.crs_wkt) if place else (None, None)
         file.execute(
             "INSERT INTO everymask VALUES (?, ?, ?, ?, ?)", (photo.photo, width, height, affine, wkt)
@@ -103,14 +112,13 @@ def _systems(srs: int, place: Georeference | None) -> Iterator[tuple[Any, ...]]:
 
 def _rows(photo: PhotoMasks, place: Georeference, srs: int) -> Iterator[tuple[Any, ...]]:
     for number, mask in enumerate(photo.masks, 1):
-        if mask.area == 0:
-            continue
         fields = scores_of(mask)
+        more = json.dumps(plain_attributes(mask), ensure_ascii=False) if mask.attributes else None
         texts = (
             json.dumps(fields[name]) if name in fields else None for name in ("point_coords", "crop_box")
         )
         scores = (fields.get("predicted_iou"), fields.get("stability_score"))
-        yield number, _geometry(mask, place, srs), category_of(mask), mask.area, *scores, *texts
+        yield number, _geometry(mask, place, srs), category_of(mask), mask.area, *scores, *texts, more
 
 
 def _geometry(mask: Mask, place: Georeference, srs: int) -> bytes:
@@ -120,7 +128,7 @@ def _geometry(mask: Mask, place: Georeference, srs: int) -> bytes:
         shapely.Polygon(
             place.to_crs(np.array(polygon.shell)), [place.to_crs(np.array(h)) for h in polygon.holes]
         )
-        for polygon in outlines(mask.segmentation)
+        for polygon in outlines_of(mask)
     ]
     return (
         b"GP" + struct.pack("<BBi", 0, 1, srs) + shapely.to_wkb(shapely.MultiPolygon(polygons), byte_order=1)
@@ -137,27 +145,34 @@ def read(path: Path, photo_hw: tuple[int, int] | None = None) -> list[PhotoMasks
     try:
         with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as file:
             name, width, height, affine, wkt = file.execute("SELECT * FROM everymask").fetchone()
+            columns = {row[1] for row in file.execute("PRAGMA table_info(masks)")}
+            more = "attributes" if "attributes" in columns else "NULL"  # files of earlier versions
             rows = file.execute(
-                "SELECT geom, label, predicted_iou, stability_score, point_coords, crop_box "
-                "FROM masks ORDER BY fid"
+                "SELECT geom, label, predicted_iou, stability_score, point_coords, crop_box, "
+                f"{more} FROM masks ORDER BY fid"
             ).fetchall()
     except (sqlite3.Error, TypeError) as error:
         raise FormatError(f"{path} is not a GeoPackage of masks written by everymask: {error}") from error
+    height, width = checked_size(height, width, str(path))
     place = Georeference(tuple(json.loads(affine)), wkt) if affine else None
-    masks = [_mask(row, (height, width), place or UPWARDS) for row in rows]
+    masks = [
+        _mask(row, (height, width), place or UPWARDS, f"mask {number} of {path}")
+        for number, row in enumerate(rows)
+    ]
     return [PhotoMasks(name, MaskSet(masks, photo_hw=(height, width)), place)]
 
 
-def _mask(row: tuple[Any, ...], photo_hw: tuple[int, int], place: Georeference) -> Mask:
+def _mask(row: tuple[Any, ...], photo_hw: tuple[int, int], place: Georeference, where: str) -> Mask:
     shapely = require("shapely", "geo", "reading GeoPackage geometry")
-    blob, label, predicted_iou, stability_score, point_coords, crop_box = row
+    blob, label, predicted_iou, stability_score, point_coords, crop_box, more = row
     polygons = shapely.get_parts(shapely.from_wkb(blob[8:]))
     lines = [line for polygon in polygons for line in (polygon.exterior, *polygon.interiors)]
-    pixels = fill_rings([place.to_pixels(np.array(line.coords)) for line in lines], photo_hw)
+    rings = [checked_ring(place.to_pixels(np.array(line.coords)[:, :2]), photo_hw, where) for line in lines]
     values = {
         "predicted_iou": predicted_iou,
         "stability_score": stability_score,
         "point_coords": point_coords and json.loads(point_coords),
         "crop_box": crop_box and json.loads(crop_box),
     }
-    return build_mask(pixels, values, label_of(label))
+    attributes = attributes_of(more and json.loads(more), where)
+    return build_mask(rle_of_rings(rings, photo_hw), values, label_of(label), where, attributes)

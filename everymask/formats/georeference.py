@@ -44,7 +44,11 @@ class Georeference:
 
     def from_wgs84(self, points_lon_lat: np.ndarray) -> np.ndarray:
         """The inverse of :meth:`to_wgs84`."""
-        return self.to_pixels(_warp(points_lon_lat, "OGC:CRS84", self.crs_wkt))
+        return self.from_crs(points_lon_lat, "OGC:CRS84")
+
+    def from_crs(self, points: np.ndarray, crs: str) -> np.ndarray:
+        """Coordinates [N, 2] in a system that rasterio knows by this name, to pixel corners [N, 2]."""
+        return self.to_pixels(_warp(points, crs, self.crs_wkt))
 
 
 def _warp(points: np.ndarray, source: str, target: str) -> np.ndarray:

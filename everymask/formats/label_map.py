@@ -11,11 +11,11 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from ..errors import FormatError, require
 from ..maskset import Mask, MaskSet
+from ..opencv import encoded
 from .georeference import Georeference, read_georeference
 from .losses import Losses
 from .record import PhotoMasks, WriteOptions, build_mask
@@ -35,7 +35,7 @@ def write(path: Path, photo: PhotoMasks, options: WriteOptions) -> Losses:
     elif labels.dtype == np.uint32:
         _write_tiff32(path, labels)
     else:
-        cv2.imwrite(str(path), labels)
+        path.write_bytes(encoded(labels, path.suffix))
     return Losses()
 
 

@@ -10,22 +10,39 @@ from __future__ import annotations
 
 import base64
 import binascii
+import io
 import os
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+from PIL import Image
 
 from ..errors import FormatError
+from ..masks.rle import Rle
 from ..maskset import Mask, MaskSet
+from ..opencv import encoded
 from .losses import Losses
-from .raster import fill_rings
-from .record import PhotoMasks, WriteOptions, build_mask, category_of, label_of, pasted, scores_of
+from .raster import box_ring, checked_ring, checked_size, ellipse_ring, rle_of_rings
+from .record import (
+    SIZE_HINT,
+    PhotoMasks,
+    WriteOptions,
+    attributes_of,
+    build_mask,
+    category_of,
+    label_of,
+    pasted,
+    plain_attributes,
+    scores_of,
+)
 from .text import entry, read_json, want, write_json
 
 VERSION = "5.5.0"
 """The LabelMe version whose file layout this is."""
+OWN_ATTRIBUTES = ("group_id", "description", "flags")
+"""What a shape of LabelMe says of itself besides its label."""
 OWN_KEY = "everymask"
 """A further key of the file, which LabelMe carries along."""
 
@@ -36,7 +53,7 @@ def write(path: Path, photo: PhotoMasks, options: WriteOptions) -> Losses:
     content: dict[str, Any] = {
         "version": VERSION,
         "flags": {},
-        "shapes": [_shape(mask) for mask in photo.masks if mask.area > 0],
+        "shapes": [_shape(mask) for mask in photo.masks],
         "imagePath": _path_to(photo, options.folder),
         "imageData": None,
         "imageHeight": height,
@@ -59,6 +76,8 @@ def _path_to(photo: PhotoMasks, folder: Path | None) -> str:
 
 def _shape(mask: Mask) -> dict[str, Any]:
     rows, columns = mask.extent
+    attributes = plain_attributes(mask)
+    own: dict[str, Any] = {name: attributes.pop(name) for name in OWN_ATTRIBUTES if name in attributes}
     return {
         "label": category_of(mask),
         "points": [[columns.start, rows.start], [columns.stop - 1, rows.stop - 1]],
@@ -68,50 +87,78 @@ def _shape(mask: Mask) -> dict[str, Any]:
         "flags": {},
         "mask": _png_text(mask.crop()),
         **scores_of(mask),
+        **own,
+        **({"attributes": attributes} if attributes else {}),
     }
 
 
 def _png_text(pixels: np.ndarray) -> str:
-    _, data = cv2.imencode(".png", pixels.astype(np.uint8))
-    return base64.b64encode(data.tobytes()).decode("ascii")
+    return base64.b64encode(encoded(pixels.astype(np.uint8))).decode("ascii")
 
 
 def read(path: Path, photo_hw: tuple[int, int] | None = None) -> list[PhotoMasks]:
     """The masks of the one photo. Shapes without an area (points, lines) are refused, not dropped."""
     content = want(read_json(path), dict, str(path))
-    size = (entry(content, "imageHeight", int, str(path)), entry(content, "imageWidth", int, str(path)))
+    size = _size(content, photo_hw, path)
     shapes = entry(content, "shapes", list, str(path))
     masks = [_mask(shape, size, f"shape {index} of {path}") for index, shape in enumerate(shapes)]
     own = want(content.get(OWN_KEY, {}), dict, f"{OWN_KEY!r} of {path}")
     name = own.get("photo") or content.get("imagePath") or path.stem
-    return [PhotoMasks(str(name), MaskSet(masks, photo_hw=size))]
+    # LabelMe on Windows writes imagePath with backslashes.
+    return [PhotoMasks(str(name).replace("\\", "/"), MaskSet(masks, photo_hw=size))]
+
+
+def _size(content: dict[str, Any], photo_hw: tuple[int, int] | None, path: Path) -> tuple[int, int]:
+    """What the file says of the photo's size, else the photo inside it, else what the caller says."""
+    if content.get("imageHeight") is not None and content.get("imageWidth") is not None:
+        return checked_size(content["imageHeight"], content["imageWidth"], str(path))
+    if isinstance(data := content.get("imageData"), str):
+        try:
+            with Image.open(io.BytesIO(base64.b64decode(data))) as photo:
+                return photo.height, photo.width
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            raise FormatError(f"'imageData' of {path} is not a picture in base64") from error
+    if photo_hw is None:
+        raise FormatError(f"{path} does not say how large the photo is; give {SIZE_HINT}")
+    return photo_hw
 
 
 def _mask(shape: Any, photo_hw: tuple[int, int], where: str) -> Mask:
-    pixels = _pixels(shape, photo_hw, where)
-    return build_mask(pixels, shape, label_of(entry(shape, "label", str, where)), where)
+    runs = _runs(want(shape, dict, where), photo_hw, where)
+    attributes = attributes_of(shape.get("attributes"), where)
+    attributes |= {name: shape[name] for name in OWN_ATTRIBUTES if shape.get(name)}
+    return build_mask(runs, shape, label_of(entry(shape, "label", str, where)), where, attributes)
 
 
-def _pixels(shape: Any, photo_hw: tuple[int, int], where: str) -> np.ndarray:
-    kind = shape.get("shape_type", "polygon") if isinstance(shape, dict) else None
-    points = np.asarray(entry(shape, "points", list, where), dtype=float).reshape(-1, 2)
+def _runs(shape: dict[str, Any], photo_hw: tuple[int, int], where: str) -> Rle:
+    kind = shape.get("shape_type") or "polygon"
+    listed = entry(shape, "points", list, where)
     if kind == "mask":
-        return _from_png(entry(shape, "mask", str, where), points, photo_hw, where)
-    if kind == "polygon" and len(points) >= 3:
-        return fill_rings([points], photo_hw)
-    if kind == "rectangle" and len(points) == 2:
-        (x0, y0), (x1, y1) = points
-        return fill_rings([np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]])], photo_hw)
+        return _from_png(entry(shape, "mask", str, where), _points(listed, photo_hw, where), photo_hw, where)
+    if kind == "polygon" and len(listed) >= 3:
+        return rle_of_rings([checked_ring(listed, photo_hw, where)], photo_hw)
+    if kind == "rectangle" and len(listed) == 2:
+        (x0, y0), (x1, y1) = _points(listed, photo_hw, where)
+        return rle_of_rings([box_ring(x0, y0, x1, y1)], photo_hw)
+    if kind == "circle" and len(listed) == 2:  # its centre, and a point on it
+        (x, y), edge = _points(listed, photo_hw, where)
+        radius = float(np.hypot(*(edge - (x, y))))
+        return rle_of_rings([checked_ring(ellipse_ring(x, y, radius, radius), photo_hw, where)], photo_hw)
     raise FormatError(
-        f"{where} is a {kind!r} of {len(points)} points; only masks, polygons and rectangles have pixels"
+        f"{where} is a {kind!r} of {len(listed)} points; "
+        "only masks, polygons, rectangles and circles have pixels"
     )
 
 
-def _from_png(text: str, points: np.ndarray, photo_hw: tuple[int, int], where: str) -> np.ndarray:
+def _points(listed: list[Any], photo_hw: tuple[int, int], where: str) -> np.ndarray:
+    return checked_ring(listed, photo_hw, where, fewest=2)
+
+
+def _from_png(text: str, points: np.ndarray, photo_hw: tuple[int, int], where: str) -> Rle:
     """The PNG of a mask shape, placed at its box in a picture of the photo's size."""
     try:
         crop = cv2.imdecode(np.frombuffer(base64.b64decode(text), np.uint8), cv2.IMREAD_GRAYSCALE)
-    except (binascii.Error, cv2.error) as error:
+    except (binascii.Error, ValueError, cv2.error) as error:
         raise FormatError(f"the mask of {where} is not a PNG in base64") from error
     if crop is None:
         raise FormatError(f"the mask of {where} is not a PNG in base64")

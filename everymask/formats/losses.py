@@ -6,7 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-Kind = Literal["overlap", "holes", "parts", "covered", "fields", "georeference"]
+Kind = Literal[
+    "overlap", "holes", "parts", "covered", "fields", "georeference", "empty", "classes", "ids", "unread"
+]
 
 EXPLAINED: dict[Kind, str] = {
     "overlap": "lost pixels to a mask lying over them",
@@ -15,6 +17,10 @@ EXPLAINED: dict[Kind, str] = {
     "covered": "vanished under the masks lying over them",
     "fields": "lost values that the format has no place for",
     "georeference": "lost their place on the map",
+    "empty": "without a pixel left out",
+    "classes": "given another class number",
+    "ids": "given another number",
+    "unread": "not read",
 }
 
 

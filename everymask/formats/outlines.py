@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from ..errors import OptionError
+from ..maskset import Mask
 
 Ring = list[tuple[int, int]]
 """Corners (x, y), not closed, clockwise on the screen for a shell and anticlockwise for a hole."""
@@ -68,6 +69,22 @@ def largest_outline(pixels: np.ndarray, tolerance: float = 0.0) -> np.ndarray:
     if tolerance > 0:
         return cv2.approxPolyDP(corners[:, None], tolerance, closed=True)[:, 0].astype(np.float64)
     return corners.astype(np.float64)
+
+
+def outlines_of(mask: Mask) -> list[Polygon]:
+    """The polygons of a mask: work and memory go by the mask's own box, not by the photo."""
+    rows, columns = mask.extent
+    return [
+        Polygon(
+            _moved(polygon.shell, columns.start, rows.start),
+            tuple(_moved(hole, columns.start, rows.start) for hole in polygon.holes),
+        )
+        for polygon in outlines(mask.crop())
+    ]
+
+
+def _moved(ring: Ring, dx: int, dy: int) -> Ring:
+    return [(x + dx, y + dy) for x, y in ring]
 
 
 def _doubled_area(ring: Ring) -> int:

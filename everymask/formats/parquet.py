@@ -14,13 +14,16 @@ from typing import Any
 from ..errors import FormatError, require
 from ..maskset import Mask, MaskSet
 from .losses import Losses
+from .raster import checked_size
 from .record import (
     PhotoMasks,
     WriteOptions,
+    attributes_of,
     build_mask,
     category_of,
     label_of,
     pixel_box_xywh,
+    plain_attributes,
     rle_of,
     scores_of,
 )
@@ -46,6 +49,7 @@ def schema(pyarrow: Any) -> Any:
             "crop_box": pyarrow.list_(pyarrow.float64(), 4),
             "rle_counts": pyarrow.string(),
             "category": pyarrow.string(),
+            "attributes": pyarrow.string(),
             "model_hash": pyarrow.string(),
             "params_hash": pyarrow.string(),
         }
@@ -79,6 +83,7 @@ def _row(mask: Mask, photo: PhotoMasks, image: dict[str, Any]) -> dict[str, Any]
         **scores_of(mask),
         "rle_counts": mask.rle["counts"],
         "category": category_of(mask),
+        "attributes": json.dumps(plain_attributes(mask), ensure_ascii=False) if mask.attributes else None,
         "model_hash": photo.model_hash,
         "params_hash": photo.params_hash,
     }
@@ -107,7 +112,7 @@ def read(path: Path, photo_hw: tuple[int, int] | None = None) -> list[PhotoMasks
 
 
 def _photo(image: dict[str, Any], rows: list[dict[str, Any]], path: Path) -> PhotoMasks:
-    size = (image["height"], image["width"])
+    size = checked_size(image["height"], image["width"], f"{image['path']} in {path}")
     masks = [_mask(row, size, f"a mask of {image['path']} in {path}") for row in rows]
     first = rows[0] if rows else {}
     hashes = (first.get("model_hash") or "", first.get("params_hash") or "")
@@ -117,4 +122,5 @@ def _photo(image: dict[str, Any], rows: list[dict[str, Any]], path: Path) -> Pho
 def _mask(row: dict[str, Any], photo_hw: tuple[int, int], where: str) -> Mask:
     runs = rle_of({"size": photo_hw, "counts": row["rle_counts"]}, where, photo_hw)
     values = {name: value for name, value in row.items() if name != "bbox"}
-    return build_mask(runs, values, label_of(row.get("category")), where)
+    attributes = attributes_of(json.loads(row.get("attributes") or "{}"), where)
+    return build_mask(runs, values, label_of(row.get("category")), where, attributes)

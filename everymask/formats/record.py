@@ -5,8 +5,8 @@ Frames: pixels, origin at the outer corner of the top left pixel, x right, y dow
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,10 @@ from ..errors import FormatError, InputError
 from ..masks import rle as runs_of
 from ..masks.rle import Rle
 from ..maskset import Mask, MaskSet
+from .classes import Classes, joined
 from .georeference import Georeference
+from .losses import Loss, Losses
+from .raster import checked_ring, checked_size
 
 UNLABELLED = "object"
 """The category written for a mask without a label; read back as no label."""
@@ -27,6 +30,10 @@ SCORES = ("predicted_iou", "stability_score", "point_coords", "crop_box")
 
 SIZE_HINT = "photo_hw=(height, width), or --photos FOLDER in the shell"
 """How to say how large a photo is, for the messages of formats that do not say it themselves."""
+
+
+SizeOf = Callable[[str], tuple[int, int] | None]
+"""From the name of a photo in a file to its height and width, where somebody knows them."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +50,12 @@ class PhotoMasks:
     """A short hash of the options that made the masks, where known."""
     source: Path | None = None
     """Where the photo's file lies, where known; for formats whose tools look for it from their own file."""
+    classes: Classes = field(default_factory=Classes)
+    """The classes of the file that the masks come from, with their numbers there."""
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    """What else the file says of the photo, such as its number (``id``), its licence."""
+    unread: Losses = field(default_factory=Losses)
+    """What the file holds of the photo that has no mask to become: points, lines, image-level tags."""
 
     @property
     def photo_hw(self) -> tuple[int, int]:
@@ -54,8 +67,8 @@ class PhotoMasks:
 class WriteOptions:
     """Choices of a writer that more than one photo must share."""
 
-    categories: tuple[str, ...] = (UNLABELLED,)
-    """Every label of the run: a category's number is its place here."""
+    categories: Classes = field(default_factory=lambda: Classes({UNLABELLED: 1}))
+    """Every class of the run with its number, also those that no mask has."""
     rings: str = "bridge"
     """Formats that hold one outline a mask: "bridge" joins all parts and holes by a seam of width zero,
     "largest" keeps the largest part and fills its holes."""
@@ -68,10 +81,15 @@ def category_of(mask: Mask) -> str:
     return UNLABELLED if mask.label is None else mask.label
 
 
-def categories_of(photos: Iterable[PhotoMasks]) -> tuple[str, ...]:
-    """All labels of the photos, sorted; ``object`` alone where there is none."""
-    labels = {category_of(mask) for photo in photos for mask in photo.masks}
-    return tuple(sorted(labels)) or (UNLABELLED,)
+def categories_of(photos: Iterable[PhotoMasks]) -> Classes:
+    """All classes of the photos: with the numbers of the files they come from, then further labels by name.
+
+    ``object`` alone where there is none.
+    """
+    listed = list(photos)
+    labels = {category_of(mask) for photo in listed for mask in photo.masks}
+    numbered = [photo.classes for photo in listed if photo.classes]
+    return joined(numbered, labels if labels or numbered else {UNLABELLED})
 
 
 def label_of(category: str | None) -> str | None:
@@ -89,16 +107,21 @@ def pixel_box_xywh(mask: Mask) -> list[int]:
     return [columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start]
 
 
-def pasted(crop: np.ndarray, left: int, top: int, photo_hw: tuple[int, int], where: str) -> np.ndarray:
-    """A photo-sized mask, bool [H, W], that is ``crop`` with its first pixel at (left, top)."""
-    pixels = np.zeros(photo_hw, dtype=bool)
-    height, width = crop.shape
+def pasted(crop: np.ndarray, left: int, top: int, photo_hw: tuple[int, int], where: str) -> Rle:
+    """The runs of a photo-sized mask that is ``crop``, bool [h, w], with its first pixel at (left, top)."""
+    check_within(crop.shape, left, top, photo_hw, where)
+    return runs_of.encode_at(np.ascontiguousarray(crop.T), (left, top), photo_hw)
+
+
+def check_within(
+    crop_hw: tuple[int, ...], left: int, top: int, photo_hw: tuple[int, int], where: str
+) -> None:
+    """Raise :class:`FormatError` where a crop with its first pixel at (left, top) leaves the photo."""
+    height, width = crop_hw
     if left < 0 or top < 0 or left + width > photo_hw[1] or top + height > photo_hw[0]:
         raise FormatError(
             f"{where} reaches beyond the photo of {photo_hw[0]} x {photo_hw[1]} (height x width)"
         )
-    pixels[top : top + height, left : left + width] = crop
-    return pixels
 
 
 def rle_of(segmentation: Any, where: str, photo_hw: tuple[int, int] | None = None) -> Rle:
@@ -110,7 +133,7 @@ def rle_of(segmentation: Any, where: str, photo_hw: tuple[int, int] | None = Non
     if isinstance(segmentation, Mapping):
         runs = _checked_rle(segmentation, where)
     elif photo_hw and _are_polygons(segmentation):
-        runs = _rle_of_polygons(segmentation, photo_hw)
+        runs = _rle_of_polygons([checked_ring(ring, photo_hw, where) for ring in segmentation], photo_hw)
     else:
         raise FormatError(
             f"{where} must have an RLE (size and counts) or a list of polygons [x, y, x, y, x, y, ...], "
@@ -126,6 +149,9 @@ def rle_of(segmentation: Any, where: str, photo_hw: tuple[int, int] | None = Non
 
 def _checked_rle(segmentation: Mapping[str, Any], where: str) -> Rle:
     try:
+        size = segmentation.get("size")
+        if isinstance(size, Sequence) and len(size) == 2:
+            checked_size(size[0], size[1], where)
         return runs_of.from_coco(segmentation)
     except InputError as error:
         raise FormatError(f"{where}: {error}") from error
@@ -137,13 +163,13 @@ def _are_polygons(value: Any) -> bool:
     )
 
 
-def _rle_of_polygons(polygons: Sequence[Sequence[float]], photo_hw: tuple[int, int]) -> Rle:
+def _rle_of_polygons(polygons: Sequence[np.ndarray], photo_hw: tuple[int, int]) -> Rle:
     from pycocotools import mask as coco
 
     height, width = photo_hw
     if not polygons:
         return runs_of.encode(np.zeros(photo_hw, dtype=bool))
-    rings = [[float(number) for number in ring] for ring in polygons]
+    rings = [ring.ravel().tolist() for ring in polygons]
     return runs_of.from_coco(coco.merge(coco.frPyObjects(rings, height, width)))
 
 
@@ -159,12 +185,57 @@ def scores_of(mask: Mask) -> dict[str, Any]:
 
 
 def build_mask(
-    pixels: np.ndarray | Rle, values: Mapping[str, Any], label: str | None = None, where: str = "a mask"
+    pixels: np.ndarray | Rle,
+    values: Mapping[str, Any],
+    label: str | None = None,
+    where: str = "a mask",
+    attributes: Mapping[str, Any] | None = None,
 ) -> Mask:
     """A mask from its pixels and whatever ``values`` holds under the official names (``bbox`` too)."""
     runs = pixels if isinstance(pixels, Rle) else runs_of.encode(pixels != 0)
     known = {name: values[name] for name in (*SCORES, "bbox") if values.get(name) is not None}
     try:
-        return Mask(runs, label=label, **known)
+        for name, value in known.items():
+            if not np.isfinite(np.asarray(value, dtype=np.float64)).all():
+                raise ValueError(f"{name} is {value}")
+        return Mask(runs, label=label, attributes=attributes, **known)
     except (TypeError, ValueError) as error:
         raise FormatError(f"{where} has a value of the wrong kind: {error}") from error
+
+
+def plain_attributes(mask: Mask) -> dict[str, Any]:
+    """The attributes of a mask as JSON values, NumPy's among them made plain."""
+    return {name: _plain(value) for name, value in mask.attributes.items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.generic | np.ndarray):
+        return _plain(value.tolist())
+    if isinstance(value, Mapping):
+        return {str(name): _plain(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    if isinstance(value, float) and not np.isfinite(value):
+        return str(value)
+    return value if isinstance(value, str | int | float | bool | None) else str(value)
+
+
+def attributes_of(value: Any, where: str) -> dict[str, Any]:
+    """Attributes read from a file: a mapping, or none."""
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise FormatError(f"the attributes of {where} must be a mapping, got {type(value).__name__}")
+    return {str(name): each for name, each in value.items()}
+
+
+def changed_classes(photo: PhotoMasks, numbers: Mapping[str, int], why: str = "") -> Losses:
+    """The masks of a photo whose class has another number in ``numbers`` than in the file it comes from."""
+    before = photo.classes.numbers
+    names = [category_of(mask) for mask in photo.masks]
+    changed = [name for name in names if before.get(name, numbers[name]) != numbers[name]]
+    if not changed:
+        return Losses()
+    pairs = [f"{name} {before[name]} -> {numbers[name]}" for name in dict.fromkeys(changed)]
+    detail = ", ".join(pairs[:3]) + (f" and {len(pairs) - 3} more" if len(pairs) > 3 else "")
+    return Losses((Loss("classes", len(changed), detail=why or detail),))

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..maskset import Mask, MaskSet
 from .losses import Losses
+from .raster import checked_size
 from .record import PhotoMasks, WriteOptions, build_mask, rle_of, scores_of
 from .text import entry, read_json, want, write_json
 
@@ -30,10 +31,8 @@ def read(path: Path, photo_hw: tuple[int, int] | None = None) -> list[PhotoMasks
     """The masks of the one photo."""
     content = want(read_json(path), dict, str(path))
     image = entry(content, "image", dict, str(path))
-    size = (
-        entry(image, "height", int, f"the image of {path}"),
-        entry(image, "width", int, f"the image of {path}"),
-    )
+    where = f"the image of {path}"
+    size = checked_size(entry(image, "height", int, where), entry(image, "width", int, where), where)
     rows = entry(content, "annotations", list, str(path))
     masks = [_mask(row, f"annotation {index} of {path}", size) for index, row in enumerate(rows)]
     return [PhotoMasks(str(image.get("file_name", path.stem)), MaskSet(masks, photo_hw=size))]

@@ -23,10 +23,16 @@ def recognise(path: Path) -> Format:
     return format_of_suffix(path.suffix)
 
 
+def _is_task(first: dict[str, Any]) -> bool:
+    """Whether the first of a list is a task of Label Studio, or one of its JSON-MIN export."""
+    return "data" in first or "annotation_id" in first or "annotator" in first
+
+
 def _json_format(content: Any, path: Path) -> str:
     if isinstance(content, list):
         first = content[0] if content and isinstance(content[0], dict) else {}
-        return "label-studio" if "data" in first else "amg-rle"
+        own = first.get("segmentation")
+        return "amg-rle" if own is not None or not first or not _is_task(first) else "label-studio"
     keys = set(content) if isinstance(content, dict) else set()
     for name, telling in (
         ("coco", {"images", "annotations"}),

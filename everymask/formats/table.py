@@ -9,8 +9,10 @@ from typing import Literal
 
 from ..errors import FormatError
 
-ALL = frozenset({"predicted_iou", "stability_score", "point_coords", "crop_box", "label"})
-ALL_BUT_LABEL = ALL - {"label"}
+FIELDS = ("predicted_iou", "stability_score", "point_coords", "crop_box", "label", "attributes")
+"""What a mask may know besides its pixels."""
+ALL = frozenset(FIELDS)
+ALL_BUT_LABEL = ALL - {"label", "attributes"}
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,8 @@ class Format:
     holds_overlaps: bool = True
     holds_holes: bool = True
     """Holes and masks of several parts."""
+    holds_empty: bool = True
+    """Masks without a pixel."""
     on_map: bool = False
     """Whether it carries a georeference."""
     extra: str | None = None
@@ -48,21 +52,41 @@ _TABLE = (
     Format("amg-rle", "amg_rle", ".json", "photo", "the generator's list of dicts", ALL_BUT_LABEL),
     Format("sa1b", "sa1b", ".json", "photo", "the layout of the SA-1B data set", ALL_BUT_LABEL),
     Format("coco", "coco", ".json", "run", "detection and segmentation training"),
-    Format("yolo", "yolo", ".txt", "photo", "Ultralytics training", ONLY_LABEL, holds_holes=False),
-    Format("labelme", "labelme", ".json", "photo", "correcting by hand in LabelMe"),
-    Format("cvat", "cvat", ".xml", "run", "correcting by hand in CVAT", ONLY_LABEL),
+    Format(
+        "yolo",
+        "yolo",
+        ".txt",
+        "photo",
+        "Ultralytics training",
+        ONLY_LABEL,
+        holds_holes=False,
+        holds_empty=False,
+    ),
+    Format("labelme", "labelme", ".json", "photo", "correcting by hand in LabelMe", holds_empty=False),
+    Format("cvat", "cvat", ".xml", "run", "correcting by hand in CVAT", ONLY_LABEL, holds_empty=False),
     Format("label-studio", "label_studio", ".json", "run", "correcting by hand in Label Studio"),
     Format(
         *("labelmap", "label_map", ".png", "photo", "one picture of mask numbers", NOTHING),
         holds_overlaps=False,
+        holds_empty=False,
     ),
     Format(
         *("labelmap-tiff", "label_map", ".tif", "photo", "the same as TIFF or GeoTIFF", NOTHING),
         holds_overlaps=False,
+        holds_empty=False,
         on_map=True,
     ),
-    Format("geojson", "geojson", ".geojson", "photo", "polygons for maps and QuPath", on_map=True),
-    Format("geopackage", "geopackage", ".gpkg", "photo", "polygons for GIS", on_map=True, extra="geo"),
+    Format(
+        *("geojson", "geojson", ".geojson", "photo", "polygons for maps and QuPath"),
+        holds_empty=False,
+        on_map=True,
+    ),
+    Format(
+        *("geopackage", "geopackage", ".gpkg", "photo", "polygons for GIS"),
+        holds_empty=False,
+        on_map=True,
+        extra="geo",
+    ),
     Format("parquet", "parquet", ".parquet", "run", "data work at scale", extra="parquet"),
 )
 

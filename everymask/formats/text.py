@@ -22,9 +22,21 @@ def read_text(path: Path) -> str:
 def read_json(path: Path) -> Any:
     """The value in a JSON file. Raises :class:`FormatError` with the line when it is malformed."""
     try:
-        return json.loads(read_text(path))
+        return json.loads(read_text(path), parse_constant=_no_number)
     except json.JSONDecodeError as error:
         raise FormatError(f"{path} is not JSON: {error.msg} at line {error.lineno}") from error
+    except _NoNumber as error:
+        raise FormatError(f"{path} holds {error}, which is not a number in JSON") from None
+    except (RecursionError, ValueError) as error:  # ValueError: an integer of many thousand digits
+        raise FormatError(f"{path} cannot be read as JSON: {error}") from error
+
+
+class _NoNumber(ValueError):
+    """NaN or Infinity, which Python's writer produces and JSON does not have."""
+
+
+def _no_number(text: str) -> float:
+    raise _NoNumber(text)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -34,7 +46,7 @@ def write_json(path: Path, value: Any) -> None:
 
 def want(value: Any, kind: type | tuple[type, ...], where: str) -> Any:
     """``value`` if it is of ``kind``, or a :class:`FormatError` that names the place in the file."""
-    if isinstance(value, kind):
+    if isinstance(value, kind) and not (isinstance(value, bool) and kind is not bool):
         return value
     kinds = kind if isinstance(kind, tuple) else (kind,)
     expected = " or ".join(each.__name__ for each in kinds)

@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 from xml.sax.saxutils import quoteattr
 
 from ..errors import FormatError
-from ..masks.rle import decode_box, encode
+from ..masks.rle import decode_box
 from .cvat import box_runs, labels_element, pixels_of_runs
 from .losses import Losses
 from .record import pasted
@@ -91,8 +91,8 @@ def _read_shape(shape: ElementTree.Element, hw: tuple[int, int], path: Path) -> 
     runs = [int(run) for run in shape.get("rle", "").split(",")]
     if sum(runs) != width * height:
         raise FormatError(f"a mask of {path} has runs of {sum(runs)} pixels in a box of {width} x {height}")
-    pixels = pasted(pixels_of_runs(runs, (height, width)), left, top, hw, f"a mask of {path}")
-    return ObjectMask(encode(pixels))
+    crop = pixels_of_runs(runs, (height, width))
+    return ObjectMask(pasted(crop, left, top, hw, f"a mask of {path}"))
 
 
 def _text(value: str) -> str:

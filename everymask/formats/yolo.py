@@ -10,54 +10,72 @@ both give the index back, so that cv2.fillPoly (which counts the outline as insi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from ..errors import FormatError
+from ..masks.rle import Rle, encode_at
 from ..maskset import Mask, MaskSet
+from .classes import Classes, distinct, for_yolo
 from .losses import Kind, Loss, Losses
-from .record import SIZE_HINT, PhotoMasks, WriteOptions, build_mask, category_of, label_of
-from .text import read_text
+from .raster import checked_ring
+from .record import (
+    SIZE_HINT,
+    UNLABELLED,
+    PhotoMasks,
+    WriteOptions,
+    build_mask,
+    category_of,
+    changed_classes,
+    label_of,
+)
+from .text import read_text, want
 
 INSIDE_PIXEL = 0.25
 NAMES_FILE = "data.yaml"
+NAMES_FILES = (NAMES_FILE, "dataset.yaml", "data.yml")
+SLACK = 0.01
+"""How far beyond the photo rounding may put a corner; trainers allow as much."""
 
 
 def write(path: Path, photo: PhotoMasks, options: WriteOptions) -> Losses:
-    """The rows of one photo. Class numbers are places in ``options.categories``."""
+    """The rows of one photo. Class numbers are those of ``classes.for_yolo``."""
     height, width = photo.photo_hw
-    rows, losses = [], Losses()
+    numbers = {name: number for number, name in enumerate(for_yolo(options.categories))}
+    foreign = photo.classes.numbering != "yolo"
+    rows, losses = [], changed_classes(photo, numbers, "YOLO counts from 0, without gaps" if foreign else "")
     for mask in photo.masks:
-        if mask.area == 0:
-            continue
         ring, loss = ring_of(mask.segmentation, options.rings)
         shares = (ring + INSIDE_PIXEL) / (width, height)
-        numbers = " ".join(f"{share:.7f}" for share in shares.ravel())
-        rows.append(f"{options.categories.index(category_of(mask))} {numbers}\n")
+        corners = " ".join(f"{share:.7f}" for share in shares.ravel())
+        rows.append(f"{numbers[category_of(mask)]} {corners}\n")
         losses += loss
     path.write_text("".join(rows), "utf-8")
     return losses
 
 
-def write_names(path: Path, categories: tuple[str, ...]) -> None:
-    """Write the ``data.yaml`` of a run: which class number is what. One with the same names is left alone.
+def write_names(path: Path, names: Sequence[str], train: str = "images", val: str = "images") -> None:
+    """Write the ``data.yaml`` of a run: which class number is what, and where the pictures lie.
 
-    Raises :class:`FormatError` when there is one with other names: other label files go by it.
+    One with the same names is left alone. Raises :class:`FormatError` when there is one with other names:
+    other label files go by it.
     """
+    import yaml
+
     if path.exists():
-        known = _parse_names(read_text(path))
-        if known != dict(enumerate(categories)):
+        known = read_names(path)
+        if known != dict(enumerate(names)):
             raise FormatError(
                 f"{path} already has the classes {', '.join(known.values())}, these masks have "
-                f"{', '.join(categories)}; write to another folder"
+                f"{', '.join(names)}; write to another folder"
             )
         return
-    # Quoted, so that any name is valid YAML.
-    quoted = [name.replace("\\", "\\\\").replace('"', '\\"') for name in categories]
-    names = "".join(f'  {number}: "{name}"\n' for number, name in enumerate(quoted))
-    path.write_text(f"path: .\ntrain: images\nval: images\nnc: {len(categories)}\nnames:\n{names}", "utf-8")
+    # Without a 'path', trainers look for the pictures beside this file, from wherever they are started.
+    content = {"train": train, "val": val, "nc": len(names), "names": dict(enumerate(names))}
+    path.write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), "utf-8")
 
 
 def ring_of(pixels: np.ndarray, rings: str) -> tuple[np.ndarray, Losses]:
@@ -117,7 +135,11 @@ def read(path: Path, photo_hw: tuple[int, int] | None = None) -> list[PhotoMasks
     masks = [
         _mask(line, photo_hw, names, f"line {n} of {path}") for n, line in enumerate(lines, 1) if line.strip()
     ]
-    return [PhotoMasks(path.stem, MaskSet(masks, photo_hw=photo_hw))]
+    numbers = {name: number for number, name in names.items()}
+    for mask in masks:
+        name = category_of(mask)
+        numbers.setdefault(name, int(name) if name.isdigit() else 0)
+    return [PhotoMasks(path.stem, MaskSet(masks, photo_hw=photo_hw), classes=Classes(numbers, "yolo"))]
 
 
 def _mask(line: str, photo_hw: tuple[int, int], names: dict[int, str], where: str) -> Mask:
@@ -126,44 +148,52 @@ def _mask(line: str, photo_hw: tuple[int, int], names: dict[int, str], where: st
         number, *shares = (float(word) for word in line.split())
     except ValueError as error:
         raise FormatError(f"{where} must be a class number and coordinates, got {line[:40]!r}") from error
+    if not number.is_integer() or number < 0:
+        raise FormatError(f"{where} must begin with a class number, 0 or more, got {line.split()[0]!r}")
     if len(shares) < 6 or len(shares) % 2:
         raise FormatError(f"{where} must have at least 3 pairs of coordinates, got {len(shares)} numbers")
-    ring = np.array(shares).reshape(-1, 2) * (width, height)
-    return build_mask(fill(ring, photo_hw), {}, label_of(names.get(int(number), str(int(number)))))
+    wrong = [share for share in shares if not -SLACK <= share <= 1 + SLACK]
+    if wrong:
+        raise FormatError(
+            f"{where} must have coordinates from 0 to 1, shares of width and height, got {wrong[0]:g}"
+        )
+    ring = checked_ring(np.array(shares).reshape(-1, 2) * (width, height), photo_hw, where)
+    return build_mask(_runs(ring, photo_hw), {}, label_of(names.get(int(number), str(int(number)))))
+
+
+def _runs(ring: np.ndarray, photo_hw: tuple[int, int]) -> Rle:
+    """:func:`fill` as runs: memory for the ring's box only."""
+    corners = ring.astype(np.int32)
+    left, top = np.clip(corners.min(axis=0), 0, None)
+    right, bottom = np.clip(corners.max(axis=0) + 1, (left, top), photo_hw[::-1])
+    pixels = fill(corners - (left, top), (max(0, bottom - top), max(0, right - left)))
+    return encode_at(np.ascontiguousarray(pixels.T), (int(left), int(top)), photo_hw)
 
 
 def _names(path: Path) -> dict[int, str]:
-    """The class names of the ``data.yaml`` beside or above a label file, as :func:`write_names` writes it."""
-    for folder in (path.parent, path.parent.parent):
-        if (folder / NAMES_FILE).is_file():
-            return _parse_names(read_text(folder / NAMES_FILE))
-    return {0: "object"}
+    """The class names of the ``data.yaml`` beside or above a label file; class 0 is "object" without one."""
+    folder = path.parent.absolute()
+    for place in (folder, folder.parent, folder.parent.parent):  # also above labels/train
+        for name in NAMES_FILES:
+            if (place / name).is_file():
+                return read_names(place / name)
+    return {0: UNLABELLED}
 
 
-def _parse_names(text: str) -> dict[int, str]:
-    """``names:`` of a data.yaml: a block of ``number: name``, a block of ``- name``, or ``[name, name]``.
+def read_names(path: Path) -> dict[int, str]:
+    """The class names by number in a ``data.yaml``: ``names:`` a list, or a mapping from number to name."""
+    import yaml
 
-    >>> _parse_names('nc: 2\\nnames:\\n  0: "a cat"\\n  1: dog\\n')
-    {0: 'a cat', 1: 'dog'}
-    """
-    _, _, block = ("\n" + text).partition("\nnames:")
-    first, _, rest = block.partition("\n")
-    if first.strip().startswith("["):
-        return {number: _bare(name) for number, name in enumerate(first.strip().strip("[]").split(","))}
-    names: dict[int, str] = {}
-    for line in rest.splitlines():
-        words = line.strip()
-        if words.startswith("- "):
-            names[len(names)] = _bare(words[2:])
-        elif line.startswith(" ") and words.partition(":")[0].isdigit():
-            names[int(words.partition(":")[0])] = _bare(words.partition(":")[2])
-        elif words:
-            break
-    return names
-
-
-def _bare(name: str) -> str:
-    name = name.strip()
-    if len(name) >= 2 and name[0] == name[-1] and name[0] in "'\"":
-        name = name[1:-1]
-    return name.replace('\\"', '"').replace("\\\\", "\\")
+    try:
+        content = yaml.safe_load(read_text(path))
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        raise FormatError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+    names = want(content, dict, str(path)).get("names")
+    if isinstance(names, list):
+        return distinct((number, str(name)) for number, name in enumerate(names))
+    if isinstance(names, dict) and all(str(number).isdigit() for number in names):
+        return distinct((int(number), str(name)) for number, name in names.items())
+    raise FormatError(
+        f"'names' of {path} must be a list of class names or a mapping from number to name, "
+        f"got {str(names)[:60]!r}"
+    )

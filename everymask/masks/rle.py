@@ -216,19 +216,32 @@ def from_coco(segmentation: Mapping[str, Any]) -> Rle:
     Raises :class:`InputError` where runs are negative or do not add up to the photo.
     """
     try:
-        height, width = (int(v) for v in segmentation["size"])
+        height, width = (_count(v) for v in segmentation["size"])
         counts = segmentation["counts"]
-    except (KeyError, TypeError, ValueError) as error:
+        runs = (
+            unpack(counts)
+            if isinstance(counts, str | bytes)
+            else np.array([_count(v) for v in counts], dtype=np.int64)
+        )
+    except InputError:
+        raise
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise InputError(
             f"an RLE must be a dict with 'size' [height, width] and 'counts', got {_brief(segmentation)}"
         ) from error
-    runs = unpack(counts) if isinstance(counts, str | bytes) else np.asarray(counts, np.int64).reshape(-1)
     if (runs < 0).any() or int(runs.sum()) != height * width:
         raise InputError(
             f"run lengths must be positive and add up to {height} x {width} = {height * width} pixels, "
             f"got a sum of {int(runs.sum())}; is 'size' [height, width]?"
         )
     return canonical(Rle((height, width), runs))
+
+
+def _count(value: Any) -> int:
+    """A number of pixels; not 1.5, "4" or True."""
+    if isinstance(value, bool) or value != int(value):
+        raise ValueError(f"{value!r} is no whole number of pixels")
+    return int(value)
 
 
 def canonical(rle: Rle) -> Rle:

@@ -57,7 +57,7 @@ BAD_JSON = {
             "imageHeight": 2,
             "imageWidth": 2,
         },
-        "shape 0 of .* is a 'line' of 2 points; only masks, polygons and rectangles have pixels",
+        "shape 0 of .* is a 'line' of 2 points; only masks, polygons, rectangles and circles have pixels",
     ),
     "a LabelMe mask that is no picture": (
         {
@@ -109,7 +109,7 @@ BAD_FILES = {
     "points.xml": (
         b'<annotations><image id="0" name="a" width="4" height="4">'
         b'<points points="1,1"/></image></annotations>',
-        "has a <points>; only masks, polygons and boxes have pixels to read",
+        "has a <points>; only masks, polygons, boxes and ellipses have pixels to read",
     ),
 }
 

@@ -19,9 +19,9 @@ from ...formats.amg_rle import mask_of, row_of
 from ...formats.georeference import Georeference
 from ...formats.landing import landing, remove
 from ...formats.losses import Loss, Losses
-from ...formats.record import PhotoMasks
+from ...formats.record import PhotoMasks, plain_attributes
 from ...formats.text import read_json, write_json
-from ...maskset import MaskSet
+from ...maskset import Mask, MaskSet
 from ..shared.folder_lock import alone_in
 from ..shared.inputs import Photo
 from ..shared.stamps import stamp_of
@@ -96,7 +96,7 @@ class Journal:
         place = masks.georeference
         content = {
             "photo_hw": list(masks.photo_hw),
-            "masks": [{**row_of(mask), "label": mask.label} for mask in masks.masks],
+            "masks": [_row(mask) for mask in masks.masks],
             "georeference": None if place is None else asdict(place),
             "model_hash": masks.model_hash,
             "params_hash": masks.params_hash,
@@ -110,7 +110,12 @@ class Journal:
         content = read_json(path)
         height, width = content["photo_hw"]
         rows = content["masks"]
-        masks = [mask_of(row, str(path), (height, width)).replace(label=row["label"]) for row in rows]
+        masks = [
+            mask_of(row, str(path), (height, width)).replace(
+                label=row["label"], attributes=row.get("attributes")
+            )
+            for row in rows
+        ]
         place = content["georeference"]
         return PhotoMasks(
             finished.name,
@@ -142,3 +147,9 @@ class Journal:
                 continue
             finished[record.source] = replace(record, stamp=(record.stamp[0], record.stamp[1]))
         return finished
+
+
+def _row(mask: Mask) -> dict[str, Any]:
+    """A mask in full; what is no number (a score of NaN) is not kept."""
+    row = {name: value for name, value in row_of(mask).items() if value == value}
+    return {**row, "label": mask.label, "attributes": plain_attributes(mask)}

@@ -11,7 +11,7 @@ OUT/report.json               what was done, what failed, what was lost
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from ...formats import (
     fit,
     write_file,
 )
+from ...formats.classes import Classes, for_yolo
 from ...formats.convert import RINGS
 from ...formats.landing import landing
 from ...formats.overlaps import POLICIES
@@ -56,8 +57,8 @@ class Outputs:
     keep: Keep
     overlap: str = "keep"
     rings: str = "bridge"
-    categories: tuple[str, ...] = (UNLABELLED,)
-    """Every label that occurs; the model gives none."""
+    categories: Classes = field(default_factory=lambda: Classes({UNLABELLED: 1}))
+    """Every label that occurs, with its number; the model gives none."""
 
     @property
     def per_photo(self) -> list[str]:
@@ -145,7 +146,7 @@ def write_output(
     if output == "yolo":
         names = outputs.folder / "yolo" / NAMES_FILE
         names.parent.mkdir(parents=True, exist_ok=True)
-        write_names(names, options.categories)
+        write_names(names, for_yolo(options.categories))
     return losses + write_file(FORMATS[output], path, [fitting], options, scratch)
 
 
