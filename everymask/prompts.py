@@ -97,9 +97,8 @@ def read_prompts(
 ) -> Prompts:
     """The checked record of what a caller passed; see the table above for the shapes.
 
-    Labels left out mean "all on the object" (1). A boolean mask, or one of integers 0 and 1 or 0 and
-    255, is a mask of the photo; a mask of floats is an earlier answer's ``logits``, unless it has the
-    photo's size and no values but 0 and 1.
+    Labels left out mean "all on the object" (1). What a mask prompt is, is told by :func:`kind_of_mask`.
+    Boxes (0, 4), points (0, N, 2) and masks (0, H, W) are no prompts at all: the answer has no masks.
 
     ``outside="refuse"`` wants points within the picture and boxes that overlap it; ``"keep"`` hands
     any finite coordinates on, as the official predictors do.
@@ -165,18 +164,30 @@ class _Parts:
 
 def _numbers(name: str, values: Any, expected: str) -> np.ndarray:
     """``values`` as float64, or a PromptError that names what was expected."""
-    if hasattr(values, "detach"):  # a torch tensor, without importing torch here
-        values = values.detach().cpu().numpy()
-    try:
-        array = np.asarray(values)
-    except ValueError:
-        raise PromptError(f"{name} must {expected}, got rows of unequal length") from None
+    array = _array(values)
+    if array is None:
+        raise PromptError(f"{name} must {expected}, got rows of unequal length")
     if array.dtype.kind not in "biuf":
         raise PromptError(f"{name} must {expected}, got values of type {array.dtype}")
     array = array.astype(np.float64)
     if not np.isfinite(array).all():
         raise PromptError(f"{name} must be finite numbers, got NaN or infinity")
     return array
+
+
+def _array(values: Any) -> np.ndarray | None:
+    """``values`` as an array, torch tensors of any device and type among them; None for ragged rows."""
+    if hasattr(values, "detach"):  # a torch tensor, without importing torch here
+        values = values.detach().cpu()
+        values = (values.double() if values.is_floating_point() else values).numpy()  # NumPy has no bfloat16
+    try:
+        return np.asarray([_array(each) for each in values] if _holds_tensors(values) else values)
+    except ValueError:
+        return None
+
+
+def _holds_tensors(values: Any) -> bool:
+    return isinstance(values, list | tuple) and any(hasattr(each, "detach") for each in values)
 
 
 # --- points ---------------------------------------------------------------------------------------
@@ -204,7 +215,7 @@ def _is_ragged(points: Any) -> bool:
 
 
 def _check_points_shape(xy: np.ndarray) -> None:
-    if xy.ndim in (2, 3) and xy.shape[-1] == 2 and xy.size:
+    if xy.ndim in (2, 3) and xy.shape[-1] == 2 and (xy.size or (xy.ndim == 3 and xy.shape[0] == 0)):
         return
     hint = ""
     if xy.ndim in (2, 3) and xy.shape[-1] == 3:
@@ -264,7 +275,7 @@ def _refuse_points_outside(xy: np.ndarray, marks: np.ndarray, photo_hw: tuple[in
 
 def _read_boxes(box: Any) -> tuple[np.ndarray, int, bool]:
     boxes = _numbers("box", box, "have shape (4,) or (P, 4)")
-    if boxes.ndim not in (1, 2) or boxes.shape[-1] != 4 or boxes.size == 0:
+    if boxes.ndim not in (1, 2) or boxes.shape[-1] != 4:
         raise PromptError(f"box must have shape (4,) or (P, 4), XYXY in pixels, got {boxes.shape}")
     many = boxes.ndim == 2
     boxes = boxes.reshape(-1, 4)
@@ -306,46 +317,60 @@ def _read_masks(
     if array.ndim == 2:
         array = array[None]
     sizes = f"{_size(logits_hw)} logits of an earlier answer or a {_size(photo_hw)} mask of the photo"
-    if array.ndim != 3 or array.shape[0] == 0 or array.shape[1:] not in (photo_hw, logits_hw):
+    if array.ndim != 3 or array.shape[1:] not in (photo_hw, logits_hw):
         raise PromptError(f"mask must be {sizes}, got shape {np.shape(mask)}")
-    if _is_binary(array, photo_hw, logits_hw):
-        if array.shape[1:] != photo_hw:
-            raise PromptError(
-                f"a binary mask must have the photo's size {_size(photo_hw)}, got {_size(array.shape[1:])}; "
-                "resize it to the photo, or pass float logits"
-            )
+    if kind_of_mask(array, photo_hw, logits_hw) == "binary":
         return (array > 0, None), len(array), many
-    if array.shape[1:] != logits_hw:
-        raise PromptError(
-            f"a float mask of the photo's size must hold only 0 and 1, got values {array.min():g} to "
-            f"{array.max():g}; threshold it, or pass the answer's {_size(logits_hw)} logits"
-        )
     return (None, array.astype(np.float32)), len(array), many
 
 
+def kind_of_mask(
+    masks: np.ndarray, photo_hw: tuple[int, int], logits_hw: tuple[int, int]
+) -> Literal["binary", "logits"]:
+    """What mask prompts [P, H, W] or [P, h, w] are: pixels of the photo, or an earlier answer's logits.
+
+    Values of False and True, 0 and 1 or 0 and 255, of any type, are a binary mask and must have the
+    photo's size; other floats of the size of logits are logits. Raises PromptError for anything else, and
+    for zeros of the size of logits: no mask, or logits that say nothing.
+
+    >>> kind_of_mask(np.eye(4)[None], (4, 4), (2, 2)), kind_of_mask(np.full((1, 2, 2), -0.5), (4, 4), (2, 2))
+    ('binary', 'logits')
+    """
+    size = masks.shape[1:]
+    if not _holds_only(masks, (0, 1)) and not _holds_only(masks, (0, 255)):
+        if masks.dtype.kind != "f":
+            raise PromptError(
+                "an integer mask must hold only 0 and 1, or only 0 and 255, "
+                f"got values {masks.min()} to {masks.max()}; for a label map pass (labels == your_label)"
+            )
+        if size != logits_hw:
+            raise PromptError(
+                f"a float mask of the photo's size must hold only 0 and 1, got values {masks.min():g} to "
+                f"{masks.max():g}; threshold it, or pass the answer's {_size(logits_hw)} logits"
+            )
+        return "logits"
+    if masks.dtype.kind == "f" and size == logits_hw and masks.size and not masks.any():
+        raise PromptError(
+            f"a float mask of {_size(logits_hw)} zeros could be an empty mask or logits that say nothing; "
+            "pass mask.astype(bool), or no mask"
+        )
+    if size != photo_hw:
+        raise PromptError(
+            f"a binary mask must have the photo's size {_size(photo_hw)}, got {_size(size)}; "
+            "resize it to the photo, or pass float logits"
+        )
+    return "binary"
+
+
 def _mask_array(mask: Any) -> np.ndarray:
-    if hasattr(mask, "detach"):
-        mask = mask.detach().cpu().numpy()
-    try:
-        array = np.asarray(mask)
-    except ValueError:
-        raise PromptError("mask must be one array, got rows of unequal length") from None
+    array = _array(mask)
+    if array is None:
+        raise PromptError("mask must be one array, got rows of unequal length")
     if array.dtype.kind not in "biuf":
         raise PromptError(f"mask must be booleans, integers or floats, got values of type {array.dtype}")
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise PromptError("mask must be finite numbers, got NaN or infinity")
-    if array.dtype.kind in "iu" and not _holds_only(array, (0, 1)) and not _holds_only(array, (0, 255)):
-        raise PromptError(
-            "an integer mask must hold only 0 and 1, or only 0 and 255, "
-            f"got values {array.min()} to {array.max()}; for a label map pass (labels == your_label)"
-        )
     return array
-
-
-def _is_binary(array: np.ndarray, photo_hw: tuple[int, int], logits_hw: tuple[int, int]) -> bool:
-    if array.dtype.kind != "f":
-        return True
-    return array.shape[1:] == photo_hw != logits_hw and _holds_only(array, (0, 1))
 
 
 def _holds_only(array: np.ndarray, values: tuple[int, ...]) -> bool:

@@ -435,13 +435,13 @@ CHECKPOINTS = [
         "numbers",
         checkpoint("a.pt", {"a": 1}),
         CheckpointError,
-        "a.pt holds a int under 'a', expected only tensors; save model.state_dict() alone",
+        "a.pt holds no tensors ('a': an int), expected a dictionary of tensors; save model.state_dict() alone",
     ),
     Row(
         "a list",
         checkpoint("a.pt", [torch.zeros(1)]),
         CheckpointError,
-        "a.pt holds a list, expected a dictionary of tensors; save model.state_dict()",
+        "a.pt holds a list, expected a dictionary of tensors; save model.state_dict() alone",
     ),
     Row(
         "no known model",
@@ -453,7 +453,7 @@ CHECKPOINTS = [
         "other keys",
         other_keys,
         KeyMismatchError,
-        "the weights do not fit nano: 1 missing (no_mem_embed); 1 left over (head.weight); 1 of another shape (sam_mask_decoder.iou_token.weight: expected (1, 128), got (1, 2)); load the file by its path alone to have its model recognised, or download it again",
+        "the weights do not fit nano: 1 missing (no_mem_embed); 1 left over (head.weight); 1 of another shape (sam_mask_decoder.iou_token.weight: expected (1, 128), got (1, 2)); save the whole state_dict of the model, or download the file again",
     ),
     Row(
         "device",

@@ -11,12 +11,14 @@ from safetensors.torch import load_file, save_file
 from everymask.errors import InputError, OptionError, PictureError, PromptError, SessionError
 from everymask.geometry import Letterbox, Squash
 from everymask.image import ImagePredictor, logits_of_masks
+from everymask.image.predictor import helped
 from everymask.models.features import fingerprint
 from everymask.models.sam import Sam
 from everymask.models.sam2 import Sam2
 from everymask.models.specs import MODELS
 from everymask.nn.encoders.hiera import HieraSpec
 from everymask.nn.encoders.vit import ViTSpec
+from everymask.prompts import read_prompts
 from tests.fakes import IOUS, FakeModel
 
 FAMILIES = ["sam", "sam2"]
@@ -144,7 +146,7 @@ def test_a_binary_mask_comes_back_as_it_was(predictor):
     mask = np.zeros((48, 64), bool)
     mask[8:32, 16:48] = True
     again = predictor.predict(mask=mask).masks[0]
-    assert (again != mask).mean() < 0.03  # half a cell at the edge
+    assert (again != mask).mean() < 0.05  # half a cell at the edge, and the fake model's dot at a point
 
 
 def test_reprs_tell_the_state(predictor):
@@ -380,3 +382,36 @@ def test_a_model_that_computes_nan_says_so_instead_of_answering_with_an_empty_ma
         InputError, match="mask logits must be finite, got NaN or infinity; check the weights"
     ):
         predictor.predict(points=[(10, 10)])
+
+
+def test_no_boxes_give_no_masks(predictor):
+    answer = predictor.predict(box=np.zeros((0, 4)))
+    assert answer.masks.shape == (0, 3, 48, 64)
+    assert answer.scores.shape == (0, 3)
+    assert answer.logits.shape[:2] == (0, 3)
+    assert len(answer.to_mask_set()) == 0
+    alone = predictor.predict(box=np.zeros((0, 4)), multimask=False, return_logits=True)
+    assert alone.masks.shape == alone.photo_logits.shape == (0, 1, 48, 64)
+
+
+def test_a_mask_alone_is_helped_by_its_box_and_innermost_point():
+    masks = np.zeros((2, 48, 64), bool)
+    masks[0, 10:21, 20:31] = masks[1, 3, 4] = True
+    prompts = helped(read_prompts((48, 64), (16, 16), mask=masks))
+    assert prompts.boxes_xyxy_px.tolist() == [[20, 10, 31, 21], [4, 3, 5, 4]]
+    assert prompts.points_xy_px.tolist() == [[[25, 15]], [[4, 3]]]
+    assert prompts.labels.tolist() == [[1], [1]]
+
+
+def test_a_mask_beside_a_box_or_points_and_logits_are_left_as_they_are():
+    mask = np.ones((48, 64), bool)
+    for given in ({"mask": mask, "box": (1, 2, 3, 4)}, {"mask": mask, "points": [(1, 2)]}):
+        prompts = read_prompts((48, 64), (16, 16), **given)
+        assert helped(prompts) is prompts
+    logits = read_prompts((48, 64), (16, 16), mask=np.full((16, 16), -3.5))
+    assert helped(logits) is logits
+
+
+def test_an_empty_mask_is_no_prompt(predictor):
+    with pytest.raises(PromptError, match="a mask prompt must have a pixel; give a point or a box"):
+        predictor.predict(mask=np.zeros((48, 64), bool))

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from everymask.errors import PromptError
 from everymask.prompts import read_prompts
@@ -98,13 +99,13 @@ def test_floats_of_the_low_resolution_size_are_logits(shape, many):
 
 
 def test_floats_are_logits_when_the_photo_has_the_low_resolution_size():
-    prompts = read_prompts((16, 16), (16, 16), mask=np.ones((16, 16), np.float32))
+    prompts = read_prompts((16, 16), (16, 16), mask=np.full((16, 16), 0.5, np.float32))
     assert prompts.photo_masks is None
     assert read_prompts((16, 16), (16, 16), mask=np.ones((16, 16), bool)).mask_logits is None
 
 
 def test_one_mask_row_beside_boxes_with_an_axis_counts_as_many():
-    prompts = read(box=[(1, 2, 30, 40)], mask=np.zeros((1, 16, 16), np.float32))
+    prompts = read(box=[(1, 2, 30, 40)], mask=np.full((1, 16, 16), -2.0))
     assert (len(prompts), prompts.many) == (1, True)
 
 
@@ -129,3 +130,85 @@ def test_the_callers_arrays_are_not_changed():
     points = np.array([[5.0, 6.0]])
     read(points=points).points_xy_px[:] = 0
     assert points.tolist() == [[5.0, 6.0]]
+
+
+# --- what a mask prompt is --------------------------------------------------------------------------
+
+SQUARE = np.zeros((60, 80))
+SQUARE[10:40, 20:50] = 1
+
+
+@pytest.mark.parametrize(
+    "mask",
+    [
+        *(SQUARE.astype(kind) for kind in (bool, np.uint8, np.int64, np.float16, np.float32, np.float64)),
+        *((SQUARE * 255).astype(kind) for kind in (np.uint8, np.int32, np.float32)),
+        torch.tensor(SQUARE, dtype=torch.bfloat16),
+        torch.tensor(SQUARE) > 0,
+        SQUARE.tolist(),
+    ],
+)
+@pytest.mark.parametrize("logits_hw", [(16, 16), (60, 80)])
+def test_a_mask_of_two_values_is_binary_whatever_its_type(mask, logits_hw):
+    prompts = read_prompts((60, 80), logits_hw, mask=mask)
+    assert prompts.mask_logits is None
+    assert np.array_equal(prompts.photo_masks[0], SQUARE > 0)
+
+
+@pytest.mark.parametrize("values", [[-5.0, 5.0], [0.0, 0.5], [-1.0, 0.0], [0.0, 2.0]])
+def test_floats_of_the_size_of_logits_are_logits(values):
+    mask = np.resize(np.array(values, np.float32), (16, 16))
+    prompts = read_prompts((60, 80), (16, 16), mask=mask)
+    assert prompts.photo_masks is None
+    assert np.array_equal(prompts.mask_logits[0], mask)
+
+
+@pytest.mark.parametrize(
+    ("mask", "message"),
+    [
+        (
+            np.zeros((16, 16), np.float32),
+            "16 x 16 .H x W. zeros could be an empty mask or logits that say nothing",
+        ),
+        (
+            np.eye(16, dtype=np.float32),
+            "a binary mask must have the photo's size 60 x 80 .H x W., got 16 x 16",
+        ),
+        (np.eye(16, dtype=bool), "a binary mask must have the photo's size 60 x 80 .H x W., got 16 x 16"),
+        (SQUARE * 0.5, "a float mask of the photo's size must hold only 0 and 1, got values 0 to 0.5"),
+        (SQUARE * 3 + 1, "a float mask of the photo's size must hold only 0 and 1, got values 1 to 4"),
+        (
+            (SQUARE * 7).astype(int),
+            "an integer mask must hold only 0 and 1, or only 0 and 255, got values 0 to 7",
+        ),
+        (SQUARE * np.nan, "mask must be finite numbers, got NaN or infinity"),
+        ([[0, 1], [1]], "mask must be one array, got rows of unequal length"),
+        (np.array([["a"]]), "mask must be booleans, integers or floats"),
+    ],
+)
+def test_what_could_be_both_or_is_neither_is_refused(mask, message):
+    with pytest.raises(PromptError, match=message):
+        read_prompts((60, 80), (16, 16), mask=mask)
+
+
+@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16, torch.float64, torch.int32])
+def test_tensors_of_any_type_are_prompts(kind):
+    points = torch.tensor([[10, 20], [30, 40]], dtype=kind)
+    prompts = read_prompts((60, 80), (16, 16), points=points, labels=torch.tensor([1, 0], dtype=kind))
+    assert prompts.points_xy_px.tolist() == [[[10, 20], [30, 40]]]
+    box = [torch.tensor(side, dtype=kind) for side in (1, 2, 30, 40)]
+    assert read_prompts((60, 80), (16, 16), box=box).boxes_xyxy_px.tolist() == [[1, 2, 30, 40]]
+
+
+@pytest.mark.parametrize(
+    "empty",
+    [
+        {"box": np.zeros((0, 4))},
+        {"box": torch.zeros(0, 4)},
+        {"points": np.zeros((0, 1, 2)), "labels": np.zeros((0, 1))},
+        {"mask": np.zeros((0, 60, 80), bool)},
+    ],
+)
+def test_no_boxes_are_no_prompts(empty):
+    prompts = read_prompts((60, 80), (16, 16), **empty)
+    assert (len(prompts), prompts.many) == (0, True)

@@ -8,6 +8,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from ..masks.regions import innermost_point
+
 
 def iou(masks: np.ndarray, region: np.ndarray) -> np.ndarray:
     """IoU of each mask bool [M, H, W] with a region bool [H, W] -> float64 [M]; two empty masks give 0.
@@ -27,9 +29,7 @@ def innermost(region: np.ndarray) -> tuple[float, float]:
     >>> innermost(np.ones((3, 5), bool))[1]
     1.0
     """
-    padded = np.pad(region.astype(np.uint8), 1)
-    distance = cv2.distanceTransform(padded, cv2.DIST_L2, 5)[1:-1, 1:-1]
-    y, x = divmod(int(distance.argmax()), region.shape[1])
+    x, y = innermost_point(region)
     return float(x), float(y)
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
@@ -23,8 +23,9 @@ from PIL.Image import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from everymask.errors import OptionError, SessionError
+from everymask.errors import OptionError, PromptError, SessionError
 from everymask.geometry import Frame
+from everymask.masks.regions import innermost_point
 from everymask.masks.upscaled import check_finite
 from everymask.maskset import Mask, MaskSet
 from everymask.media.photos import PhotoLike, Range, read_photo
@@ -32,7 +33,7 @@ from everymask.models.base import PromptableModel
 from everymask.models.feature_cache import FeatureCache
 from everymask.models.features import EncodedPhoto, read_features, write_features
 from everymask.nn.records import Decoded
-from everymask.prompts import Outside, Prompts, read_prompts
+from everymask.prompts import FOREGROUND, PADDING, Outside, Prompts, read_prompts
 
 MASK_LOGIT = 10.0
 """What a pixel surely inside a binary mask prompt is worth as a logit; outside is its negative."""
@@ -202,7 +203,9 @@ class ImagePredictor:
         labels: (N,), 1 for the object (default), 0 for what is not it; (P, N) or a list likewise.
         box: (4,) XYXY pixels; many: (P, 4).
         mask: one of an earlier answer's ``logits`` [h, w], or a binary mask [H, W] of the photo, which
-            becomes logits of 10 and -10, softened at its edge by the scaling; many: [P, ...].
+            becomes logits of 10 and -10, softened at its edge by the scaling; many: [P, ...]. A binary mask
+            without points and box is helped by its own box and its innermost point: models are not
+            trained to answer masks alone.
         multimask: three masks for an ambiguous prompt such as one click, or the single best guess.
         return_logits: also give ``photo_logits``.
         image: which of the photos of :meth:`set_images`.
@@ -220,12 +223,23 @@ class ImagePredictor:
             mask=mask,
             outside=outside,
         )
+        if not len(prompts):
+            return self._no_answer(photo, multimask, return_logits)
+        prompts = helped(prompts)
         answers = _Answers(photo.photo_hw, len(prompts), self.model, return_logits)
         for rows, group in prompts.groups():
             for start in range(0, len(rows), _PROMPTS_AT_ONCE):
                 some = slice(start, start + _PROMPTS_AT_ONCE)
                 answers.put(rows[some], self._decode(photo, group[some], multimask), self._frame(photo))
         return answers.answer(prompts.many)
+
+    def _no_answer(self, photo: EncodedPhoto, multimask: bool, return_logits: bool) -> Answer:
+        """The answer to no prompts: arrays of the usual shapes with P = 0."""
+        count = 3 if multimask else 1
+        masks = np.zeros((0, count, *photo.photo_hw), bool)
+        logits = np.zeros((0, count, *self.model.logits_size), np.float32)
+        wide = np.zeros(masks.shape, np.float32) if return_logits else None
+        return Answer(masks, np.zeros((0, count), np.float32), logits, wide)
 
     def _decode(self, photo: EncodedPhoto, prompts: Prompts, multimask: bool) -> Decoded:
         """Prompts of equal length as the chosen masks of the decoder."""
@@ -259,6 +273,31 @@ class ImagePredictor:
     def _require_photo(self) -> None:
         if not self._photos:
             raise SessionError("no photo is set; call set_image first")
+
+
+def helped(prompts: Prompts) -> Prompts:
+    """Binary masks that come alone get their own box and innermost point as prompts beside them.
+
+    On 99 human regions of BSDS photos nano answers a perfect mask with a mean IoU of 0.27 from the mask
+    alone, often with its complement, and of 0.82 from all three.
+    """
+    masks = prompts.photo_masks
+    if masks is None or prompts.boxes_xyxy_px is not None or (prompts.labels != PADDING).any():
+        return prompts
+    if not masks.any(axis=(1, 2)).all():
+        raise PromptError(
+            "a mask prompt must have a pixel; give a point or a box for an object that has none"
+        )
+    boxes = np.array([_box(mask) for mask in masks], np.float64)
+    points = np.array([[innermost_point(mask)] for mask in masks], np.float64)
+    labels = np.full(points.shape[:2], FOREGROUND, np.int32)
+    return replace(prompts, points_xy_px=points, labels=labels, boxes_xyxy_px=boxes)
+
+
+def _box(mask: np.ndarray) -> tuple[int, int, int, int]:
+    """XYXY of a mask's pixels, the maximum edges exclusive."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    return columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
 
 
 def model_prompts(

@@ -54,7 +54,7 @@ def from_fiftyone(detections: fiftyone.Detections, photo_hw: tuple[int, int]) ->
         left = round(detection.bounding_box[0] * photo_hw[1])
         top = round(detection.bounding_box[1] * photo_hw[0])
         masks.append(
-            Mask.from_segmentation(
+            Mask.from_rle(
                 pasted(crop, left, top, photo_hw, f"detection {number}"),
                 label=label_of(detection.label),
                 predicted_iou=detection.confidence,

@@ -83,3 +83,17 @@ def _marked(which: np.ndarray, count: int) -> np.ndarray:
     table = np.zeros(count, dtype=bool)
     table[which] = True
     return table
+
+
+def innermost_point(mask: np.ndarray) -> tuple[int, int]:
+    """The (x, y) of the pixel of a mask, bool [H, W], that lies deepest within it.
+
+    >>> innermost_point(np.array([[0, 1, 1, 1], [0, 1, 1, 1], [0, 1, 1, 1]]) > 0)
+    (2, 1)
+    """
+    import cv2
+
+    inside = np.pad(np.asarray(mask, np.uint8), 1)
+    depth = cv2.distanceTransform(inside, cv2.DIST_L2, 5)[1:-1, 1:-1]
+    y, x = np.unravel_index(int(depth.argmax()), depth.shape)
+    return int(x), int(y)
