@@ -21,6 +21,8 @@ REGISTRY_HOSTS = re.compile(
 UNNAMED_ENCODING = re.compile(
     r"\.(read|write)_text\(\)|\.write_text\([^,()]*\)$|(?<![.\w])open\([^)]*\"[wra]t?\"\)"
 )
+CPU_TORCH = re.compile(r"--(extra-)?index-url https://download\.pytorch\.org/whl/cpu\b")
+"""The documented way to a PyTorch without CUDA: users have to be able to paste it."""
 TEXT_SUFFIXES = {".py", ".md", ".toml", ".yml", ".yaml", ".txt", ".cfg", ".json", ".html", ".js", ".css", ""}
 
 
@@ -43,7 +45,7 @@ def test_no_traces_of_a_machine_in_tracked_files(pattern):
         for name, text in tracked_texts()
         if name != "tests/test_project.py"
         for number, line in enumerate(text.splitlines(), 1)
-        if pattern.search(line)
+        if pattern.search(CPU_TORCH.sub("", line))
     ]
     assert not found, "\n".join(found)
 
@@ -52,6 +54,12 @@ def test_machine_paths_are_recognised():
     assert MACHINE_PATHS.search("open('/" + "work/main/photo.jpg')")
     assert MACHINE_PATHS.search("/home/ann/photos")
     assert not MACHINE_PATHS.search("docs/home/page.md, out/tmp/x, /tmp, https://x.org/work")
+
+
+def test_the_documented_index_of_cpu_builds_is_no_trace():
+    line = "pip install torch --index-url https://download." + "pytorch.org/whl/cpu"
+    assert not REGISTRY_HOSTS.search(CPU_TORCH.sub("", line))
+    assert REGISTRY_HOSTS.search(CPU_TORCH.sub("", line + " --index-url https://mirror.example"))
 
 
 def test_version_is_the_newest_in_the_changelog():
