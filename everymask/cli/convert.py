@@ -24,7 +24,7 @@ from .shared.inputs import PICTURE_SUFFIXES, Keys
 from .shared.keep import Keep, nothing_left
 from .shared.look import Look
 from .shared.messages import note, warn
-from .shared.options import INPUT, OUTPUT, AsJson, Output, Overlap, Overwrite, Rings
+from .shared.options import INPUT, OUTPUT, AsJson, Output, Overlap, Overwrite, Rings, format_names
 from .shared.outputs import PICTURES, Item, choose_outputs, write_at_once
 from .shared.progress import counted
 
@@ -45,6 +45,7 @@ def convert(
             metavar="NAME",
             help=f"What to write; may be repeated: {', '.join(FORMATS)}.",
             rich_help_panel=OUTPUT,
+            autocompletion=format_names,
         ),
     ] = None,
     output: Output = Path("out"),

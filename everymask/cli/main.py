@@ -16,6 +16,8 @@ from typing import Annotated, Any
 import typer
 
 from ..errors import EverymaskError, InputError, UnknownModelError
+from .help import Command as Leaf
+from .help import Front, Group
 
 DONE, FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
 
@@ -28,21 +30,133 @@ class Command:
     module: str
     attribute: str
     summary: str
+    examples: tuple[str, ...] = ()
+    """Shown at the end of its help; each runs as it stands."""
 
 
 COMMANDS = (
-    Command("segment", "segment.command", "segment", "Every object of photos, in any mask format."),
-    Command("predict", "predict.command", "predict", "One object, from points, a box or a mask."),
-    Command("track", "track.command", "track", "Objects through a video, from clicks."),
-    Command("convert", "convert", "convert", "Mask files from one format to another."),
-    Command("models", "models", "app", "List, fetch, verify and remove weights."),
-    Command("doctor", "doctor", "doctor", "Whether everymask works on this machine."),
-    Command("demo", "demo", "demo", "A first picture, from a bundled photo."),
-    Command("evaluate", "evaluate", "evaluate", "Measure a model on data with known masks."),
-    Command("train", "train", "train", "Fine-tune a model on your own photos."),
+    Command(
+        "segment",
+        "segment.command",
+        "segment",
+        "Every object of photos, in any mask format.",
+        (
+            "everymask segment photo.jpg --overlay --cutouts",
+            "everymask segment photos/ -r -f yolo --min-area 400 -o out",
+        ),
+    ),
+    Command(
+        "predict",
+        "predict.command",
+        "predict",
+        "One object, from points, a box or a mask.",
+        (
+            "everymask predict photo.jpg -p 300,60 -p 20,30,0 --label cup",
+            "everymask predict photo.jpg -b 85,80,530,370 --multimask --overlay",
+        ),
+    ),
+    Command(
+        "track",
+        "track.command",
+        "track",
+        "Objects through a video, from clicks.",
+        (
+            "everymask track clip.mp4 -p 0:210,350@1=dog -o out",
+            "everymask track clip.mp4 --everything -f overlay -f sa-v",
+        ),
+    ),
+    Command(
+        "convert",
+        "convert",
+        "convert",
+        "Mask files from one format to another.",
+        (
+            "everymask convert out/coco.json -f yolo -o yolo",
+            "everymask convert out/coco.json --photos . --colour-map --overlay --labels",
+        ),
+    ),
+    Command(
+        "models",
+        "models",
+        "app",
+        "List, fetch, verify and remove weights.",
+        (
+            "everymask models list",
+            "everymask models pull sam2.1_hiera_small",
+        ),
+    ),
+    Command(
+        "doctor",
+        "doctor",
+        "doctor",
+        "Whether everymask works on this machine.",
+        (
+            "everymask doctor",
+            "everymask doctor --quick --json",
+        ),
+    ),
+    Command(
+        "demo",
+        "demo",
+        "demo",
+        "A first picture, from a bundled photo.",
+        (
+            "everymask demo",
+            "everymask demo -o first",
+        ),
+    ),
+    Command(
+        "evaluate",
+        "evaluate",
+        "evaluate",
+        "Measure a model on data with known masks.",
+        (
+            "everymask evaluate photos/",
+            "everymask evaluate photos/ -m sam_vit_b --json",
+        ),
+    ),
+    Command(
+        "train",
+        "train",
+        "train",
+        "Fine-tune a model on your own photos.",
+        (
+            "everymask train photos/ --minutes 20 -o mine.safetensors",
+            "everymask train photos/ --masks coco.json --parts all -o mine.safetensors",
+        ),
+    ),
+    Command(
+        "completion",
+        "manual",
+        "completion",
+        "Complete commands and options in your shell.",
+        (
+            "everymask completion bash >> ~/.bashrc",
+            "everymask completion zsh >> ~/.zshrc",
+        ),
+    ),
+    Command(
+        "man",
+        "manual",
+        "man",
+        "The manual page.",
+        (
+            "everymask man > everymask.1",
+            "everymask man track | man -l -",
+        ),
+    ),
 )
 
+COMPLETE_VARIABLE = "_EVERYMASK_COMPLETE"
+"""Set by shells that ask for completions."""
+STARTERS = ("demo", "segment", "predict", "track", "doctor")
+"""What one starts with: all that a bare ``everymask`` shows."""
+
 EPILOG = "everymask COMMAND --help explains a command. Start with: everymask demo"
+
+
+class _Front(Front):
+    starters = STARTERS
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -63,6 +177,8 @@ def _warn(message: Warning | str, *_: Any, **__: Any) -> None:
 
 
 def _run(arguments: list[str]) -> int:
+    if not arguments and COMPLETE_VARIABLE not in os.environ:
+        return _complain(first_steps(), WRONG_USE)
     try:
         outcome = _assembled(_wanted(arguments))(arguments, prog_name="everymask", standalone_mode=False)
     except KeyboardInterrupt:
@@ -86,8 +202,24 @@ def _run(arguments: list[str]) -> int:
     return outcome if isinstance(outcome, int) else DONE
 
 
+def first_steps() -> str:
+    """What a bare ``everymask`` says: the commands one starts with."""
+    summaries = {command.name: command.summary for command in COMMANDS}
+    lines = [f"  {name:<9} {summaries[name]}" for name in STARTERS]
+    more = "Begin with: everymask demo\nAll commands: everymask --help"
+    return "\n".join(["Usage: everymask COMMAND ...", "", *lines, "", more])
+
+
+def parser_of(name: str) -> Any:
+    """The parser of one command, in full."""
+    return _assembled(name).commands[name]
+
+
 def _wanted(arguments: Sequence[str]) -> str | None:
     """The subcommand that a command line names."""
+    if COMPLETE_VARIABLE in os.environ:  # a shell asks what could follow these words
+        words = os.environ.get("COMP_WORDS") or os.environ.get("_TYPER_COMPLETE_ARGS") or ""
+        arguments = words.split()[1:]
     return next((word for word in arguments if not word.startswith("-")), None)
 
 
@@ -96,6 +228,7 @@ def _assembled(wanted: str | None) -> Any:
     # Plain help rather than rich's frames: it is twice as quick, and frames cut the official long option
     # names short on an 80-column terminal.
     app = typer.Typer(
+        cls=_Front,
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,
@@ -106,20 +239,25 @@ def _assembled(wanted: str | None) -> Any:
     app.callback()(_front)
     for command in COMMANDS:
         _mount(app, command, command.name == wanted)
+    if COMPLETE_VARIABLE in os.environ:
+        from typer.completion import completion_init
+
+        completion_init()
     # A parser with a single command takes its name away; with all of them mounted this cannot happen.
     return typer.main.get_command(app)
 
 
 def _mount(app: typer.Typer, command: Command, in_full: bool) -> None:
     if not in_full:
-        app.command(command.name, help=command.summary)(_placeholder)
+        app.command(command.name, cls=Leaf, help=command.summary)(_placeholder)
         return
+    examples = "\n".join(command.examples)
     target = getattr(importlib.import_module(f"{__package__}.{command.module}"), command.attribute)
     if isinstance(target, typer.Typer):
         target.rich_markup_mode = None
-        app.add_typer(target, name=command.name)
+        app.add_typer(target, name=command.name, cls=Group, epilog=examples)
     else:
-        app.command(command.name)(target)
+        app.command(command.name, cls=Leaf, epilog=examples)(target)
 
 
 def _placeholder() -> None:

@@ -30,6 +30,7 @@ from ..shared.options import (
     Page,
     Range,
     Rings,
+    format_names,
     read_range,
 )
 from ..shared.outputs import Asked, Item, choose_outputs, free_paths, write_at_once
@@ -91,6 +92,7 @@ def predict(
             metavar="NAME",
             help=f"May be repeated: {', '.join(FORMATS)}. With nothing asked for: coco and --overlay.",
             rich_help_panel=OUTPUT,
+            autocompletion=format_names,
         ),
     ] = None,
     overlap: Overlap = "keep",

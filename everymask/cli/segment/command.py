@@ -30,6 +30,7 @@ from ..shared.options import (
     Page,
     Range,
     Rings,
+    format_names,
     read_range,
 )
 from ..shared.outputs import Outputs, choose_outputs
@@ -55,6 +56,7 @@ def segment(
             metavar="NAME",
             help=f"May be repeated: {', '.join(FORMATS)}. With nothing asked for: coco and --overlay.",
             rich_help_panel=OUTPUT,
+            autocompletion=format_names,
         ),
     ] = None,
     convert_to_rle: Annotated[

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import MISSING, Field, field, fields
 from types import UnionType
 from typing import Annotated, Any, get_args, get_type_hints
@@ -73,12 +73,24 @@ def _parameter(each: Field[Any], record: type) -> inspect.Parameter:
         help=each.metadata["help"],
         metavar=each.metadata.get("metavar"),
         show_default=each.default is not None and each.default is not False and each.default != (),
+        autocompletion=_completing(each.metadata.get("choices", ())),
         rich_help_panel=each.metadata.get("panel", getattr(record, "PANEL", None)),
     )
     default = each.default if each.default is not MISSING else inspect.Parameter.empty
     return inspect.Parameter(
         each.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[hint, info]
     )
+
+
+def _completing(choices: Sequence[str]) -> Callable[[str], list[str]] | None:
+    """What a shell offers as values."""
+    if not choices:
+        return None
+
+    def offered(incomplete: str) -> list[str]:
+        return [choice for choice in choices if choice.startswith(incomplete)]
+
+    return offered
 
 
 def kind_of(hint: Any) -> Any:

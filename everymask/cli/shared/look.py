@@ -29,12 +29,22 @@ class Look:
     colour_map: bool = flag(
         False, "Each mask flat in its colour on black.", flags=("--colour-map", "--color-map")
     )
-    style: str = flag("both", "Of masks in the overlay: fill, outline or both.", metavar="NAME")
+    style: str = flag(
+        "both",
+        "Of masks in the overlay: fill, outline or both.",
+        metavar="NAME",
+        choices=("both", "fill", "outline"),
+    )
     opacity: float = flag(0.5, "Of the fill, from 0 to 1.", metavar="SHARE")
     background: str = flag(
-        "keep", "Outside of all masks: keep, dim, blur, gray, or a colour: white, #rrggbb.", metavar="NAME"
+        "keep",
+        "Outside of all masks: keep, dim, blur, gray, or a colour: white, #rrggbb.",
+        metavar="NAME",
+        choices=("keep", "dim", "blur", "gray", "white", "black"),
     )
-    palette: str = flag("vivid", "Colours: vivid, or safe (for the colour-blind).", metavar="NAME")
+    palette: str = flag(
+        "vivid", "Colours: vivid, or safe (for the colour-blind).", metavar="NAME", choices=("vivid", "safe")
+    )
     ids: bool = flag(False, "Number the masks in the overlay, from 1.")
     labels: bool = flag(False, "Write the masks' labels in the overlay.")
     feather: float = flag(0.0, "Cutouts fade out towards their edge, over so many pixels.", metavar="PX")

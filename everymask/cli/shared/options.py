@@ -53,6 +53,22 @@ Page = Annotated[
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Replace files that are there.", rich_help_panel=OUTPUT)
 ]
+
+
+def model_names(incomplete: str) -> list[str]:
+    """The models whose names begin so, for a shell that asks."""
+    from ...models.catalog import CATALOG
+
+    return [name for name in CATALOG if name.startswith(incomplete)]
+
+
+def format_names(incomplete: str) -> list[str]:
+    """The mask formats whose names begin so, for a shell that asks."""
+    from ...formats import FORMATS
+
+    return [name for name in FORMATS if name.startswith(incomplete)]
+
+
 Model = Annotated[
     str,
     typer.Option(
@@ -60,6 +76,7 @@ Model = Annotated[
         "-m",
         metavar="NAME",
         help="A name of `everymask models list`, or a checkpoint.",
+        autocompletion=model_names,
         rich_help_panel=MODEL,
     ),
 ]
