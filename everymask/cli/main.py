@@ -161,7 +161,18 @@ class _Front(Front):
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit with its status."""
+    _open_closed_streams()
     sys.exit(run(list(sys.argv[1:] if arguments is None else arguments)))
+
+
+def _open_closed_streams() -> None:
+    """A program started with a closed stdin, stdout or stderr gets the null device in its place."""
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass  # the lowest free numbers come first: no file of ours may get one of these three
+    os.close(number)
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 (for good)
 
 
 def run(arguments: list[str]) -> int:

@@ -41,7 +41,10 @@ def _no_number(text: str) -> float:
 
 def write_json(path: Path, value: Any) -> None:
     """Write a value as JSON: compact, UTF-8, one line, and never NaN (which is not JSON)."""
-    path.write_text(json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False), "utf-8")
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    path.write_text(
+        text, "utf-8", errors="backslashreplace"
+    )  # file names may be no UTF-8: an escape for them
 
 
 def want(value: Any, kind: type | tuple[type, ...], where: str) -> Any:

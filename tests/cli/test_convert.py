@@ -53,7 +53,7 @@ def test_there_and_back_again(folder, name, capsys):
 
 def test_masks_are_drawn_again_without_a_format(folder):
     assert run("convert", "coco.json", "--overlay", "--cutouts", "--photos", "photos") == 0
-    assert sorted(each.name for each in (folder / "out").iterdir()) == ["cutouts", "overlay"]
+    assert sorted(each.name for each in (folder / "out").glob("[!.]*")) == ["cutouts", "overlay"]
     assert (folder / "out" / "overlay" / "sub" / "b.jpg").exists()
 
 

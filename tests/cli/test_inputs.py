@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from everymask.cli.shared.inputs import find_photos
+from everymask.cli.shared.inputs import Keys, find_photos
 from everymask.errors import InputError
 
 
@@ -107,3 +107,46 @@ def test_broken_links_and_folders_called_like_pictures_are_handed_on(tree):
 def test_a_word_that_means_nothing(tree, word, message):
     with pytest.raises(InputError, match=message):
         find_photos([word])
+
+
+# --- names and folders that other people have ---------------------------------------------------------
+
+
+def test_a_name_that_is_not_utf_8_gets_a_printable_one(tree):
+    (tree / "in" / os.fsdecode(b"caf\xe9.jpg")).write_bytes(b"")
+    found = {photo.path.name: (photo.name, photo.key) for photo in find_photos(["in"])}
+    assert found[os.fsdecode(b"caf\xe9.jpg")] == ("caf%E9.jpg", "caf%E9")
+
+
+def test_links_that_lead_back_are_not_followed(tree):
+    (tree / "in" / "sub" / "up").symlink_to(tree / "in", target_is_directory=True)
+    (tree / "in" / "self").symlink_to(tree / "in" / "self")
+    (tree / "in" / "gone").symlink_to(tree / "nowhere")
+    assert names("in", recursive=True) == ["a.PNG", "b.jpg", "sub/c.tif", "sub/deep/b.jpg"]
+
+
+def test_a_link_to_a_folder_elsewhere_is_followed(tree):
+    (tree / "other").mkdir()
+    (tree / "other" / "x.jpg").write_bytes(b"")
+    (tree / "in" / "linked").symlink_to(tree / "other", target_is_directory=True)
+    assert names("in", recursive=True)[2] == "linked/x.jpg"
+
+
+def test_what_earlier_runs_wrote_is_not_taken_for_photos(tree):
+    for name in ("out/.everymask/predict.json", "out/overlay/a.jpg", "out/cutouts/a/1.png", "out/b.jpg"):
+        (tree / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tree / "in" / name).write_bytes(b"")
+    assert names("in", recursive=True) == ["a.PNG", "b.jpg", "out/b.jpg", "sub/c.tif", "sub/deep/b.jpg"]
+    assert names("in/out/overlay") == ["a.jpg"], "asked for by name"
+
+
+def test_a_hundred_thousand_names_take_less_than_three_seconds():
+    import time
+
+    keys = Keys([])
+    start = time.process_time()
+    for number in range(25_000):
+        assert keys.new(f"folder{number % 100}/{number}.jpg") == f"folder{number % 100}/{number}"
+        keys.new(f"other/{number}.jpg"), keys.new(f"other/{number}.png"), keys.new("same.jpg")
+    assert time.process_time() - start < 3
+    assert keys.new("same.jpg") == "same_jpg_25000"

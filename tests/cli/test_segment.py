@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -347,3 +351,46 @@ def test_a_geotiff_stays_on_the_map(photos):
     with rasterio.open(photos / "out" / "labelmap-tiff" / "scene.tif") as file:
         assert file.crs.to_epsg() == 32632
         assert file.transform == transform
+
+
+# --- names and folders that other people have ---------------------------------------------------------
+
+
+def test_a_name_that_is_not_utf_8_is_done_like_the_others(photos, engine, capsys):
+    odd = photos / "in" / os.fsdecode(b"caf\xe9.png")
+    save_photo(odd, 7)
+    assert run("segment", "in", "-f", "coco", "-f", "cvat", "-f", "amg-rle") == 0
+    coco = json.loads((photos / "out" / "coco.json").read_text("utf-8"))
+    assert [image["file_name"] for image in coco["images"]] == ["a.png", "b.png", "c.png", "caf%E9.png"]
+    assert (photos / "out" / "amg-rle" / "caf%E9.json").exists()
+    assert run("segment", "in", "-f", "coco", "-f", "cvat", "-f", "amg-rle") == 0
+    assert "4 photos (4 before)" in capsys.readouterr().err
+    assert run("segment", "in", "--dry-run") == 0
+
+
+def test_a_renamed_input_folder_keeps_names_and_finished_photos(photos, engine, capsys):
+    run("segment", "in", "-r", "-f", "coco")
+    before = (photos / "out" / "coco.json").read_bytes()
+    (photos / "in").rename(photos / "renamed")
+    assert run("segment", "renamed", "-r", "-f", "coco") == 0
+    assert "4 photos (4 before)" in capsys.readouterr().err
+    assert (photos / "out" / "coco.json").read_bytes() == before
+
+
+def test_outputs_of_earlier_runs_are_no_photos(photos, engine):
+    run("segment", "in", "-r", "-o", "in/first", "-f", "coco", "-f", "labelmap", "--overlay", "--cutouts")
+    assert run("segment", "in", "-r", "-o", "second", "-f", "coco") == 0
+    coco = json.loads((photos / "second" / "coco.json").read_text("utf-8"))
+    assert [image["file_name"] for image in coco["images"]] == ["a.png", "b.png", "c.png", "sub/a.png"]
+
+
+@pytest.mark.parametrize("closed", ["<&-", "2>&-", ">&- 2>&-"])
+def test_closed_streams_are_no_traceback(tmp_path, closed):
+    here = {**os.environ, "PYTHONPATH": str(Path(formats.__file__).parents[2])}
+    command = f'"{sys.executable}" -m everymask.cli.main segment - --dry-run {closed} >out.txt'
+    command = command.replace(">&- 2>&- >out.txt", ">&- 2>&-")
+    ran = subprocess.run(["bash", "-c", command], cwd=tmp_path, env=here, capture_output=True, text=True)
+    assert ran.returncode == 2
+    assert "Traceback" not in ran.stderr
+    if closed == "<&-":
+        assert ran.stderr == "error: no pictures in -; --recursive looks deeper\n"

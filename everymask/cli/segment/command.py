@@ -16,7 +16,7 @@ from ...formats import FORMATS
 from ...media.photos import read_photo
 from ..shared.engine import open_segmenter
 from ..shared.flags import with_flags
-from ..shared.inputs import Photo, find_photos
+from ..shared.inputs import Photo, find_photos, printable
 from ..shared.keep import Keep
 from ..shared.look import Look
 from ..shared.options import (
@@ -105,8 +105,9 @@ def segment(
     listed = list(sys.stdin) if "-" in inputs else []
 
     def find() -> list[Photo]:
-        skip, taken = outputs.folders(), journal.places()
-        return find_photos(inputs, recursive=recursive, listed=listed, skip=skip, taken=taken)
+        return find_photos(
+            inputs, recursive=recursive, listed=listed, skip=outputs.folders(), taken=journal.places_for
+        )
 
     photos = find()
     if not photos:
@@ -187,7 +188,7 @@ def list_plan(photos: list[Photo], outputs: Outputs, journal: Journal) -> None:
     """What would be done, on stdout: a line a photo, then the files of the whole run."""
     for photo in photos:
         state = "finished" if journal.finished(photo) else "to do"
-        typer.echo(f"{state}: {photo.path}")
+        typer.echo(f"{state}: {printable(str(photo.path))}")
         for output in outputs.per_photo:
             typer.echo(f"    {outputs.path_of(output, photo.key, (1, 1))}")
     for format_ in outputs.per_run:

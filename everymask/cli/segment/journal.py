@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -75,6 +76,26 @@ class Journal:
             remove(self.scratch)  # what a killed run left
             yield
 
+    def places_for(self, found: Iterable[tuple[str, Path]]) -> dict[str, tuple[str, str]]:
+        """Name and key of every photo that was finished, by its source, where the input folder may have been
+        renamed: a photo found under the name and with the stamp of one that is gone is that photo."""
+        strangers = [(name, path) for name, path in found if str(path.absolute()) not in self._finished]
+        gone = {
+            (each.name, each.stamp): each
+            for each in (self._finished.values() if strangers else ())
+            if not os.path.lexists(each.source)
+        }
+        for name, path in strangers if gone else ():
+            try:
+                moved = gone.pop((name, stamp_of(path)), None)
+            except OSError:
+                continue
+            if moved is not None:
+                del self._finished[moved.source]
+                source = str(path.absolute())
+                self._finished[source] = replace(moved, source=source)
+        return self.places()
+
     def places(self) -> dict[str, tuple[str, str]]:
         """Name and key of every photo that was finished, by its source."""
         return {each.source: (each.name, each.key) for each in self._finished.values()}
@@ -129,7 +150,8 @@ class Journal:
     def add(self, finished: Finished) -> None:
         """Note that a photo and its outputs are done."""
         line = json.dumps(asdict(finished), ensure_ascii=False)
-        with self._index.open("a", encoding="utf-8") as file:
+        # A path that is not UTF-8 becomes an escape that JSON has, and comes back as it was.
+        with self._index.open("a", encoding="utf-8", errors="backslashreplace") as file:
             file.write(f"\n{line}")  # the newline first: it ends a line that a kill cut short
         self._finished[finished.source] = finished
 

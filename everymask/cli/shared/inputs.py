@@ -4,19 +4,28 @@ from __future__ import annotations
 
 import glob
 import os
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain, count
+from itertools import accumulate, chain, count
 from pathlib import Path, PurePosixPath
 
 from ...errors import InputError
+from ...formats import FORMATS
 
 PICTURE_SUFFIXES = {
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif"),
     *(".heic", ".heif", ".avif", ".jp2", ".ppm", ".pgm", ".pnm"),
 }
 """What a folder is searched for. Files named one by one may be called anything."""
+
+
+OWN_FOLDER = ".everymask"
+"""What commands keep of a run, in its output folder: the folder is known by it."""
+OUTPUT_FOLDERS = frozenset((*FORMATS, "overlay", "cutouts", "colour_map", "masks"))
+"""Folders in an output folder that hold what was written."""
+Places = Mapping[str, tuple[str, str]]
+"""Name and key of photos by ``Photo.source``."""
 
 
 @dataclass(frozen=True)
@@ -47,19 +56,21 @@ def find_photos(
     recursive: bool = False,
     listed: Iterable[str] = (),
     skip: frozenset[Path] = frozenset(),
-    taken: Mapping[str, tuple[str, str]] | None = None,
+    taken: Places | Callable[[Iterable[tuple[str, Path]]], Places] | None = None,
 ) -> list[Photo]:
     """The photos meant by files, folders, globs, and ``-`` for the paths in ``listed``, each once, in order.
 
-    ``skip`` are folders (absolute) not to look into: the outputs of earlier runs. ``taken`` gives the name
-    and key of photos (by ``Photo.source``) that had theirs before; they keep them. Raises
-    :class:`InputError` for a word that means nothing.
+    ``skip`` are folders (absolute) not to look into; what earlier runs wrote into other folders is left out
+    as well. ``taken`` gives the name and key of photos (by ``Photo.source``) that had theirs before; they
+    keep them; it may be a function of the names and paths found. Raises :class:`InputError` for a word that
+    means nothing.
     """
     found: dict[str, _Found] = {}
     for word in words:
         for each in _of_word(word, recursive, listed, skip):
             found.setdefault(str(each.path.absolute()), each)
-    return _named(list(found.values()), taken or {})
+    places = taken((each.name, each.path) for each in found.values()) if callable(taken) else taken
+    return _named(list(found.values()), places or {})
 
 
 def _of_word(word: str, recursive: bool, listed: Iterable[str], skip: frozenset[Path]) -> Iterator[_Found]:
@@ -70,31 +81,59 @@ def _of_word(word: str, recursive: bool, listed: Iterable[str], skip: frozenset[
         return
     path = Path(word)
     if path.is_dir():
-        yield from _of_folder(path, path, recursive, skip)
+        yield from _of_folder(path, recursive, skip)
     elif path.exists() or path.is_symlink():
-        yield _Found(path, path.name)
+        yield _Found(path, printable(path.name))
     elif matches := sorted(glob.glob(word, recursive=True)):
         for match in matches:
             if not Path(match).is_dir():
-                yield _Found(Path(match), Path(match).name)
+                yield _Found(Path(match), printable(Path(match).name))
     else:
         kind = "matches nothing" if glob.has_magic(word) else "is neither a file nor a folder"
         raise InputError(f"{word!r} {kind}; give photos, folders, globs, or - for a list on stdin")
 
 
-def _of_folder(folder: Path, root: Path, recursive: bool, skip: frozenset[Path]) -> Iterator[_Found]:
-    """The pictures of a folder by name. A subfolder called like one is handed on: reading it says so."""
-    for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
+def _of_folder(
+    folder: Path, recursive: bool, skip: frozenset[Path], inside: str = "", above: tuple[str, ...] = ()
+) -> Iterator[_Found]:
+    """The pictures of a folder by name. A subfolder called like one is handed on: reading it says so.
+
+    ``inside`` is the folder as seen from the one that was named, ``above`` the real paths from there to
+    here: a link that leads back to one of them is not followed.
+    """
+    above = (*above, os.path.realpath(folder))
+    entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    holds_outputs = any(entry.name == OWN_FOLDER for entry in entries)
+    for entry in entries:
         path = Path(entry.path)
         if entry.name.startswith(".") or path.absolute() in skip:
             continue
         if path.suffix.lower() in PICTURE_SUFFIXES:
-            yield _Found(path, path.relative_to(root).as_posix())
-        elif recursive and entry.is_dir():
-            yield from _of_folder(path, root, recursive, skip)
+            yield _Found(path, printable(inside + entry.name))
+            continue
+        if not recursive or not _is_folder(entry) or os.path.realpath(path) in above:
+            continue
+        if not (holds_outputs and entry.name in OUTPUT_FOLDERS):
+            yield from _of_folder(path, recursive, skip, f"{inside}{entry.name}/", above)
 
 
-def _named(found: list[_Found], taken: Mapping[str, tuple[str, str]]) -> list[Photo]:
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
+
+
+def printable(name: str) -> str:
+    """A file name as text that every format can hold: bytes that are no UTF-8 as ``%E9``.
+
+    >>> printable("caf\\udce9.jpg"), printable("café 100%.jpg")
+    ('caf%E9.jpg', 'café 100%.jpg')
+    """
+    return "".join(f"%{ord(char) - 0xDC00:02X}" if "\udc80" <= char <= "\udcff" else char for char in name)
+
+
+def _named(found: list[_Found], taken: Places) -> list[Photo]:
     """Names and keys, those of ``taken`` first, so that a photo keeps its place from run to run."""
     sources = [str(each.path.absolute()) for each in found]
     names = _distinct_names(found, {name for name, _ in taken.values()} if taken else set(), sources, taken)
@@ -125,6 +164,7 @@ class Keys:
 
     def __init__(self, taken: Iterable[str]) -> None:
         self._files: set[str] = set()
+        self._next: defaultdict[str, int] = defaultdict(lambda: 2)
         self._folders: set[str] = set()
         for key in taken:
             self._take(key)
@@ -135,14 +175,21 @@ class Keys:
         stem, kind = path.with_suffix("").as_posix(), path.suffix[1:].lower()
         flat = stem.replace("/", "_")
         plain = (stem, f"{stem}_{kind}", flat, f"{flat}_{kind}")
-        numbered = (f"{flat}_{kind}_{number}" for number in count(2))
-        key = next(each for each in chain(plain, numbered) if self._free(each))
+        first = self._next[f"{flat}_{kind}".casefold()]  # numbers below were tried for earlier photos
+        numbered = ((f"{flat}_{kind}_{number}", number) for number in count(first))
+        key, number = next(
+            each for each in chain(((each, 0) for each in plain), numbered) if self._free(each[0])
+        )
+        if number:
+            self._next[f"{flat}_{kind}".casefold()] = number + 1
         self._take(key)
         return key
 
     def _free(self, key: str) -> bool:
         plain = key.casefold()
-        return plain not in self._files | self._folders and not set(_parents(plain)) & self._files
+        if plain in self._files or plain in self._folders:
+            return False
+        return self._files.isdisjoint(_parents(plain))
 
     def _take(self, key: str) -> None:
         self._files.add(key.casefold())
@@ -160,4 +207,5 @@ def _without_tricks(name: str) -> str:
 
 
 def _parents(key: str) -> list[str]:
-    return [parent.as_posix() for parent in PurePosixPath(key).parents][:-1]
+    """The folders of a key: for a/b/c, a and a/b."""
+    return list(accumulate(key.split("/")[:-1], "{}/{}".format))

@@ -36,6 +36,7 @@ from ...formats.overlaps import POLICIES
 from ...formats.record import UNLABELLED
 from ...formats.yolo import NAMES_FILE, write_names
 from ...maskset import MaskSet
+from .inputs import OWN_FOLDER
 from .keep import Keep
 from .look import Look
 
@@ -252,6 +253,7 @@ def write_at_once(
     """
     paths = free_paths(outputs, [(item.key, item.photo.photo_hw) for item in items], overwrite)
     outputs = replace(outputs, categories=categories_of([item.photo for item in items]))
+    (outputs.folder / OWN_FOLDER).mkdir(parents=True, exist_ok=True)
     losses: dict[str, Losses] = {}
     for output in outputs.per_photo:
         draws = output in FROM_THE_PHOTO
