@@ -25,6 +25,7 @@ from everymask.masks.scores import stability
 from everymask.masks.upscaled import Upscaler, check_finite
 from everymask.models.base import PromptableModel
 from everymask.nn.choice import choose_masks
+from everymask.nn.merged_tokens import merged_tokens
 from everymask.nn.point_decoder import PointDecoder, Scratch
 from everymask.nn.records import Decoded, ImageFeatures
 from everymask.nn.touched import untouched
@@ -59,6 +60,7 @@ class CropDecoder:
     points: Points
     refiner: Points | None  # for masks fed back as prompts (use_m2m)
     scratch: Scratch  # float32
+    coarse: PointDecoder | None = None  # for a cheap look at every point (the fast effort)
 
     @classmethod
     def prepare(
@@ -91,6 +93,11 @@ class CropDecoder:
         if options.use_m2m:
             last = model.prompts.mask_downscaling[-1]
             again = prepared(last.bias, last.weight.flatten(1).T.float().contiguous())  # type: ignore[arg-type,union-attr,operator]
+        coarse = None
+        if options.effort == "fast" and (fewer := merged_tokens(features, position)):
+            image = fewer[0].embedding.float() + model.prompts.no_mask().float().reshape(1, -1, 1, 1)
+            maps = [x.float() for x in fewer[0].high_res]
+            coarse = PointDecoder.prepare(decoder, image, fewer[1], maps, work=work).sketching()
         return cls(
             model,
             crop,
@@ -100,6 +107,7 @@ class CropDecoder:
             prepared(model.prompts.no_mask(), None),
             again,
             scratch,
+            coarse,
         )
 
     def twin(self) -> CropDecoder:
@@ -108,6 +116,7 @@ class CropDecoder:
             self,
             points=self.points.twin(),
             refiner=self.refiner and self.refiner.twin(),
+            coarse=self.coarse and self.coarse.twin(),
             scratch=Scratch(self.scratch("like", 1)),
         )
 
@@ -116,11 +125,11 @@ class CropDecoder:
         """Whether several threads may decode at once: where somebody put a hook, he expects one."""
         return isinstance(self.points, PointDecoder)
 
-    def tile_size(self) -> int:
-        """How many points to hand to :func:`candidates` at once."""
+    def tile_size(self, *, coarse: bool = False) -> int:
+        """How many points to hand to :func:`candidates` at once, or to a ``coarse`` look."""
         if self.model.device.type != "cpu":
             return self.options.points_per_batch
-        height, width = self.points.hw
+        height, width = (self.coarse if coarse and self.coarse else self.points).hw
         return min(max(1, CPU_TOKENS // (height * width)), CPU_TILE)
 
     def typed(self, points_xy: np.ndarray) -> np.ndarray:
@@ -131,8 +140,8 @@ class CropDecoder:
 def candidates(decoder: CropDecoder, points_xy: np.ndarray) -> list[Candidate]:
     """The masks of points [P, 2] (crop pixels) that pass the filters on predicted IoU and crop edge.
 
-    Stability is left to :func:`measured`, since most candidates are suppressed whatever theirs is. Only the
-    fast effort asks for it here: stable masks decide which points it asks about.
+    Stability is left to :func:`measured`, since most candidates are suppressed whatever theirs is. Only
+    after a coarse pass it is asked for here: unstable masks decide which points are asked next.
     """
     points_xy = decoder.typed(points_xy)
     options, crop = decoder.options, decoder.crop
@@ -152,7 +161,7 @@ def candidates(decoder: CropDecoder, points_xy: np.ndarray) -> list[Candidate]:
         Candidate(crop, points_xy[prompts[k]] + offset, iou[k], boxes[k], outlined.patches[k].copied())
         for k in np.flatnonzero(keep)
     ]
-    if options.effort != "fast":
+    if decoder.coarse is None:
         return found
     return [one for one in measured(decoder, found) if stable(decoder.options, one)]
 

@@ -16,11 +16,11 @@ from everymask.errors import OptionError
 from everymask.everything import filters
 from everymask.everything.bar import reporting
 from everymask.everything.candidate_pool import BYTES_KEPT
-from everymask.everything.candidates import Candidate, CropDecoder, boxes_of, candidates
+from everymask.everything.candidates import Candidate, CropDecoder, boxes_of
 from everymask.everything.encoding import crops_together, encode_crops, work_dtype
-from everymask.everything.explained import Explained
+from everymask.everything.fewer_points import ask_all, ask_fewer
 from everymask.everything.findings import Findings
-from everymask.everything.grid import Crop, crops, grids, points_in, rounds
+from everymask.everything.grid import Crop, crops, grids, points_in
 from everymask.everything.held import Held
 from everymask.everything.options import GeneratorOptions
 from everymask.everything.progress import Progress, Reporter
@@ -128,38 +128,13 @@ class AutomaticMaskGenerator:
         points_xy: np.ndarray,
         report: Reporter,
     ) -> Held:
-        """The candidates of all points, or with the fast effort of those that nothing explains yet."""
+        """The candidates of all points, or with the fast effort of those worth asking."""
         held = Held(decoder)
-        steps = self._rounds(points_xy)
-        explained = Explained(decoder) if len(steps) > 1 else None
-        for number, indices in enumerate(steps):
-            asked = points_xy[indices]
-            offered = len(asked)
-            if explained is not None and number > 0:
-                asked = asked[~explained.holds(asked, last=number == len(steps) - 1)]
-                report.advance(offered - len(asked), 0)
-            for tile, found in self._decoded(decoder, workers, asked):
-                if explained is not None:
-                    for candidate in found:
-                        explained.add(candidate)
-                held.add(tile, found)
-                report.advance(len(tile), len(found))
+        ask = ask_fewer if self.options.effort == "fast" else ask_all
+        for tile, found in ask(decoder, workers, points_xy, report.advance):
+            held.add(tile, found)
         report.next_crop()
         return held
-
-    def _rounds(self, points_xy: np.ndarray) -> Sequence[np.ndarray | slice]:
-        side = round(len(points_xy) ** 0.5)
-        if self.options.effort != "fast" or self.options.point_grids is not None:
-            return [slice(None)]
-        return rounds(side)
-
-    def _decoded(
-        self, decoder: CropDecoder, workers: Workers[CropDecoder], points_xy: np.ndarray
-    ) -> Iterator[tuple[np.ndarray, list[Candidate]]]:
-        """Tiles of points and their candidates, in order."""
-        size = decoder.tile_size()
-        tiles = [points_xy[i : i + size] for i in range(0, len(points_xy), size)]
-        yield from zip(tiles, workers.map(candidates, tiles), strict=True)
 
     def _encoded(self, photo: np.ndarray, windows: Sequence[Crop]) -> Iterator[tuple[Crop, ImageFeatures]]:
         """Each crop with its features, encoded together where the device gains by it."""

@@ -82,23 +82,22 @@ def point_grid(points_per_side: int) -> np.ndarray:
     return np.stack([x, y], axis=-1).reshape(-1, 2)
 
 
-def rounds(points_per_side: int) -> list[np.ndarray]:
-    """The indices of a grid's points from coarse to fine: every fourth, then every second, then the rest.
+def rounds(points_per_side: int) -> list[tuple[int, np.ndarray]]:
+    """Grids of a grid's points from coarse to fine, as indices, each with how far apart its neighbours are.
 
-    Together each index once; small grids have fewer rounds.
+    Every fourth point, then every second, then those diagonally between; half of the points in all.
+    Small grids are one round of all points.
 
-    >>> [r.tolist() for r in rounds(3)]
-    [[4], [0, 1, 2, 3, 5, 6, 7, 8]]
+    >>> [(stride, len(indices)) for stride, indices in rounds(8)]
+    [(4, 4), (4, 12), (2, 16)]
     """
-    found, seen = [], np.zeros((points_per_side, points_per_side), dtype=bool)
-    for stride in (4, 2, 1):
-        if stride > 1 and points_per_side < stride + 1:
-            continue
-        lattice = np.zeros_like(seen)
-        lattice[stride // 2 :: stride, stride // 2 :: stride] = True
-        found.append(np.flatnonzero(lattice & ~seen))
-        seen |= lattice
-    return found
+    row, column = np.divmod(np.arange(points_per_side**2), points_per_side)
+    if points_per_side < 5:
+        return [(1, np.arange(len(row)))]
+    fourth = (row % 4 == 2) & (column % 4 == 2)
+    second = (row % 2 == 0) & (column % 2 == 0)
+    between = (row % 2 == 1) & (column % 2 == 1)
+    return [(4, np.flatnonzero(fourth)), (4, np.flatnonzero(second & ~fourth)), (2, np.flatnonzero(between))]
 
 
 def grids(options: GeneratorOptions) -> Sequence[np.ndarray]:

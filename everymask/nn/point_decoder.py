@@ -119,7 +119,7 @@ class PointDecoder:
     decoder: MaskDecoder
     hw: tuple[int, int]
     shared: SharedImage
-    order: Tensor  # int64 [16 N]: which logit of the tokens each of the mask's is
+    order: Tensor  # int64 [L N]: which logit of the tokens each of the mask's is; a token has L = 16, or 4
     mask_basis: Tensor | None
     work: torch.dtype
     scratch: Scratch = field(repr=False)
@@ -144,6 +144,22 @@ class PointDecoder:
     def twin(self) -> PointDecoder:
         """The same decoder with scratch memory of its own, for another thread."""
         return replace(self, scratch=Scratch(self.scratch("like", 1)))
+
+    def sketching(self) -> PointDecoder:
+        """The same decoder, whose masks have half the logits along each side [2h, 2w].
+
+        Each stands for the 2 x 2 that the last convolution makes of a place: it is made with the mean of
+        their weights, which costs a quarter. An approximation, to tell what is worth reading out in full.
+        """
+        up = self.shared.up
+        places = up.second.shape[1] // (up.second.shape[0] // 2)
+
+        def mean(x: Tensor) -> Tensor:
+            return x.unflatten(-1, (places, -1)).mean(-2)
+
+        sketch = replace(up, second=mean(up.second), second_constant=mean(up.second_constant))
+        order = token_order(*self.hw, self.order.device, levels=1)
+        return replace(self.twin(), shared=replace(self.shared, up=sketch), order=order)
 
     def attend(self, sparse: Tensor, mask_factors: Tensor | None = None) -> Attended:
         """The transformer for P prompts: ``sparse`` [P, n, C]; ``mask_factors`` [P, K, N] of mask prompts."""
@@ -174,7 +190,10 @@ class PointDecoder:
         return Attended(iou, masks, weights, tuple(images))
 
     def masks(self, attended: Attended, prompt: int, which: Sequence[int]) -> Tensor:
-        """Mask logits [len(which), 4h, 4w] of one prompt; the same bits whichever others are asked for."""
+        """Mask logits [len(which), 4h, 4w] of one prompt; the same bits whichever others are asked for.
+
+        Of a decoder that is :meth:`sketching` they are [len(which), 2h, 2w].
+        """
         group, place = divmod(prompt, self._together)
         return self._read_out(attended.images[group], place, attended.weights[prompt], which)
 
@@ -343,15 +362,17 @@ class PointDecoder:
         """
         assert image.rho is not None
         (h, w), masks = self.hw, len(hyper)
+        each = len(self.order) // (h * w)  # logits of a token
+        side = 2 if each == 4 else 4
         mixed = (image.rows[place] @ self.shared.up.first).to(self.work)  # [R, 4 C/4]
         factors, rho = image.factors[place], image.rho[place]
-        logits = self.scratch("logits", masks, h * w * 16)
+        logits = self.scratch("logits", masks, h * w * each)
         for start in range(0, h * w, BAND):
             band = slice(start, min(start + BAND, h * w))
             fine = self._fine(self._coarse(factors, rho, mixed, band), band)
-            torch.mm(hyper.to(self.work), fine.T, out=logits[:, band.start * 16 : band.stop * 16])
+            torch.mm(hyper.to(self.work), fine.T, out=logits[:, band.start * each : band.stop * each])
         wanted = [logits[mask].index_select(0, self.order) for mask in which]
-        return torch.stack(wanted).view(-1, 4 * h, 4 * w).to(hyper.dtype)
+        return torch.stack(wanted).view(-1, side * h, side * w).to(hyper.dtype)
 
     def _coarse(self, factors: Tensor, rho: Tensor, mixed: Tensor, band: slice) -> Tensor:
         """After the first convolution, its norm and activation: [4 N', C/4] for N' tokens."""
@@ -366,26 +387,29 @@ class PointDecoder:
         return torch.ops.aten.gelu_(normed)
 
     def _fine(self, coarse: Tensor, band: slice) -> Tensor:
-        """After the second convolution and its activation: [4 * 4 N', C/8]."""
+        """After the second convolution and its activation: [L N', C/8]."""
         constant = self.shared.up.second_constant
         if constant.dim() > 1:
             constant = constant[band].flatten(0, 1)
         mapped = self.scratch("fine", len(coarse), self.shared.up.second.shape[1])
         torch.addmm(constant, coarse, self.shared.up.second, out=mapped)
-        return torch.ops.aten.gelu_(mapped).view(4 * len(coarse), -1)
+        return torch.ops.aten.gelu_(mapped).view(-1, coarse.shape[1] // 2)
 
 
 BAND = 512
 """Image tokens upscaled together: what they become on the way fits a core's cache."""
 
 
-def token_order(height: int, width: int, device: torch.device) -> Tensor:
+def token_order(height: int, width: int, device: torch.device, levels: int = 2) -> Tensor:
     """Where each logit of a mask [4h, 4w] lies when tokens come one after the other, int64 [16 h w].
 
-    A token's 16 logits are in the order of the two convolutions: 2 x 2 places of 2 x 2 places.
+    A token's 16 logits are in the order of the two convolutions: 2 x 2 places of 2 x 2 places. After
+    the first one alone (``levels`` 1) the mask is [2h, 2w] and a token has 4.
     """
-    places = torch.arange(16 * height * width, device=device).view(height, width, 2, 2, 2, 2)
-    return places.permute(0, 2, 4, 1, 3, 5).flatten()
+    places = torch.arange(4**levels * height * width, device=device)
+    places = places.view(height, width, *[2] * (2 * levels))
+    down, along = range(2, 2 + 2 * levels, 2), range(3, 3 + 2 * levels, 2)
+    return places.permute(0, *down, 1, *along).flatten()
 
 
 def _heads_to_wide(narrow: Tensor, weight: Tensor) -> Tensor:

@@ -189,6 +189,39 @@ def test_fast_effort_asks_about_fewer_points(sam2):
     assert all(m.point_coords in points for m in some)
 
 
+def test_fast_effort_with_a_coarse_pass_gives_masks_of_exact(model, monkeypatch):
+    from everymask.nn import merged_tokens
+    from tests.parity.conftest import seeded_photo
+
+    monkeypatch.setattr(merged_tokens, "TOKENS", 16)
+    options = {"points_per_side": 5, "pred_iou_thresh": 0.0, "stability_score_thresh": 0.0}
+    photo = seeded_photo(97, 180)
+    every = AutomaticMaskGenerator(model, **options, box_nms_thresh=1.0).generate(photo)
+    seen = []
+    generator = AutomaticMaskGenerator(model, effort="fast", **options, box_nms_thresh=0.9)
+    some = generator.generate(photo, progress=seen.append)
+    assert 0 < len(some) < len(every)
+    assert seen[-1].points_done == 25  # a point that the coarse pass saw is done
+    exact = {(m.point_coords, m.bbox, m.area) for m in every}
+    assert all((m.point_coords, m.bbox, m.area) in exact for m in some)  # nothing coarse is handed out
+
+
+def test_fast_effort_has_a_coarse_pass_in_every_crop(model, monkeypatch):
+    from everymask.everything import fewer_points
+    from everymask.nn import merged_tokens
+
+    monkeypatch.setattr(merged_tokens, "TOKENS", 16)
+    looked = []
+    original = fewer_points.estimated
+    monkeypatch.setattr(
+        fewer_points, "estimated", lambda d, p: looked.append((d.crop.xyxy, len(p))) or original(d, p)
+    )
+    options = {**OPEN, "points_per_side": 3, "crop_n_layers": 1}
+    AutomaticMaskGenerator(model, effort="fast", **options).generate(np.zeros((60, 80, 3), np.uint8))
+    assert len({crop for crop, _ in looked}) == 5
+    assert sum(points for _, points in looked) == 45
+
+
 def test_bfloat16_model_works(sam2):
     half = seeded("sam2").cast(torch.bfloat16)
     assert len(AutomaticMaskGenerator(half, **OPEN).generate(np.zeros((60, 80, 3), np.uint8))) == 12

@@ -108,3 +108,20 @@ def test_prompts_do_not_depend_on_their_neighbours():
     together = points.attend(prompts.sparse).iou
     alone = torch.cat([points.twin().attend(prompts.sparse[p : p + 1]).iou for p in range(PROMPTS)])
     torch.testing.assert_close(together, alone, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["sam_vit_b", "sam2.1_hiera_tiny"])
+def test_a_sketch_is_near_the_mean_of_four_logits(name):
+    decoder, encoder, image, high_res, prompts, _ = parts(name, False)
+    if high_res:  # noise from pixel to pixel is nothing that a mean stands for
+        smooth = (
+            torch.nn.functional.avg_pool2d(high_res[0], 2).repeat_interleave(2, 2).repeat_interleave(2, 3)
+        )
+        high_res = smooth, high_res[1]
+    points = PointDecoder.prepare(decoder, image + encoder.no_mask(), encoder.grid_position(), high_res)
+    sketch = points.sketching()
+    full = points.masks(points.attend(prompts.sparse), 1, range(4))
+    rough = sketch.masks(sketch.attend(prompts.sparse), 1, range(4))
+    means = torch.nn.functional.avg_pool2d(full, 2)
+    assert rough.shape == means.shape == (4, 2 * SIDE, 2 * SIDE)
+    assert torch.corrcoef(torch.stack([rough.flatten(), means.flatten()]))[0, 1] > 0.9
