@@ -14,7 +14,7 @@ import numpy as np
 
 from everymask.everything.candidates import Candidate, CropDecoder
 
-SAME = 0.6
+SAME = 0.7
 """Masks of two points are the same from this IoU on."""
 
 CELLS = 40

@@ -97,7 +97,7 @@ class GeneratorOptions:
     multimask_output: bool = _option(True, "Three masks per point (whole, part, subpart) rather than one.")
     effort: str = _option(
         "exact",
-        "exact: the official masks. bf16: half precision. fast: fewer prompts where masks explain the photo.",
+        "exact: the official masks. bf16: half precision. fast: only prompts that promise masks.",
         choices=EFFORTS,
     )
 
