@@ -16,6 +16,7 @@ from everymask.nn.choice import StabilityFallback, choose_masks
 from everymask.nn.mask_decoder import MaskDecoder as OurMaskDecoder
 from everymask.nn.prompt_encoder import PromptEncoder as OurPromptEncoder
 from everymask.nn.records import Decoded, ImageFeatures, PromptEmbeddings
+from everymask.nn.touched import untouched
 
 
 class PromptEncoder(OurPromptEncoder):
@@ -112,6 +113,16 @@ class Sam2MaskDecoder(OurMaskDecoder):
         decoded = OurMaskDecoder.forward(self, image, image_pe, sparse_prompt_embeddings, fine)
         chosen = choose_masks(decoded, multimask_output, None if self.training else self.fallback)
         return chosen.mask_logits, chosen.iou, chosen.mask_tokens, chosen.object_logit
+
+
+def knows_our_parts(model: PromptableModel) -> bool:
+    """Whether prompts may go past the official calls of a model's parts: nobody replaced or hooked them.
+
+    Otherwise the predictors call ``prompt_encoder`` and ``mask_decoder`` as the official ones do.
+    """
+    prompts, decoder = model.prompts, model.decoder
+    ours = isinstance(prompts, OurPromptEncoder) and isinstance(decoder, OurMaskDecoder)
+    return ours and untouched(prompts) and untouched(decoder)
 
 
 class CalledOfficially(PromptableModel):

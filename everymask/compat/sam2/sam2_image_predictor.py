@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from PIL.Image import Image
 from torch import Tensor
 
+from everymask.compat.parts import CalledOfficially, PromptEncoder, knows_our_parts
 from everymask.errors import PictureError, PromptError, SessionError
 from everymask.models.sam2 import Sam2
 from everymask.nn.records import ImageFeatures
@@ -186,13 +187,38 @@ class SAM2ImagePredictor:
         """As :meth:`predict` for B prompts in model pixels; tensors [B, C, ...], masks as booleans."""
         self._require_image("An image must be set with .set_image(...) before mask prediction.")
         corners = None if boxes is None else boxes.reshape(-1, 4)
-        tokens = self.model.arrange(point_coords, point_labels, corners)
-        embeddings = self.model.encode_prompts(*tokens, mask_input)
-        decoded = self.model.decode_many(self._features_of(img_idx), embeddings)
-        chosen = self.model.choose(decoded, multimask_output)
-        masks = self._transforms.postprocess_masks(chosen.mask_logits, self._orig_hw[img_idx])
-        limited = chosen.mask_logits.clamp(-_LOGIT_LIMIT, _LOGIT_LIMIT)
-        return masks if return_logits else masks > self.mask_threshold, chosen.iou, limited
+        points, labels = self.model.arrange(point_coords, point_labels, corners)
+        logits, iou = self._decode(self._features_of(img_idx), points, labels, mask_input, multimask_output)
+        masks = self._transforms.postprocess_masks(logits, self._orig_hw[img_idx])
+        limited = logits.clamp(-_LOGIT_LIMIT, _LOGIT_LIMIT)
+        return masks if return_logits else masks > self.mask_threshold, iou, limited
+
+    def _decode(
+        self,
+        features: ImageFeatures,
+        points: Tensor | None,  # [B, N, 2] with the padding point
+        labels: Tensor | None,
+        masks: Tensor | None,
+        multimask_output: bool,
+    ) -> tuple[Tensor, Tensor]:
+        """Logits [B, C, h, w] and IoU predictions [B, C]."""
+        model = self.model
+        if not isinstance(model, CalledOfficially) or knows_our_parts(model):
+            decoded = model.decode_many(features, model.encode_prompts(points, labels, masks))
+            chosen = model.choose(decoded, multimask_output)
+            return chosen.mask_logits, chosen.iou
+        # the official encoder puts the padding point itself
+        given = None if points is None or labels is None else (points[:, :-1], labels[:, :-1])
+        sparse, dense = model.sam_prompt_encoder(points=given, boxes=None, masks=masks)
+        return model.sam_mask_decoder(
+            image_embeddings=features.embedding,
+            image_pe=cast(PromptEncoder, model.sam_prompt_encoder).get_dense_pe(),
+            sparse_prompt_embeddings=sparse,
+            dense_prompt_embeddings=dense,
+            multimask_output=multimask_output,
+            repeat_image=given is not None and len(given[0]) > 1,
+            high_res_features=list(features.high_res),
+        )[:2]
 
     def _features_of(self, img_idx: int) -> ImageFeatures:
         high_res = tuple(level[img_idx][None] for level in self._features["high_res_feats"])

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from everymask.compat.parts import CalledOfficially, PromptEncoder, SamMaskDecoder
+from everymask.compat.parts import CalledOfficially, PromptEncoder, SamMaskDecoder, knows_our_parts
 from everymask.models.sam import PIXEL_MEAN, PIXEL_STD
 from everymask.models.sam import Sam as OurSam
 from everymask.models.specs import ModelSpec
@@ -92,7 +92,16 @@ def decode_prompts(
 ) -> tuple[Tensor, Tensor]:
     """Low-resolution logits [B, C, 4h, 4w] and IoU predictions [B, C]."""
     boxes = None if boxes is None else boxes.reshape(-1, 4)
+    if isinstance(model, Sam) and not knows_our_parts(model):
+        given = None if points is None or labels is None else (points, labels)
+        sparse, dense = model.prompt_encoder(points=given, boxes=boxes, masks=masks)
+        return model.mask_decoder(
+            image_embeddings=features,
+            image_pe=cast(PromptEncoder, model.prompt_encoder).get_dense_pe(),
+            sparse_prompt_embeddings=sparse,
+            dense_prompt_embeddings=dense,
+            multimask_output=multimask_output,
+        )
     prompts = model.encode_prompts(*model.arrange(points, labels, boxes), masks)
-    decode = model.decode if torch.is_grad_enabled() else model.decode_many
-    chosen = model.choose(decode(ImageFeatures(features), prompts), multimask_output)
+    chosen = model.choose(model.decode_many(ImageFeatures(features), prompts), multimask_output)
     return chosen.mask_logits, chosen.iou
