@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from everymask.errors import VideoError, require
-from everymask.media.videos import CACHE_BYTES, FrameSource
+from everymask.media.videos import CACHE_BYTES, FrameSource, file_stamp, refuse_changed
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,7 @@ class VideoFile(FrameSource):
         super().__init__(name, cache_bytes=cache_bytes)
         self._av = require("av", "video", "reading video files")
         self._file = file
+        self._stamp = file_stamp(file)
         self._container: Any = None
         self._frames: Iterator[tuple[int, Any]] = iter(())
         self._at: int | None = None  # the number of the frame that is decoded next
@@ -82,6 +83,7 @@ class VideoFile(FrameSource):
         self._stream.thread_type = "AUTO"
 
     def _decode(self, index: int) -> np.ndarray:
+        refuse_changed(self._file, self._stamp, self.name)
         if index >= len(self._index.pts):
             raise VideoError(
                 f"{self.name} breaks off before frame {index}: {self.length} frames are announced and the "

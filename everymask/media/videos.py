@@ -177,12 +177,14 @@ class PictureFrames(FrameSource):
             raise VideoError(f"{name} has no frames; a clip needs at least one")
         self._pictures = pictures
         self._range: Range = range
+        self._stamps = [file_stamp(picture) for picture in pictures]
 
     @property
     def length(self) -> int:
         return len(self._pictures)
 
     def _decode(self, index: int) -> np.ndarray:
+        refuse_changed(self._pictures[index], self._stamps[index], f"frame {index} of {self.name}")
         return _picture(self._pictures[index], index, self.name, self._range)
 
 
@@ -240,6 +242,27 @@ class StreamFrames(FrameSource):
 
     def _extent(self) -> str:
         return f"it ended after {self._arrived} frames"
+
+
+def file_stamp(file: Any) -> tuple[int, int] | None:
+    """Size and time of writing of a file given by its path; None for what is no file, or is not there."""
+    if not isinstance(file, (str, os.PathLike)):
+        return None
+    try:
+        status = os.stat(file)
+    except OSError:
+        return None
+    return status.st_size, status.st_mtime_ns
+
+
+def refuse_changed(file: Any, stamp: tuple[int, int] | None, what: str) -> None:
+    """Frames are read when they are needed: raise VideoError for a file that was written to in between."""
+    now = file_stamp(file)
+    if stamp is not None and now is not None and now != stamp:
+        raise VideoError(
+            f"{what} changed after the clip was opened ({os.fspath(file)!r} was written again); what was "
+            "tracked so far belongs to the frames before: open the clip again"
+        )
 
 
 def thumbnail(frame: np.ndarray) -> bytes:

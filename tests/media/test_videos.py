@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import struct
 import time
 from fractions import Fraction
@@ -351,3 +352,16 @@ def test_keeping_up_leaves_frames_out_and_counts_them():
     assert number_of(source.frame(2)) == 6
     assert source.skipped_before(2) == 0
     assert not source.has(3)
+
+
+def test_a_frame_written_again_after_opening_is_refused(tmp_path):
+    for index in range(3):
+        Image.fromarray(np.full((8, 8, 3), index, np.uint8)).save(tmp_path / f"{index:05d}.png")
+    frames = open_frames(tmp_path)
+    assert frames.frame(0)[0, 0, 0] == 0
+    Image.fromarray(np.full((8, 8, 3), 99, np.uint8)).save(tmp_path / "00002.png")
+    os.utime(tmp_path / "00002.png", ns=(1, 1))  # however coarse the clock of the file system
+    assert frames.frame(1)[0, 0, 0] == 1
+    with pytest.raises(VideoError, match=r"frame 2 .* changed after the clip was opened .*00002.png"):
+        frames.frame(2)
+    assert open_frames(tmp_path).frame(2)[0, 0, 0] == 99
