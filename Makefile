@@ -21,7 +21,8 @@ NUMERICAL := tests/parity tests/compat tests/nn tests/golden tests/masks/test_up
 AVX2 := ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2
 PLAIN := ATEN_CPU_CAPABILITY=default
 
-.PHONY: help setup demo test test-cpus test-native test-avx2 test-plain test-full lint bench docs clean
+.PHONY: help setup demo test test-cpus test-native test-avx2 test-plain test-full lint bench docs clean \
+	browser page-tools
 
 help:
 	@echo "make demo       masks, an overlay and a summary of the bundled photo with the bundled model"
@@ -30,6 +31,7 @@ help:
 	@echo "make test-full  adds the slow parity and training runs"
 	@echo "make bench      speed and memory against the official code, in the same run"
 	@echo "make docs       the documentation site, in site/"
+	@echo "make browser    Debian's Chromium for the tests of the studio (as root; make test does it by itself)"
 	@echo "make clean      remove .venv and everything built"
 
 $(CORE): pyproject.toml constraints.txt
@@ -54,8 +56,25 @@ lint: $(INSTALLED)
 	$(BIN)/mypy
 	$(BIN)/mypy --strict --follow-imports=silent tests/typing/consumer.py
 
-test: lint
-	$(PYTEST)
+# The studio's page is tested in a real browser. Without one those tests are skipped, which pytest says;
+# with CI set they fail.
+browser:
+	@for name in chromium chromium-browser google-chrome google-chrome-stable chrome; do \
+		command -v $$name >/dev/null && exit 0; done; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium; \
+	else echo "no Chromium here and no root to install one: tests of the studio's page are skipped"; fi
+
+# TypeScript and axe-core check the page; nothing of them ships.
+page-tools: tests/studio/node_modules/.installed
+
+tests/studio/node_modules/.installed: tests/studio/package.json
+	@if command -v npm >/dev/null; then \
+		npm install --prefix tests/studio --silent --no-audit --no-fund --no-package-lock && touch $@; \
+	else echo "no npm here: the page's types and accessibility are not checked"; fi
+
+test: lint browser page-tools
+	$(PYTEST) -rs
 
 test-cpus: test-native test-avx2 test-plain
 
@@ -68,7 +87,7 @@ test-avx2: $(INSTALLED)
 test-plain: $(INSTALLED)
 	$(PLAIN) $(PYTEST) $(NUMERICAL)
 
-test-full: lint
+test-full: lint browser page-tools
 	$(PYTEST) -m "full or not full"
 
 demo: $(CORE)

@@ -66,6 +66,16 @@ COMMANDS = (
         ),
     ),
     Command(
+        "studio",
+        "studio",
+        "studio",
+        "Click, correct and export, in the browser.",
+        (
+            "everymask studio photos/",
+            "everymask studio photo.jpg --model sam2.1_hiera_small",
+        ),
+    ),
+    Command(
         "convert",
         "convert",
         "convert",

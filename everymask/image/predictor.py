@@ -196,6 +196,7 @@ class ImagePredictor:
         *,
         image: int | None = None,
         outside: Outside = "refuse",
+        masks_hw: tuple[int, int] | None = None,
     ) -> Answer:
         """Masks for one prompt, or for many at once, on the photo that is set.
 
@@ -210,6 +211,8 @@ class ImagePredictor:
         return_logits: also give ``photo_logits``.
         image: which of the photos of :meth:`set_images`.
         outside: "refuse" points outside of the picture, or "keep" them.
+        masks_hw: (height, width) of the masks, where those of the photo are more than a preview needs;
+            prompts stay in pixels of the photo, scores and ``logits`` are the same.
 
         Raises PromptError, SessionError while no photo is set, and InputError if the model computes NaN.
         """
@@ -223,20 +226,22 @@ class ImagePredictor:
             mask=mask,
             outside=outside,
         )
+        wanted_hw = photo.photo_hw if masks_hw is None else _checked_size(masks_hw)
         if not len(prompts):
-            return self._no_answer(photo, multimask, return_logits)
+            return self._no_answer(wanted_hw, multimask, return_logits)
         prompts = helped(prompts)
-        answers = _Answers(photo.photo_hw, len(prompts), self.model, return_logits)
+        wanted = self.model.frame(wanted_hw)
+        answers = _Answers(wanted_hw, len(prompts), self.model, return_logits)
         for rows, group in prompts.groups():
             for start in range(0, len(rows), _PROMPTS_AT_ONCE):
                 some = slice(start, start + _PROMPTS_AT_ONCE)
-                answers.put(rows[some], self._decode(photo, group[some], multimask), self._frame(photo))
+                answers.put(rows[some], self._decode(photo, group[some], multimask), wanted)
         return answers.answer(prompts.many)
 
-    def _no_answer(self, photo: EncodedPhoto, multimask: bool, return_logits: bool) -> Answer:
+    def _no_answer(self, masks_hw: tuple[int, int], multimask: bool, return_logits: bool) -> Answer:
         """The answer to no prompts: arrays of the usual shapes with P = 0."""
         count = 3 if multimask else 1
-        masks = np.zeros((0, count, *photo.photo_hw), bool)
+        masks = np.zeros((0, count, *masks_hw), bool)
         logits = np.zeros((0, count, *self.model.logits_size), np.float32)
         wide = np.zeros(masks.shape, np.float32) if return_logits else None
         return Answer(masks, np.zeros((0, count), np.float32), logits, wide)
@@ -298,6 +303,12 @@ def _box(mask: np.ndarray) -> tuple[int, int, int, int]:
     """XYXY of a mask's pixels, the maximum edges exclusive."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     return columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
+
+
+def _checked_size(masks_hw: tuple[int, int]) -> tuple[int, int]:
+    if len(masks_hw) != 2 or not all(int(side) == side and side > 0 for side in masks_hw):
+        raise OptionError(f"masks_hw must be (height, width) in whole pixels above 0, got {masks_hw!r}")
+    return int(masks_hw[0]), int(masks_hw[1])
 
 
 def model_prompts(

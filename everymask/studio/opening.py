@@ -1,0 +1,72 @@
+"""From what the command line names to a session: photos, the project file, masks that are there already."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path, PurePosixPath
+
+from everymask import MaskSet
+from everymask.errors import FormatError, InputError
+from everymask.formats import read_photos
+from everymask.media.photos import photo_size
+
+from .photos import within
+from .session import Begin
+
+PROJECT_NAME = "everymask-studio.db"
+UPLOADS_NAME = "everymask-uploads"
+BESIDE_A_PHOTO = (".json", ".geojson", ".xml")
+"""Endings of mask files that are looked for beside a photo of the same name."""
+
+
+def begin(
+    photos: Sequence[tuple[Path, str]], opened: Path | None, project: Path | None, mask_files: Iterable[Path]
+) -> Begin:
+    """What a session starts from.
+
+    photos: files and their names; opened: the folder or photo that was named; project: where the project
+    file is, by default in that folder or beside that photo. Raises InputError for photos that lie outside of
+    the folder by a link, and for mask files that cannot be read.
+    """
+    base = opened if opened is not None else Path.cwd()
+    folder = base if base.is_dir() else base.parent
+    if base.is_dir():
+        photos = [(path, name) for path, name in photos if _is_allowed(path, folder)]
+    chosen = project or (folder / PROJECT_NAME if base.is_dir() else base.with_suffix(".studio.db"))
+    uploads = chosen.parent / UPLOADS_NAME
+    earlier = sorted(uploads.iterdir()) if uploads.is_dir() else []
+    uploaded = [(path, f"{UPLOADS_NAME}/{path.name}") for path in earlier if not path.name.startswith(".")]
+    return Begin(chosen, [*photos, *uploaded], known_masks(photos, mask_files), uploads)
+
+
+def _is_allowed(path: Path, folder: Path) -> bool:
+    return path.is_file() and within(path, folder)
+
+
+def known_masks(photos: Sequence[tuple[Path, str]], mask_files: Iterable[Path]) -> dict[str, MaskSet]:
+    """The masks of each photo by its name: from files named, and from those beside a photo.
+
+    Files that were named must be readable; one that merely lies there and is no mask file is left alone.
+    """
+    found: dict[str, MaskSet] = {}
+    for path, name in photos:
+        for suffix in BESIDE_A_PHOTO:
+            beside = path.with_suffix(suffix)
+            if beside.is_file():
+                try:
+                    records = read_photos(beside, photo_hw=photo_size(path))
+                except InputError:
+                    continue
+                if records:
+                    found[name] = records[0].masks
+    names = {name for _, name in photos}
+    by_end = {PurePosixPath(name).name: name for _, name in photos}
+    for file in mask_files:
+        for record in read_photos(file):
+            exact = record.photo if record.photo in names else None
+            known = exact or by_end.get(PurePosixPath(record.photo).name)
+            if known is not None:
+                found[known] = record.masks
+            elif len(photos) == 1:
+                raise FormatError(f"{file} holds masks of {record.photo}, not of {photos[0][1]}")
+    return found

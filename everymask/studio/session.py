@@ -1,0 +1,270 @@
+"""A session of the studio: the project, the photos, the model; what every endpoint asks and does.
+
+Methods may be called from any thread. What changes a photo is done by one caller at a time, and whoever
+listens is told.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from everymask import InputError, Mask, MaskSet, PromptableModel
+from everymask.masks import rle as runs_of
+from everymask.media.photos import photo_size
+
+from . import actions
+from .document import Document, Draft, Item, Patch
+from .photos import Photos, Source, View, depth_of, levels_of
+from .project import PhotoRow, Project, State
+
+DRAFT_SIDE = 1536
+"""The longer side at which a draft is shown; accepted masks have the photo's size."""
+HOVER_SIDE = 768
+
+PALETTE = (
+    *("#4cc9f0", "#f9a03f", "#7bd88f", "#ef6f9b", "#b79cff", "#ffd166", "#5ad1b8", "#ff7b5f", "#8fb8ff"),
+    *("#d8e06a", "#e58fe0", "#9fd3a0"),
+)
+"""Class colours, handed out in turn."""
+
+Listener = Callable[[dict[str, Any]], object]
+
+
+@dataclass(frozen=True)
+class Begin:
+    """What a session starts from."""
+
+    project: Path
+    photos: Sequence[tuple[Path, str]]  # file, and its name in the project
+    known_masks: Mapping[str, MaskSet]  # by the name of the photo; used where the project has no masks yet
+    uploads: Path  # where photos go that are dropped onto the page
+
+
+class Session:
+    """An open project with its model."""
+
+    def __init__(self, begin: Begin, model: PromptableModel, model_name: str) -> None:
+        self.model_name = model_name
+        self.project = Project(begin.project)
+        self.photos = Photos(model)
+        self.begin = begin
+        self._lock = threading.RLock()
+        self._listeners: list[Listener] = []
+        self._rows: dict[int, int] = {}
+        rows = self.project.add_photos([name for _, name in begin.photos])
+        for row, (path, name) in zip(rows, begin.photos, strict=True):
+            self.photos.add(Source(row.id, path, name))
+
+    def close(self) -> None:
+        """End; the project file is whole at any time, this only lets go of it."""
+        self.project.close()
+
+    # --- listeners --------------------------------------------------------------------------------
+
+    def listen(self, listener: Listener) -> Callable[[], None]:
+        """Call ``listener`` with every event from now on; the function returned ends it."""
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener)
+
+    def tell(self, event: dict[str, Any]) -> None:
+        """Tell everybody who listens."""
+        for listener in list(self._listeners):
+            listener(event)
+
+    # --- photos -----------------------------------------------------------------------------------
+
+    def rows(self) -> list[PhotoRow]:
+        """The photos of this session in their order."""
+        by_id = {row.id: row for row in self.project.photos()}
+        return [by_id[source.id] for source in self.photos]
+
+    def add_photo(self, path: Path, name: str) -> int:
+        """Add a file that was chosen by hand; its number."""
+        (row,) = self.project.add_photos([name])
+        self.photos.add(Source(row.id, path, name))
+        return row.id
+
+    def open(self, photo: int) -> State:
+        """The photo's masks as they stand; those known from files where it is opened for the first time."""
+        source = self.photos.source(photo)
+        with self._lock:
+            state = self.project.state(photo)
+            if state is not None:
+                return state
+            photo_hw = photo_size(source.path)
+            known = self.begin.known_masks.get(source.name)
+            if known is not None and known.photo_hw != photo_hw:
+                raise InputError(
+                    f"the masks known for {source.name} are of a photo of {known.photo_hw} pixels (height, "
+                    f"width), the photo has {photo_hw}; was it resized or turned?"
+                )
+            items = [Item(number, mask) for number, mask in enumerate(known or (), 1)]
+            self._learn_classes([item.mask.label for item in items])
+            return self.project.begin(photo, Document(photo_hw).with_items(*items))
+
+    def facts(self, photo: int) -> dict[str, Any]:
+        """What the page shows first: size, levels, masks, draft."""
+        state = self.open(photo)
+        view = self._settled_view(photo)
+        return {
+            "id": photo,
+            "name": self.photos.source(photo).name,
+            "levels": levels_of(state.document.photo_hw),
+            "view": {"page": view.page, "range": view.range},
+            "encoded": self.photos.is_encoded(photo),
+            "document": state.document.to_json(),
+            **self._standing(state),
+        }
+
+    def depth(self, photo: int) -> dict[str, Any]:
+        """Pages and the range of values of a photo's file."""
+        return depth_of(self.photos.source(photo).path, self.photos.view(photo).page)
+
+    def set_view(self, photo: int, view: View) -> None:
+        """Look at another page or range of values. The masks stay: pages of another size are refused."""
+        state = self.open(photo)
+        before = self.photos.view(photo)
+        picture = self.photos.set_view(photo, view)
+        if picture.hw != state.document.photo_hw:
+            self.photos.set_view(photo, before)
+            raise InputError(f"this page is of {picture.hw} pixels, the masks of {state.document.photo_hw}")
+        self.tell({"type": "view", "photo": photo})
+
+    def _settled_view(self, photo: int) -> View:
+        """The view, which for files of several pages begins with the first one."""
+        view = self.photos.view(photo)
+        path = self.photos.source(photo).path
+        if view.page is None and path.suffix.lower() in (".tif", ".tiff", ".gif", ".webp"):
+            from PIL import Image
+
+            with Image.open(path) as file:
+                if getattr(file, "n_frames", 1) > 1:
+                    view = replace(view, page=0)
+                    self.photos.set_view(photo, view)
+        return view
+
+    # --- masks ------------------------------------------------------------------------------------
+
+    def act(self, photo: int, version: int, action: Any, by: str = "") -> dict[str, Any]:
+        """Do an action; what changed. Raises InputError, StaleError; nothing is changed then."""
+        with self._lock:
+            state = self.open(photo)
+            if state.version == version:  # otherwise commit refuses, before the model is asked in vain
+                done = actions.perform(state.document, action, _Tools(self.photos, photo))
+                self._learn_classes(_labels_of(action))
+            else:
+                done = actions.Done(state.document, "")
+            state, patch = self.project.commit(photo, version, done.document, done.title)
+        return self._told(photo, state, patch, by)
+
+    def undo(self, photo: int, version: int, by: str = "") -> dict[str, Any]:
+        """Take the last action back; what changed."""
+        self.open(photo)
+        return self._told(photo, *self.project.undo(photo, version), by)
+
+    def redo(self, photo: int, version: int, by: str = "") -> dict[str, Any]:
+        """Do again what was taken back; what changed."""
+        self.open(photo)
+        return self._told(photo, *self.project.redo(photo, version), by)
+
+    def _told(self, photo: int, state: State, patch: Patch, by: str) -> dict[str, Any]:
+        outcome = {**self._standing(state), "patch": patch}
+        if patch:
+            self.tell({"type": "changed", "photo": photo, "by": by, **outcome})
+        return outcome
+
+    def _standing(self, state: State) -> dict[str, Any]:
+        return {"version": state.version, "undo": state.undo, "redo": state.redo}
+
+    def reply(self, photo: int, draft: Draft | None) -> dict[str, Any] | None:
+        """The candidates for a draft at the size they are shown at; None where nothing is asked.
+
+        Runs the model: call it where that is allowed.
+        """
+        if draft is None:
+            return None
+        document = self.open(photo).document
+        seed = _seed_of(document, draft)
+        if not draft.steps:
+            return None
+        prompting = self.photos.prompting(photo)
+        answer = prompting.reply(draft, seed)
+        assert answer is not None
+        shown = prompting.masks(draft, seed, fitted(document.photo_hw, DRAFT_SIDE))
+        candidates = [
+            {"score": float(score), **shown_mask(mask)}
+            for score, mask in zip(answer.scores, shown, strict=True)
+        ]
+        return {"candidates": candidates, "chosen": answer.chosen}
+
+    def hover(self, photo: int, xy: tuple[float, float]) -> dict[str, Any]:
+        """The mask under the pointer, small."""
+        document = self.open(photo).document
+        mask, score = self.photos.prompting(photo).hover(xy, fitted(document.photo_hw, HOVER_SIDE))
+        return {"score": score, **shown_mask(mask)}
+
+    # --- classes ----------------------------------------------------------------------------------
+
+    def classes(self) -> list[dict[str, str]]:
+        """Names and colours, in the order of their number keys."""
+        return self.project.setting("classes", [])
+
+    def set_classes(self, classes: list[dict[str, str]]) -> None:
+        """Keep classes as they are given."""
+        self.project.set_setting("classes", classes)
+        self.tell({"type": "classes", "classes": classes})
+
+    def _learn_classes(self, labels: Sequence[str | None]) -> None:
+        classes = self.classes()
+        known = {each["name"] for each in classes}
+        fresh = [label for label in dict.fromkeys(labels) if label is not None and label not in known]
+        if fresh:
+            first = len(classes)
+            coloured = [
+                {"name": label, "color": PALETTE[(first + number) % len(PALETTE)]}
+                for number, label in enumerate(fresh)
+            ]
+            self.set_classes([*classes, *coloured])
+
+
+class _Tools:
+    """What actions need besides the document, for one photo."""
+
+    def __init__(self, photos: Photos, photo: int) -> None:
+        self._photos, self._photo = photos, photo
+
+    def chosen_mask(self, draft: Draft, seed: Mask | None) -> tuple[np.ndarray, float]:
+        return self._photos.prompting(self._photo).chosen_mask(draft, seed)
+
+
+def fitted(photo_hw: tuple[int, int], side: int) -> tuple[int, int]:
+    """The size of a photo made no longer than ``side``.
+
+    >>> fitted((1000, 2000), 500), fitted((10, 20), 500)
+    ((250, 500), (10, 20))
+    """
+    scale = min(1.0, side / max(photo_hw))
+    return max(1, round(photo_hw[0] * scale)), max(1, round(photo_hw[1] * scale))
+
+
+def shown_mask(mask: np.ndarray) -> dict[str, Any]:
+    """A mask for the page: its own size and its runs as COCO's string."""
+    coded = runs_of.to_coco(runs_of.encode(mask))
+    return {"size": coded["size"], "counts": coded["counts"]}
+
+
+def _seed_of(document: Document, draft: Draft) -> Mask | None:
+    item = None if draft.target is None else document.items.get(draft.target)
+    return None if item is None else item.mask
+
+
+def _labels_of(action: Any) -> list[str | None]:
+    if isinstance(action, actions.Add):
+        return [new.label for new in action.masks]
+    return [getattr(action, "label", None)]

@@ -1,0 +1,198 @@
+// Everything that has a key or a button: a table of commands.
+
+import { fitting, zoomed } from "./camera.js";
+import { act, attempt, open, redo, undo } from "./desk.js";
+import { request } from "./server.js";
+import { get, set, setPhoto } from "./store.js";
+import { openExport } from "../panels/export.js";
+import { openKeys } from "../panels/keys.js";
+import { runEverything, takeFindings } from "../panels/findings.js";
+
+/** @typedef {import("./types.js").Tool} Tool */
+/** @typedef {{title: string, group: string, keys: string[], run: () => unknown, able?: () => boolean}} Command */
+
+const photo = () => get().photo;
+const draft = () => photo()?.draft ?? null;
+const chosen = () => [...get().selected];
+const some = () => get().selected.size > 0;
+
+/**
+ * @param {string} title
+ * @param {Tool} tool
+ * @param {string} key
+ * @returns {Command}
+ */
+const toolCommand = (title, tool, key) => ({ title, group: "Tools", keys: [key], run: () => set({ tool, ring: [], hover: null }) });
+
+/** @type {Record<string, Command>} */
+export const COMMANDS = {
+  accept: { title: "Accept the mask", group: "Prompting", keys: ["Enter"], able: () => draft() !== null || get().ring.length > 2 || findingsShown(), run: accept },
+  cancel: { title: "Cancel, or select nothing", group: "Prompting", keys: ["Escape"], run: cancel },
+  nextAnswer: { title: "Next answer: whole, part, subpart", group: "Prompting", keys: ["Tab"], able: () => (photo()?.reply?.candidates.length ?? 0) > 1, run: () => choose(1) },
+  previousAnswer: { title: "Previous answer", group: "Prompting", keys: ["Shift+Tab"], able: () => (photo()?.reply?.candidates.length ?? 0) > 1, run: () => choose(-1) },
+  reopen: { title: "Correct the selected mask by clicks", group: "Prompting", keys: ["R"], able: () => get().selected.size === 1, run: reopen },
+  undo: { title: "Undo", group: "Editing", keys: ["Ctrl+Z"], able: () => Boolean(photo()?.undo), run: undo },
+  redo: { title: "Redo", group: "Editing", keys: ["Ctrl+Shift+Z", "Ctrl+Y"], able: () => Boolean(photo()?.redo), run: redo },
+  selectAll: { title: "Select all masks", group: "Editing", keys: ["Ctrl+A"], run: () => set({ selected: new Set(photo()?.masks.keys()) }) },
+  remove: { title: "Delete the selected masks", group: "Editing", keys: ["Delete", "Backspace"], able: some, run: () => act({ type: "delete", masks: chosen() }) },
+  merge: { title: "Merge the selected masks", group: "Editing", keys: ["M"], able: () => get().selected.size > 1, run: () => act({ type: "merge", masks: chosen() }) },
+  subtract: { title: "Take the others out of the first selected", group: "Editing", keys: ["Shift+M"], able: () => get().selected.size > 1, run: () => act({ type: "subtract", masks: chosen() }) },
+  lock: { title: "Lock or unlock the selected masks", group: "Editing", keys: ["L"], able: some, run: lock },
+  up: { title: "Move the selected masks up the list", group: "Editing", keys: ["Alt+ArrowUp"], able: some, run: () => move(-1) },
+  down: { title: "Move the selected masks down the list", group: "Editing", keys: ["Alt+ArrowDown"], able: some, run: () => move(1) },
+  fillHoles: { title: "Fill holes", group: "Editing", keys: ["J"], able: some, run: () => act({ type: "clean", masks: chosen(), fill_holes: 1e9 }) },
+  dropIslands: { title: "Keep the largest part only", group: "Editing", keys: ["K"], able: some, run: () => act({ type: "clean", masks: chosen(), drop_islands: 1e9 }) },
+  grow: { title: "Grow by a pixel", group: "Editing", keys: ["+", "="], able: some, run: () => act({ type: "clean", masks: chosen(), grow: 1 }) },
+  shrink: { title: "Shrink by a pixel", group: "Editing", keys: ["-"], able: some, run: () => act({ type: "clean", masks: chosen(), grow: -1 }) },
+  click: toolCommand("Click and box", "click", "C"),
+  select: toolCommand("Select masks", "select", "V"),
+  brush: toolCommand("Brush", "brush", "B"),
+  erase: toolCommand("Eraser", "erase", "E"),
+  polygon: toolCommand("Polygon", "polygon", "G"),
+  hand: toolCommand("Move the photo", "hand", "H"),
+  smaller: { title: "Smaller brush", group: "Tools", keys: ["["], run: () => set({ brush: Math.max(1, get().brush / 1.25) }) },
+  larger: { title: "Larger brush", group: "Tools", keys: ["]"], run: () => set({ brush: Math.min(2000, get().brush * 1.25) }) },
+  fit: { title: "Fit the photo", group: "View", keys: ["F"], run: () => withPhoto((open) => set({ camera: fitting(open.size, get().stage) })) },
+  actual: { title: "Actual pixels", group: "View", keys: ["0"], run: () => zoom(1 / get().camera.scale) },
+  zoomIn: { title: "Zoom in", group: "View", keys: ["Ctrl+="], run: () => zoom(1.3) },
+  zoomOut: { title: "Zoom out", group: "View", keys: ["Ctrl+-"], run: () => zoom(1 / 1.3) },
+  outlines: { title: "Outlines only", group: "View", keys: ["O"], run: () => look({ outlines: !get().look.outlines }) },
+  isolate: { title: "Hide the others", group: "View", keys: ["I"], run: () => look({ isolate: !get().look.isolate }) },
+  checker: { title: "Checkerboard behind the masks", group: "View", keys: ["T"], run: () => look({ checker: !get().look.checker }) },
+  everything: { title: "Find everything", group: "Photo", keys: ["A"], run: () => (set({ panel: "everything", sheet: true }), get().findings ? undefined : runEverything()) },
+  masks: { title: "List of masks", group: "Photo", keys: ["Shift+A"], run: () => set({ panel: "masks", sheet: true }) },
+  nextPhoto: { title: "Next photo", group: "Photo", keys: ["N", "PageDown"], run: () => step(1) },
+  previousPhoto: { title: "Previous photo", group: "Photo", keys: ["P", "PageUp"], run: () => step(-1) },
+  nextEmpty: { title: "Next photo without masks", group: "Photo", keys: ["Shift+N"], run: nextEmpty },
+  done: { title: "Photo is done, on to the next", group: "Photo", keys: ["D"], run: done },
+  export: { title: "Export", group: "Photo", keys: ["Ctrl+E"], run: openExport },
+  keys: { title: "Show the keys", group: "Photo", keys: ["?"], run: openKeys },
+};
+
+/** Whether a command can do something now. @param {string} name */
+export function able(name) {
+  return COMMANDS[name].able?.() ?? true;
+}
+
+/** @param {string} name */
+export function run(name) {
+  if (able(name)) COMMANDS[name].run();
+}
+
+/** @param {(photo: import("./types.js").Photo) => void} work */
+function withPhoto(work) {
+  const open = photo();
+  if (open) work(open);
+}
+
+/** @param {number} factor */
+export function zoom(factor) {
+  const { camera, stage } = get();
+  withPhoto((open) => set({ camera: zoomed(camera, factor, stage.width / 2, stage.height / 2, open.size) }));
+}
+
+/** @param {Partial<import("./types.js").State["look"]>} change */
+export function look(change) {
+  set({ look: { ...get().look, ...change } });
+}
+
+function findingsShown() {
+  return get().panel === "everything" && get().findings?.state === "done";
+}
+
+async function accept() {
+  if (get().ring.length > 2) {
+    const ring = get().ring;
+    set({ ring: [] });
+    return act({ type: "polygon", rings: [ring], label: get().activeClass });
+  }
+  if (draft()) {
+    const before = new Set(photo()?.masks.keys());
+    const target = draft()?.target;
+    const label = target ? undefined : get().activeClass;
+    if (await act({ type: "accept", ...(label ? { label } : {}) })) {
+      const fresh = [...(photo()?.masks.keys() ?? [])].filter((id) => !before.has(id));
+      set({ selected: new Set(target ? [target] : fresh) });
+    }
+    return undefined;
+  }
+  return takeFindings();
+}
+
+function cancel() {
+  const { ring, selected } = get();
+  if (ring.length) set({ ring: [] });
+  else if (draft()) act({ type: "cancel" });
+  else if (selected.size) set({ selected: new Set() });
+  else if (get().panel === "everything") set({ panel: "masks" });
+}
+
+/** @param {number} way */
+function choose(way) {
+  const reply = photo()?.reply;
+  if (!reply) return;
+  pick((reply.chosen + way + reply.candidates.length) % reply.candidates.length);
+}
+
+/**
+ * Take one of the answers; it is shown at once.
+ * @param {number} candidate
+ */
+export function pick(candidate) {
+  const reply = photo()?.reply;
+  if (!reply || candidate >= reply.candidates.length || candidate === reply.chosen) return;
+  setPhoto({ reply: { ...reply, chosen: candidate } });
+  act({ type: "choose", candidate });
+}
+
+function reopen() {
+  set({ tool: "click" });
+  act({ type: "reopen", mask: chosen()[0] });
+}
+
+function lock() {
+  const all = chosen().every((id) => photo()?.masks.get(id)?.locked);
+  act({ type: "lock", masks: chosen(), locked: !all });
+}
+
+/** @param {number} way */
+function move(way) {
+  const order = [...(photo()?.masks.keys() ?? [])];
+  const ids = order.filter((id) => get().selected.has(id));
+  const rest = order.filter((id) => !get().selected.has(id));
+  const before = order.slice(0, order.indexOf(ids[0])).filter((id) => !get().selected.has(id)).length;
+  act({ type: "reorder", masks: ids, to: Math.max(0, Math.min(rest.length, before + way)) });
+}
+
+/**
+ * Give the selected masks a class; with nothing selected it is the one for what comes.
+ * @param {string} name
+ */
+export function useClass(name) {
+  if (some()) act({ type: "label", masks: chosen(), label: name });
+  set({ activeClass: name });
+}
+
+/** @param {number} way */
+function step(way) {
+  const { photos } = get();
+  const place = photos.findIndex((row) => row.id === photo()?.id) + way;
+  if (place >= 0 && place < photos.length) open(photos[place].id);
+}
+
+function nextEmpty() {
+  const { photos } = get();
+  const place = photos.findIndex((row) => row.id === photo()?.id);
+  const next = [...photos.slice(place + 1), ...photos.slice(0, place)].find((row) => row.masks === 0);
+  if (next) open(next.id);
+}
+
+async function done() {
+  const id = photo()?.id;
+  const row = get().photos.find((each) => each.id === id);
+  if (!row) return;
+  const value = !row.done;
+  await attempt(() => request("PUT", `/api/photos/${row.id}/done`, { done: value }));
+  set({ photos: get().photos.map((each) => (each.id === row.id ? { ...each, done: value } : each)) });
+  if (value) step(1);
+}

@@ -1,0 +1,103 @@
+// The shapes of what the page knows. Types only: nothing here runs.
+
+/**
+ * A mask of the photo, with its runs unpacked.
+ * @typedef {object} MaskView
+ * @property {number} id
+ * @property {[number, number]} size height and width of the picture that the runs are of
+ * @property {Uint32Array} ends where each run ends, column by column, background first
+ * @property {number} area
+ * @property {[number, number, number, number]} bbox x, y, width, height
+ * @property {string | null} label
+ * @property {number | null} predicted_iou
+ * @property {number | null} stability_score
+ * @property {boolean} locked
+ * @property {string} counts
+ */
+
+/**
+ * One prompt of a draft.
+ * @typedef {object} Step
+ * @property {"point" | "box"} kind
+ * @property {number[]} xy x, y of a point; x0, y0, x1, y1 of a box
+ * @property {boolean} include
+ * @property {number | null} choice
+ */
+
+/** @typedef {{steps: Step[], target: number | null}} Draft */
+/** @typedef {{score: number, size: [number, number], ends: Uint32Array, counts: string}} Candidate */
+/** @typedef {{candidates: Candidate[], chosen: number}} Reply */
+
+/**
+ * The photo that is open.
+ * @typedef {object} Photo
+ * @property {number} id
+ * @property {string} name
+ * @property {[number, number]} size height, width
+ * @property {number} levels
+ * @property {{page: number | null, range: string | [number, number]}} view
+ * @property {number} look grows whenever the pixels are another picture
+ * @property {boolean} encoded
+ * @property {number} version
+ * @property {string | null} undo
+ * @property {string | null} redo
+ * @property {Map<number, MaskView>} masks in the order of the list
+ * @property {Draft | null} draft
+ * @property {Reply | null} reply
+ */
+
+/** @typedef {{id: number, name: string, done: boolean, masks: number}} PhotoRow */
+/** @typedef {{name: string, color: string}} ClassRow */
+/** @typedef {{name: string, for: string, extra: string | null}} FormatRow */
+
+/** @typedef {"click" | "select" | "brush" | "erase" | "polygon" | "hand"} Tool */
+
+/**
+ * What the photo looks like on the stage: screen = (photo - origin) * scale, in CSS pixels.
+ * @typedef {{scale: number, x: number, y: number}} Camera
+ */
+
+/**
+ * A run of everything mode and what is kept of it.
+ * @typedef {object} Findings
+ * @property {number} job
+ * @property {"running" | "done" | "cancelled" | "failed"} state
+ * @property {number} done
+ * @property {number} total
+ * @property {number} found
+ * @property {string | null} error
+ * @property {MaskView[]} masks
+ * @property {Set<number>} thrown numbers of masks that are thrown away by hand
+ */
+
+/**
+ * Everything the page knows. What is drawn is a function of it.
+ * @typedef {object} State
+ * @property {{model: string, project: string, version: string}} session
+ * @property {PhotoRow[]} photos
+ * @property {ClassRow[]} classes
+ * @property {FormatRow[]} formats
+ * @property {Photo | null} photo
+ * @property {Camera} camera
+ * @property {{width: number, height: number}} stage
+ * @property {Tool} tool
+ * @property {number} brush radius in pixels of the photo
+ * @property {[number, number] | null} pointer in pixels of the photo
+ * @property {(Candidate & {xy: [number, number]}) | null} hover
+ * @property {number | null} pointed the mask under the pointer, on the photo or in the list
+ * @property {Set<number>} selected
+ * @property {string | null} activeClass
+ * @property {{opacity: number, outlines: boolean, isolate: boolean, checker: boolean}} look
+ * @property {"masks" | "everything" | "view"} panel
+ * @property {Findings | null} findings
+ * @property {Record<string, number>} thresholds
+ * @property {Step[]} pending prompts that are on their way
+ * @property {number} busy requests under way
+ * @property {boolean} online
+ * @property {{box: number[]} | null} rubber the box being drawn
+ * @property {{points: [number, number][], erase: boolean} | null} stroke the stroke being painted
+ * @property {[number, number][]} ring corners of the polygon being drawn
+ * @property {boolean} sheet whether the panel is open on a small screen
+ */
+
+export {};

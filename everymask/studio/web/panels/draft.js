@@ -1,0 +1,46 @@
+// The object being prompted: its answers with scores, accept and cancel.
+
+import { pick } from "../core/commands.js";
+import { h, list } from "../core/dom.js";
+import { commandButton } from "./bar.js";
+import { drawThumbnail } from "./thumbnails.js";
+
+/** @typedef {import("../core/types.js").State} State */
+
+/** The card. @returns {{element: HTMLElement, show: (state: State, before: State) => void}} */
+export function draftCard() {
+  const title = h("h2", {});
+  const answers = h("div", { class: "answers", role: "radiogroup", "aria-label": "Answers" });
+  const note = h("p", { class: "faint" });
+  const element = h("section", { class: "draft", "aria-label": "Object being prompted" }, title, answers, note, h("div", { class: "row" }, commandButton("cancel", "Cancel", "plain"), commandButton("accept", "Accept", "primary")));
+  return {
+    element,
+    show(state, before) {
+      if (state.photo === before.photo && state.activeClass === before.activeClass) return;
+      const { photo } = state;
+      element.hidden = !photo?.draft;
+      if (!photo?.draft) return;
+      const { draft, reply } = photo;
+      title.textContent = draft.target === null ? "New mask" : `Correcting mask ${draft.target}`;
+      const candidates = (reply?.candidates ?? []).map((candidate, place) => ({ candidate, place }));
+      list(
+        answers,
+        candidates,
+        ({ place }) => `${place}${photo.version}`,
+        ({ place, candidate }) => {
+          const canvas = h("canvas", { width: 84, height: 60, "aria-hidden": "true" });
+          drawThumbnail(canvas, candidate, [0, 0, photo.size[1] - 1, photo.size[0] - 1], photo.size, "#4da3ff");
+          return h("button", { class: "answer", role: "radio", onclick: () => pick(place) }, canvas, h("span", { class: "number" }));
+        },
+        (button, { candidate, place }) => {
+          button.setAttribute("aria-checked", String(place === reply?.chosen));
+          const score = Math.round(100 * candidate.score);
+          const key = candidates.length > 1 ? `${place + 1} · ` : "";
+          /** @type {HTMLElement} */ (button.lastChild).textContent = `${key}${score}%`;
+          button.setAttribute("aria-label", `Answer ${place + 1}, score ${score} percent`);
+        },
+      );
+      note.textContent = candidates.length > 1 ? "Tab for the next answer. Click again to correct." : draft.steps.length ? "Click where something is missing, right-click where it is too much." : "Click what is missing, right-click what is too much.";
+    },
+  };
+}

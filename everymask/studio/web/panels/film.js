@@ -1,0 +1,60 @@
+// The filmstrip: all photos of the folder, done and to do; photos dropped onto the page join it.
+
+import { attempt, open } from "../core/desk.js";
+import { byId, h, list } from "../core/dom.js";
+import { icon } from "../core/icons.js";
+import { request } from "../core/server.js";
+import { get, set, view } from "../core/store.js";
+
+/** Build the strip, and take photos that are dropped. */
+export function startFilm() {
+  const strip = h("div", { class: "strip", role: "listbox", "aria-label": "Photos", "aria-orientation": "horizontal" });
+  byId("film").append(strip);
+  let shown = -1;
+  view((state, before) => {
+    const { photos, photo } = state;
+    if (photos === before.photos && photo?.id === before.photo?.id && strip.childElementCount) return;
+    document.body.classList.toggle("single", photos.length < 2);
+    list(
+      strip,
+      photos,
+      (row) => row.id,
+      (row) => h("button", { class: "frame", role: "option", title: row.name, "aria-label": row.name, onclick: () => open(row.id) }, h("img", { src: `/api/photos/${row.id}/thumbnail`, alt: "", loading: "lazy", draggable: false }), h("span", { class: "count number" }), h("span", { class: "tick" }, icon("check"))),
+      (frame, row) => {
+        frame.setAttribute("aria-selected", String(row.id === photo?.id));
+        frame.classList.toggle("done", row.done);
+        /** @type {HTMLElement} */ (frame.querySelector(".count")).textContent = row.masks ? String(row.masks) : "";
+      },
+    );
+    if (photo && photo.id !== shown) {
+      shown = photo.id;
+      strip.querySelector(`[data-key="${photo.id}"]`)?.scrollIntoView({ block: "nearest", inline: "center" });
+    }
+    empty(photos.length === 0);
+  });
+  document.addEventListener("dragover", (event) => event.preventDefault());
+  document.addEventListener("drop", (event) => {
+    event.preventDefault();
+    take([...(event.dataTransfer?.files ?? [])]);
+  });
+}
+
+/** @param {boolean} there */
+function empty(there) {
+  const place = byId("empty");
+  place.hidden = !there;
+  if (!there || place.childElementCount) return;
+  const input = h("input", { type: "file", accept: "image/*,.tif,.tiff", multiple: true, hidden: true, onchange: () => take([...(input.files ?? [])]) });
+  place.append(h("h2", {}, "Drop photos here"), h("p", { class: "faint" }, "They stay on this machine."), h("button", { class: "primary", onclick: () => input.click() }, "Choose photos"), input);
+}
+
+/** @param {File[]} files */
+async function take(files) {
+  for (const file of files) {
+    await attempt(async () => {
+      const row = await request("POST", `/api/photos?name=${encodeURIComponent(file.name)}`, file);
+      set({ photos: [...get().photos, row] });
+      await open(row.id);
+    });
+  }
+}

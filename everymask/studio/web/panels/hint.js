@@ -1,0 +1,31 @@
+// One line under the photo: what a click does now. And the score of the mask under the pointer.
+
+import { byId } from "../core/dom.js";
+import { view } from "../core/store.js";
+
+/** @type {Record<import("../core/types.js").Tool, string>} */
+const HINTS = {
+  click: "Click an object · drag a box · right-click excludes",
+  select: "Click a mask · Ctrl for more · double-click to correct it",
+  brush: "Paint into the selected mask, or a new one · wheel changes the size",
+  erase: "Erase from the selected mask · wheel changes the size",
+  polygon: "Click corners · double-click or Enter closes",
+  hand: "Drag to move · wheel to zoom",
+};
+
+/** Build the line. */
+export function startHint() {
+  const touch = matchMedia("(pointer: coarse)").matches;
+  view((state) => {
+    const { photo, tool, hover, panel, findings } = state;
+    let text = photo ? HINTS[tool] : "";
+    if (photo && !photo.encoded && tool === "click") text = "Reading the photo …";
+    else if (photo?.draft?.steps.length) text = "Click adds · right-click takes away · Enter accepts · Esc cancels";
+    else if (photo?.draft) text = "Click what is missing · right-click what is too much";
+    else if (panel === "everything" && findings?.state === "done") text = "Click a mask to throw it away · Enter keeps the rest";
+    if (touch) text = text.replace("Click", "Tap").replace("right-click", "long press").replace(" · Enter accepts · Esc cancels", "").replace("drag a box · ", "");
+    byId("hint").textContent = text;
+    byId("hint").hidden = !text;
+    byId("hud").textContent = hover && !photo?.draft ? `${Math.round(100 * hover.score)}%` : "";
+  });
+}

@@ -1,0 +1,42 @@
+// All keys, and changing them.
+
+import { COMMANDS } from "../core/commands.js";
+import { byId, h } from "../core/dom.js";
+import { icon } from "../core/icons.js";
+import { bind, keysOf, unbindAll, written } from "../input/keys.js";
+
+const BY_HAND = [["Click", "include"], ["Right-click, Alt+click", "exclude"], ["Drag", "box"], ["Click on a point", "take it away"], ["Drag a point", "move it"], ["Wheel", "zoom, or brush size"], ["Space+drag", "move the photo"], [". and , with arrows", "include, exclude by keys"], ["Long press, pinch", "exclude, zoom by touch"]];
+
+/** Open the dialog. */
+export function openKeys() {
+  const dialog = /** @type {HTMLDialogElement} */ (byId("keys"));
+  const groups = [...new Set(Object.values(COMMANDS).map((each) => each.group))];
+  const columns = groups.map((group) =>
+    h("section", {}, h("h3", {}, group), ...Object.entries(COMMANDS).filter(([, each]) => each.group === group).map(([name, each]) => h("div", { class: "key row" }, h("span", {}, each.title), keyButton(name)))),
+  );
+  const hand = h("section", {}, h("h3", {}, "On the photo"), ...BY_HAND.map(([what, does]) => h("div", { class: "key row" }, h("span", {}, does), h("kbd", {}, what))), h("div", { class: "key row" }, h("span", {}, "answer, or class"), h("kbd", {}, "1 to 9")));
+  dialog.replaceChildren(
+    h("header", { class: "row" }, h("h2", {}, "Keys"), h("span", { class: "faint grow" }, "Press one to change it."), h("button", { class: "plain", onclick: () => (unbindAll(), openKeys()) }, "Reset all"), h("button", { class: "quiet", "aria-label": "Close", onclick: () => dialog.close() }, icon("close"))),
+    h("div", { class: "columns" }, hand, ...columns),
+  );
+  if (!dialog.open) dialog.showModal();
+}
+
+/** @param {string} name */
+function keyButton(name) {
+  const button = h("button", { class: "bind", "aria-label": `Key for: ${COMMANDS[name].title}`, onclick: listen }, ...keysOf(name).map((key) => h("kbd", {}, key)), keysOf(name).length ? null : h("kbd", {}, "none"));
+  function listen() {
+    button.replaceChildren(h("kbd", {}, "press a key"));
+    button.addEventListener("keydown", heard);
+  }
+  /** @param {KeyboardEvent} event */
+  function heard(event) {
+    if (["Shift", "Control", "Alt", "Meta"].includes(event.key)) return;
+    event.preventDefault();
+    event.stopPropagation();
+    button.removeEventListener("keydown", heard);
+    if (event.key !== "Escape") bind(name, written(event));
+    openKeys();
+  }
+  return button;
+}

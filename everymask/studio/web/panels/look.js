@@ -1,0 +1,83 @@
+// How the photo is looked at: opacity, outlines, and for files of more than 8 bits or one page, contrast and page.
+
+import { look } from "../core/commands.js";
+import { attempt } from "../core/desk.js";
+import { h } from "../core/dom.js";
+import { request } from "../core/server.js";
+import { get, setPhoto } from "../core/store.js";
+
+/** @typedef {import("../core/types.js").State} State */
+
+/** @type {any} */
+let depth = null;
+
+/** The panel. @returns {{element: HTMLElement, show: (state: State, before: State) => void}} */
+export function viewPanel() {
+  const opacity = h("input", { type: "range", min: "0", max: "1", step: "0.05", "aria-label": "Opacity", oninput: () => look({ opacity: Number(opacity.value) }) });
+  const value = h("output", { class: "number" });
+  const checks = /** @type {[keyof State["look"], string][]} */ ([["outlines", "Outlines only"], ["isolate", "Hide the others"], ["checker", "Checkerboard behind the masks"]]).map(([name, title]) => {
+    const box = h("input", { type: "checkbox", onchange: () => look({ [name]: box.checked }) });
+    return { name, box, element: h("label", { class: "check" }, box, title) };
+  });
+  const chart = h("canvas", { width: 256, height: 48, class: "histogram", "aria-hidden": "true" });
+  const low = h("input", { type: "number", step: "any", "aria-label": "Value shown as black" });
+  const high = h("input", { type: "number", step: "any", "aria-label": "Value shown as white" });
+  const apply = h("form", { class: "row", onsubmit: (/** @type {Event} */ event) => (event.preventDefault(), write({ range: [Number(low.value), Number(high.value)] })) }, low, high, h("button", { class: "plain" }, "Apply"));
+  const auto = h("div", { class: "row" }, ...["percentile", "minmax", "dtype"].map((range) => h("button", { class: "plain", onclick: () => write({ range }) }, { percentile: "Auto", minmax: "Full", dtype: "Whole type" }[range] ?? range)));
+  const contrast = h("div", { class: "contrast" }, h("h2", {}, "Contrast"), chart, apply, auto);
+  const page = h("input", { type: "number", min: "1", "aria-label": "Page", onchange: () => write({ page: Number(page.value) - 1 }) });
+  const pages = h("label", { class: "row" }, "Page", page);
+  const element = h("section", { class: "look", "aria-label": "View" }, h("label", { class: "slider" }, h("span", { class: "row" }, "Opacity of masks", value), opacity), ...checks.map((each) => each.element), pages, contrast);
+
+  /** @param {object} change */
+  async function write(change) {
+    const photo = get().photo;
+    if (!photo) return;
+    const view = { ...photo.view, ...change };
+    await attempt(async () => {
+      await request("PUT", `/api/photos/${photo.id}/view`, view);
+      setPhoto({ view });
+      await learn(photo.id);
+    });
+  }
+
+  /** @param {number} id */
+  async function learn(id) {
+    depth = await request("GET", `/api/photos/${id}/depth`);
+    if (get().photo?.id === id) draw();
+  }
+
+  function draw() {
+    const photo = get().photo;
+    pages.hidden = !(depth?.pages > 1);
+    page.max = String(depth?.pages ?? 1);
+    page.value = String((photo?.view.page ?? 0) + 1);
+    contrast.hidden = !depth?.histogram;
+    if (!depth?.histogram) return;
+    const range = photo?.view.range;
+    [low.value, high.value] = Array.isArray(range) ? range.map(String) : [String(depth.low), String(depth.high)];
+    const canvas = /** @type {CanvasRenderingContext2D} */ (chart.getContext("2d"));
+    canvas.clearRect(0, 0, 256, 48);
+    const most = Math.max(...depth.histogram, 1);
+    canvas.fillStyle = "#7cc4ff";
+    depth.histogram.forEach((/** @type {number} */ count, /** @type {number} */ bin) => {
+      const height = 46 * Math.sqrt(count / most);
+      canvas.fillRect(bin * 4, 48 - height, 3, height);
+    });
+  }
+
+  return {
+    element,
+    show(state, before) {
+      opacity.value = String(state.look.opacity);
+      value.textContent = `${Math.round(100 * state.look.opacity)}%`;
+      for (const { name, box } of checks) box.checked = Boolean(state.look[name]);
+      const id = state.photo?.id;
+      if (state.panel === "view" && id !== undefined && (id !== before.photo?.id || before.panel !== "view")) {
+        depth = null;
+        draw();
+        attempt(() => learn(id));
+      }
+    },
+  };
+}

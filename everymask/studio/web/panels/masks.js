@@ -1,0 +1,109 @@
+// The list of masks: thumbnail, class, area, score; pointing, selecting, and what to do with the selected.
+
+import { colourOf } from "../core/colours.js";
+import { act } from "../core/desk.js";
+import { h, list } from "../core/dom.js";
+import { icon } from "../core/icons.js";
+import { get, set } from "../core/store.js";
+import { commandButton } from "./bar.js";
+import { drawThumbnail } from "./thumbnails.js";
+
+/** @typedef {import("../core/types.js").State} State */
+/** @typedef {import("../core/types.js").MaskView} MaskView */
+
+/** @param {number} pixels */
+export function areaText(pixels) {
+  return pixels >= 1e6 ? `${(pixels / 1e6).toFixed(1)} M px` : pixels >= 1e4 ? `${(pixels / 1e3).toFixed(0)} k px` : `${pixels} px`;
+}
+
+let anchor = -1;
+
+/**
+ * Select by a click in the list: one, with Ctrl more, with Shift all between.
+ * @param {number} id
+ * @param {MouseEvent | KeyboardEvent} event
+ */
+function select(id, event) {
+  const ids = [...(get().photo?.masks.keys() ?? [])];
+  const { selected } = get();
+  if (event.shiftKey && ids.includes(anchor)) {
+    const [a, b] = [ids.indexOf(anchor), ids.indexOf(id)].sort((x, y) => x - y);
+    set({ selected: new Set([...(event.ctrlKey ? selected : []), ...ids.slice(a, b + 1)]) });
+    return;
+  }
+  anchor = id;
+  const next = new Set(event.ctrlKey || event.metaKey ? selected : []);
+  if (selected.has(id) && (event.ctrlKey || event.metaKey || selected.size === 1)) next.delete(id);
+  else next.add(id);
+  set({ selected: next });
+}
+
+/** The list. @returns {{element: HTMLElement, show: (state: State, before: State) => void}} */
+export function masksCard() {
+  const title = h("h2", {});
+  const rows = h("div", { class: "masks", role: "listbox", "aria-multiselectable": "true", "aria-label": "Masks", tabIndex: 0, onkeydown: keys });
+  const actions = h("div", { class: "actions", role: "toolbar", "aria-label": "With the selected masks" }, commandButton("reopen"), commandButton("merge"), commandButton("subtract"), commandButton("lock"), commandButton("remove"));
+  const empty = h("p", { class: "faint none" }, "No masks yet. Click on an object in the photo.");
+  const element = h("section", { class: "list", "aria-label": "Masks of the photo" }, h("div", { class: "row head" }, title, actions), rows, empty);
+  return {
+    element,
+    show(state, before) {
+      const { photo, selected, pointed, classes } = state;
+      if (photo === before.photo && selected === before.selected && pointed === before.pointed && classes === before.classes) return;
+      const masks = [...(photo?.masks.values() ?? [])];
+      title.textContent = selected.size > 1 ? `${selected.size} of ${masks.length} selected` : masks.length === 1 ? "1 mask" : `${masks.length} masks`;
+      empty.hidden = masks.length > 0;
+      rows.hidden = masks.length === 0;
+      actions.hidden = selected.size === 0;
+      list(rows, masks, (mask) => `${photo?.id}-${mask.id}`, makeRow, (row, mask) => {
+        const color = colourOf(mask, classes);
+        const stamp = `${mask.counts.length} ${mask.area} ${color}`;
+        if (row.dataset.stamp !== stamp && photo) {
+          row.dataset.stamp = stamp;
+          drawThumbnail(/** @type {HTMLCanvasElement} */ (row.querySelector("canvas")), mask, mask.bbox, photo.size, color);
+        }
+        row.setAttribute("aria-selected", String(selected.has(mask.id)));
+        row.classList.toggle("pointed", pointed === mask.id);
+        const [label, facts] = /** @type {HTMLElement[]} */ ([row.querySelector(".label"), row.querySelector(".facts")]);
+        label.textContent = mask.label ?? `Mask ${mask.id}`;
+        label.classList.toggle("unnamed", mask.label === null);
+        facts.textContent = [areaText(mask.area), mask.predicted_iou === null ? "by hand" : `${Math.round(100 * mask.predicted_iou)}%`].join(" · ");
+        const lock = /** @type {HTMLElement} */ (row.querySelector(".lock"));
+        lock.hidden = !mask.locked;
+      });
+    },
+  };
+}
+
+/** @param {MaskView} mask */
+function makeRow(mask) {
+  return h(
+    "div",
+    {
+      class: "mask",
+      role: "option",
+      tabIndex: -1,
+      "data-mask": String(mask.id),
+      onclick: (/** @type {MouseEvent} */ event) => select(mask.id, event),
+      ondblclick: () => (set({ tool: "click" }), act({ type: "reopen", mask: mask.id })),
+      onpointerenter: () => set({ pointed: mask.id }),
+      onpointerleave: () => set({ pointed: null }),
+    },
+    h("canvas", { width: 44, height: 34, "aria-hidden": "true" }),
+    h("span", { class: "texts" }, h("span", { class: "label" }), h("span", { class: "facts number" })),
+    h("span", { class: "lock", title: "Locked" }, icon("lock")),
+  );
+}
+
+/** @param {KeyboardEvent} event */
+function keys(event) {
+  if (event.altKey || !["ArrowUp", "ArrowDown", "Home", "End", " "].includes(event.key)) return;
+  const ids = [...(get().photo?.masks.keys() ?? [])];
+  const current = ids.indexOf(anchor);
+  const place = { ArrowUp: current - 1, ArrowDown: current + 1, Home: 0, End: ids.length - 1, " ": current }[event.key] ?? 0;
+  const id = ids[Math.min(ids.length - 1, Math.max(0, place))];
+  event.preventDefault();
+  event.stopPropagation();
+  select(id, event);
+  document.querySelector(`[data-mask="${id}"]`)?.scrollIntoView({ block: "nearest" });
+}
