@@ -56,6 +56,16 @@ COMMANDS = (
         ),
     ),
     Command(
+        "why",
+        "why",
+        "why",
+        "Why a place of a photo has its mask, or none.",
+        (
+            "everymask why photo.jpg 300,60",
+            "everymask why photo.jpg 300,60 20,30 --picture why.png --findings photo.findings",
+        ),
+    ),
+    Command(
         "track",
         "track.command",
         "track",

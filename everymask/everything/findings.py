@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from everymask.errors import OptionError, SessionError
+from everymask.errors import InputError, OptionError, SessionError
 from everymask.everything import findings_file
 from everymask.everything.asking import Question, ask
 from everymask.everything.candidate_pool import BYTES_KEPT, CandidatePool, LogitStore
@@ -20,11 +21,13 @@ from everymask.everything.grid import Crop, crops, grids, points_in
 from everymask.everything.measuring import Measuring, Setting
 from everymask.everything.options import GeneratorOptions
 from everymask.everything.progress import Progress, Reporter
-from everymask.everything.results import as_mask, checked_photo, without_small_regions
+from everymask.everything.results import as_mask, checked_photo, finished, looks_at_pixels
 from everymask.everything.selection import selected
+from everymask.everything.why import KEPT, Fate, Reason, Remedy, Verdict, in_words, remedy_of
 from everymask.geometry import Letterbox, Squash
+from everymask.masks.boxes import xyxy_to_xywh
 from everymask.masks.upscaled import Upscaler
-from everymask.maskset import MaskSet
+from everymask.maskset import Mask, MaskSet
 
 if TYPE_CHECKING:
     from everymask.models.base import PromptableModel
@@ -36,10 +39,15 @@ THRESHOLDS = (
     "mask_threshold",
     "box_nms_thresh",
     "crop_nms_thresh",
+    "mask_nms_thresh",
     "min_mask_region_area",
     "output_mode",
+    "points_per_batch",
 )
 """Options that findings answer whatever their value."""
+
+NEAREST = 5
+"""Candidates told of a place that none holds."""
 
 DEPTH = 8.0
 """How far below the mask threshold logits are kept, unless the stability offset asks for more."""
@@ -137,14 +145,92 @@ class Findings:
         are. Raises :class:`OptionError` for an option that decides what the model is asked, and for
         ``mask_threshold - stability_score_offset`` below :attr:`lowest`.
         """
+        with self._lock:
+            found = self._verdict(self.with_thresholds(**thresholds), encode=True).finished.found
+        return MaskSet([as_mask(one) for one in found], self.photo_hw, photo=self.photo)
+
+    def why(self, x: float, y: float, **thresholds: Any) -> list[Reason]:
+        """What became of each candidate that holds the pixel (x, y), best predicted IoU first.
+
+        Each says which rule dropped it and, when it is asked (``reason.remedy``), which change of an option
+        brings it back, and what else comes with that. Where no candidate holds the pixel, those
+        whose logit comes nearest to the mask threshold there are given, five at most. ``thresholds`` as
+        for :meth:`masks`. Raises :class:`InputError` for a place outside the photo.
+        """
+        height, width = self.photo_hw
+        if not (0 <= x < width and 0 <= y < height):
+            raise InputError(
+                f"a place must lie in the photo, x from 0 to {width - 1} and y to {height - 1}; "
+                f"got ({x:g}, {y:g})"
+            )
         options = self.with_thresholds(**thresholds)
         with self._lock:
-            scores = MeasuredScores(self, options)
-            kept = selected(options, scores, self.crops, self.photo_hw)
-            found = self._candidates(kept, scores)
-            if options.min_mask_region_area > 0 and self.origin.family == "sam":
-                found = without_small_regions(found, options)
-        return MaskSet([as_mask(one) for one in found], self.photo_hw, photo=self.photo)
+            verdict = self._verdict(options)
+            setting = MeasuredScores(self, options).setting
+            numbers, logits = self._measuring.logits_at(setting, math.floor(x), math.floor(y))
+            counts = np.array([crop.layer <= options.crop_n_layers for crop in self.crops], bool)
+            used = counts[verdict.scores.crop[numbers]]
+            numbers, logits = numbers[used], logits[used]
+            holds = logits > np.float32(options.mask_threshold)
+            if holds.any():
+                numbers = numbers[holds]
+                best_first = np.argsort(-verdict.scores.iou[numbers], kind="stable")
+                return [self._reason(n, verdict.fate(n), verdict) for n in numbers[best_first].tolist()]
+            near = np.argsort(-logits, kind="stable")[:NEAREST]
+            near = near[logits[near] - options.stability_score_offset > self.lowest + 0.01]
+            return [
+                self._reason(
+                    int(numbers[i]), Fate("mask_threshold", float(logits[i]), options.mask_threshold), verdict
+                )
+                for i in near.tolist()
+            ]
+
+    def candidate(self, number: int, **thresholds: Any) -> Mask:
+        """The mask of a candidate, whatever rules say of it; numbered from 1 as in a reason."""
+        if not 1 <= number <= len(self):
+            raise InputError(f"candidates are numbered from 1 to {len(self)}, got {number}")
+        with self._lock:
+            scores = MeasuredScores(self, self.with_thresholds(**thresholds))
+            return as_mask(self._candidates(np.array([number - 1]), scores)[0])
+
+    def _reason(self, number: int, fate: Fate, verdict: Verdict) -> Reason:
+        columns, scores = self._pool.columns, verdict.scores
+        one = np.array([number])
+        x, y = columns.point_xy[number].tolist()
+
+        def judge(changes: Mapping[str, float]) -> Verdict:
+            changed: Any = dict(changes)
+            return self._verdict(replace(verdict.options, **changed)) if changes else verdict
+
+        def remedy() -> Remedy | None:
+            with self._lock:
+                return None if fate.rule == KEPT else remedy_of(number, judge, fate)
+
+        return Reason(
+            candidate=number + 1,
+            mask=verdict.kept.index(number) + 1 if number in verdict.kept else None,
+            point=(x, y),
+            crop_box=self.crops[columns.crop[number]].xywh,
+            bbox=tuple(xyxy_to_xywh(scores.boxes(one))[0].tolist()),
+            predicted_iou=float(columns.iou[number]),
+            stability_score=float(scores.stability(one)[0]),
+            rule=fate.rule,
+            value=fate.value,
+            limit=fate.limit,
+            text=in_words(fate, verdict),
+            _remedy=remedy,
+        )
+
+    def _verdict(self, options: GeneratorOptions, *, encode: bool = False) -> Verdict:
+        """What becomes of all candidates under some options; ``encode`` its masks."""
+        self._check_depth(options)
+        scores = MeasuredScores(self, options)
+        selection = selected(options, scores, self.crops, self.photo_hw)
+        family = self.origin.family
+        found = self._candidates(selection.kept, scores, encode=encode or looks_at_pixels(options, family))
+        return Verdict(
+            options, scores, self.crops, self.photo_hw, selection, finished(found, options, family)
+        )
 
     def with_thresholds(self, **thresholds: Any) -> GeneratorOptions:
         """The findings' options with other thresholds, checked."""
@@ -160,18 +246,24 @@ class Findings:
                     f"{name} decides what the model is asked, so findings with {before} cannot tell about "
                     f"{now}; findings.extend() asks about more points or crops, generator.explore() anew"
                 )
+        self._check_depth(options)
+        return options
+
+    def _check_depth(self, options: GeneratorOptions) -> None:
         needed = options.mask_threshold - options.stability_score_offset
         if needed < self.lowest:
             raise OptionError(
                 f"these findings keep logits down to {self.lowest:g}, and mask_threshold - "
                 f"stability_score_offset is {needed:g}; explore the photo with lowest={needed:g}"
             )
-        return options
 
-    def _candidates(self, numbers: np.ndarray, scores: MeasuredScores) -> list[Candidate]:
-        """With everything that a mask is made of."""
+    def _candidates(
+        self, numbers: np.ndarray, scores: MeasuredScores, *, encode: bool = True
+    ) -> list[Candidate]:
+        """With everything that a mask is made of; without pixels unless they are to be encoded."""
         columns = self._pool.columns
-        boxes, stable, runs = scores.boxes(numbers), scores.stability(numbers), scores.runs(numbers)
+        boxes, stable = scores.boxes(numbers), scores.stability(numbers)
+        runs = scores.runs(numbers) if encode else [None] * len(numbers)
         return [
             Candidate(
                 self.crops[columns.crop[n]], columns.point_xy[n], columns.iou[n], box, None, stability, mask
@@ -303,26 +395,26 @@ class MeasuredScores:
 
     def __init__(self, findings: Findings, options: GeneratorOptions) -> None:
         cleaning = options.min_mask_region_area if findings.origin.family == "sam2" else 0.0
-        self._setting = Setting(float(options.mask_threshold), float(cleaning))
+        self.setting = Setting(float(options.mask_threshold), float(cleaning))
         self._offset = float(options.stability_score_offset)
         self._measuring = findings._measuring
         self.crop, self.iou = findings._pool.columns.crop, findings._pool.columns.iou
 
     def boxes(self, numbers: np.ndarray) -> np.ndarray:
         """Boxes [m, 4] of candidates [m]."""
-        return self._measuring.boxes(self._setting, numbers)
+        return self._measuring.boxes(self.setting, numbers)
 
     def stability(self, numbers: np.ndarray) -> np.ndarray:
         """Stability scores of candidates [m]."""
-        return self._measuring.stability(self._setting, self._offset, numbers)
+        return self._measuring.stability(self.setting, self._offset, numbers)
 
     def scored(self) -> np.ndarray:
         """Of which candidates the stability is known, bool [K]."""
-        return self._measuring.scored(self._setting, self._offset)
+        return self._measuring.scored(self.setting, self._offset)
 
     def runs(self, numbers: np.ndarray) -> list[Any]:
         """Pixels of candidates [m] as run lengths."""
-        return self._measuring.runs(self._setting, numbers)
+        return self._measuring.runs(self.setting, numbers)
 
 
 def _depth(options: GeneratorOptions, lowest: float | None, clean_at: float) -> float:

@@ -24,7 +24,7 @@ from everymask.everything.grid import Crop, crops, grids, points_in
 from everymask.everything.held import Held
 from everymask.everything.options import GeneratorOptions
 from everymask.everything.progress import Progress, Reporter
-from everymask.everything.results import as_mask, checked_photo, picked, without_small_regions
+from everymask.everything.results import as_mask, checked_photo, finished, picked
 from everymask.everything.workers import Workers, cores_kept
 from everymask.maskset import MaskSet
 from everymask.models.base import PromptableModel
@@ -80,8 +80,7 @@ class AutomaticMaskGenerator:
                 found,
                 filters.between_crops(boxes_of(found), [c.crop for c in found], options.crop_nms_thresh),
             )
-        if options.min_mask_region_area > 0 and self.model.spec.family == "sam":
-            found = without_small_regions(found, options)
+        found = list(finished(found, options, self.model.spec.family).found)
         return MaskSet([as_mask(c) for c in found], photo_hw, photo=photo)
 
     def explore(

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from everymask.everything.candidate_pool import CandidatePool
 from everymask.everything.grid import Crop
 from everymask.everything.workers import Result, Workers, cores_kept
 from everymask.masks.cells import Patch
+from everymask.masks.interpolation import exact_values
 from everymask.masks.regions import clean_logits
 from everymask.masks.rle import Rle, encode_at
 from everymask.masks.scores import stability
@@ -27,6 +29,10 @@ SETTINGS_KEPT = 8
 
 TOGETHER = 8
 """Candidates that a thread measures in one go: they share the cost of calls."""
+
+
+AT_ONCE = 64
+"""Candidates whose whole logits are looked at together."""
 
 
 @dataclass(frozen=True)
@@ -138,6 +144,33 @@ class Measuring:
             memo.runs.update(zip(group.tolist(), runs, strict=True))
         return [memo.runs[n] for n in numbers.tolist()]
 
+    def logits_at(self, setting: Setting, x: int, y: int) -> tuple[np.ndarray, np.ndarray]:
+        """The upscaled logits at a pixel of the photo: numbers of the candidates whose crop has it, and
+        what they say there, float32."""
+        of = self._pool.columns.crop
+        numbers: list[np.ndarray] = [np.zeros(0, np.int64)]
+        logits: list[np.ndarray] = [np.zeros(0, np.float32)]
+        for crop, window in enumerate(self._crops):
+            if window.x0 <= x < window.x1 and window.y0 <= y < window.y1:
+                members = np.flatnonzero(of == crop)
+                numbers.append(members)
+                logits.append(self._pixel(setting, crop, members, x - window.x0, y - window.y0))
+        return np.concatenate(numbers), np.concatenate(logits)
+
+    def _pixel(self, setting: Setting, crop: int, members: np.ndarray, x: int, y: int) -> np.ndarray:
+        """The upscaled logits of some candidates of a crop at one of its pixels, float32 [m]."""
+        axes = self._upscalers[crop].axes
+        found = [np.zeros(0, np.float32)]
+        for start in range(0, len(members), AT_ONCE):
+            part = members[start : start + AT_ONCE]
+            if setting.cleaning > 0:
+                pick = partial(_at, self._logits(part, setting).cpu().numpy())
+            else:
+                pick = partial(self._pool.value_at, part)
+            places = np.full(len(part), y), np.full(len(part), x)
+            found.append(exact_values(pick, *places, axes.rows.steps, axes.columns.steps))
+        return np.concatenate(found)
+
     def _memo(self, setting: Setting) -> Memo:
         count = len(self._pool)
         memo = self._memos.pop(setting, None)
@@ -174,3 +207,8 @@ class Measuring:
             with Workers([None] * max(1, count)) as workers:
                 found = workers.map(lambda _, job: (job[1], measure(*job)), jobs)
                 return list(found)
+
+
+def _at(logits: np.ndarray, y: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """The logits [m, h, w] of each mask at one place, float32 [m]."""
+    return logits[np.arange(len(logits)), y, x]

@@ -73,6 +73,12 @@ class GeneratorOptions:
     crop_nms_thresh: float = _option(
         0.7, "As box_nms_thresh, between the masks of different crops.", low=0.0, high=1.0
     )
+    mask_nms_thresh: float = _option(
+        1.0,
+        "Of two masks whose pixels overlap by more than this IoU the better one stays; 1: off.",
+        low=0.0,
+        high=1.0,
+    )
     crop_overlap_ratio: float = _option(
         512 / 1500,
         "How much the first layer's crops overlap, as a share of the shorter side.",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from everymask.everything.candidates import Candidate, boxes_of
 from everymask.everything.options import GeneratorOptions
 from everymask.masks import rle
 from everymask.masks.boxes import box_of_mask, xyxy_to_xywh
+from everymask.masks.nms import overlaps, suppress_pixels
 from everymask.masks.regions import remove_small_regions
 from everymask.maskset import Mask
 
@@ -37,8 +38,53 @@ def picked(found: Sequence[Candidate], indices: np.ndarray) -> list[Candidate]:
     return [found[i] for i in indices.tolist()]
 
 
-def without_small_regions(found: Sequence[Candidate], options: GeneratorOptions) -> list[Candidate]:
-    """Holes filled and islands dropped at full size, then suppression once more: SAM's way."""
+@dataclass(frozen=True)
+class Finished:
+    """Encoded candidates after the steps that look at whole masks."""
+
+    found: Sequence[Candidate]
+    numbers: np.ndarray  # int64: which of those handed in each one is
+    dropped: Mapping[int, Dropped]  # the others of those handed in
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """Why a finished mask is none of the result."""
+
+    rule: str  # the option
+    by: int  # number of the candidate that suppressed it, among those handed in
+    iou: float  # of the two: of their boxes, or with mask_nms_thresh of their pixels
+
+
+def looks_at_pixels(options: GeneratorOptions, family: str) -> bool:
+    """Whether :func:`finished` needs encoded candidates."""
+    return options.mask_nms_thresh < 1 or (options.min_mask_region_area > 0 and family == "sam")
+
+
+def finished(found: Sequence[Candidate], options: GeneratorOptions, family: str) -> Finished:
+    """Small regions taken out, where that is the family's way to do it, then suppression by pixels."""
+    dropped: dict[int, Dropped] = {}
+    numbers = np.arange(len(found))
+    if options.min_mask_region_area > 0 and family == "sam":
+        found, kept = without_small_regions(found, options)
+        for number in np.setdiff1d(numbers, kept).tolist():
+            shared = overlaps(found[number].box_xyxy, boxes_of(picked(found, kept)))
+            best = int(shared.argmax())
+            dropped[number] = Dropped("min_mask_region_area", int(kept[best]), float(shared[best]))
+        found, numbers = picked(found, kept), kept
+    if options.mask_nms_thresh < 1:
+        runs = [one.runs for one in found if one.runs is not None]
+        result = suppress_pixels(runs, options.mask_nms_thresh)
+        for number, (by, iou) in result.by.items():
+            dropped[int(numbers[number])] = Dropped("mask_nms_thresh", int(numbers[by]), iou)
+        found, numbers = picked(found, result.kept), numbers[result.kept]
+    return Finished(found, numbers, dropped)
+
+
+def without_small_regions(
+    found: Sequence[Candidate], options: GeneratorOptions
+) -> tuple[list[Candidate], np.ndarray]:
+    """Holes filled and islands dropped at full size, and which of them suppression leaves then: SAM's way."""
     cleaned, changed = [], []
     for candidate in found:
         assert candidate.runs is not None
@@ -49,7 +95,7 @@ def without_small_regions(found: Sequence[Candidate], options: GeneratorOptions)
         cleaned.append(candidate)
         changed.append(result.changed)
     threshold = max(options.box_nms_thresh, options.crop_nms_thresh)
-    return picked(cleaned, filters.after_cleaning(boxes_of(cleaned), np.array(changed, bool), threshold))
+    return cleaned, filters.after_cleaning(boxes_of(cleaned), np.array(changed, bool), threshold)
 
 
 def as_mask(candidate: Candidate) -> Mask:

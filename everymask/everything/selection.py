@@ -6,6 +6,7 @@ The same filters in the same order as in ``generate.py``; what a filter asks of 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -31,10 +32,18 @@ class Scores(Protocol):
         """Whose stability is known already, bool [K]."""
 
 
+@dataclass(frozen=True)
+class Selection:
+    """The numbers of the candidates that stay, best first."""
+
+    within: Sequence[np.ndarray]  # int64, of each crop that counts: what its own filters leave
+    kept: np.ndarray  # int64, of all crops
+
+
 def selected(
     options: GeneratorOptions, scores: Scores, crops: Sequence[Crop], photo_hw: tuple[int, int]
-) -> np.ndarray:
-    """The numbers of the candidates that stay, best first within a crop, int64."""
+) -> Selection:
+    """What the filters leave, but for those that look at finished masks (``results.finished``)."""
     kept = [
         within(options, scores, number, crop, photo_hw)
         for number, crop in enumerate(crops)
@@ -44,7 +53,7 @@ def selected(
     if len(kept) > 1:
         of = [crops[number] for number in scores.crop[found]]
         found = found[filters.between_crops(scores.boxes(found), of, options.crop_nms_thresh)]
-    return found
+    return Selection(kept, found)
 
 
 def within(

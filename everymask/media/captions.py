@@ -99,3 +99,60 @@ def side_by_side(pictures: Sequence[np.ndarray], captions: Sequence[str], longes
         pen.text((left, gap + text / 2), caption, "black", font, "lm")
         sheet.paste(Image.fromarray(small), (left, gap + 2 * text))
     return np.array(sheet)
+
+
+CAPTION_WIDTH = 240
+"""Pixels that a caption has in any case, however small its picture."""
+
+
+def contact_sheet(
+    rows: Sequence[Sequence[tuple[np.ndarray, str]]], longest: int = 420, text: int = 13
+) -> np.ndarray:
+    """Rows of pictures, each over its caption, RGB uint8; captions wrap, and may have lines of their own.
+
+    Pictures may differ in size and shape; each is at most ``longest`` pixels wide and high.
+    """
+    font = ImageFont.load_default(text)
+    gap, line = text, round(text * 1.35)
+    pen = ImageDraw.Draw(Image.new("RGB", (1, 1)))
+    made = []
+    for row in rows:
+        pictures = [_fitted(picture, longest) for picture, _ in row]
+        width = max(CAPTION_WIDTH, *(picture.shape[1] for picture in pictures))
+        captions = [_wrapped(caption, width, font, pen) for _, caption in row]
+        made.append((pictures, captions, width, max(p.shape[0] for p in pictures), max(map(len, captions))))
+    sheet_width = max(gap + len(pictures) * (width + gap) for pictures, _, width, _, _ in made)
+    sheet_height = gap + sum(height + lines * line + 2 * gap for _, _, _, height, lines in made)
+    sheet = Image.new("RGB", (sheet_width, sheet_height), "white")
+    pen, top = ImageDraw.Draw(sheet), gap
+    for pictures, captions, width, height, lines in made:
+        for number, (picture, caption) in enumerate(zip(pictures, captions, strict=True)):
+            left = gap + number * (width + gap)
+            sheet.paste(Image.fromarray(picture), (left, top))
+            for place, words in enumerate(caption):
+                pen.text((left, top + height + gap / 2 + place * line), words, "black", font)
+        top += height + lines * line + 2 * gap
+    return np.array(sheet)
+
+
+def _fitted(picture: np.ndarray, longest: int) -> np.ndarray:
+    """A picture [H, W, 3] made smaller until it is at most ``longest`` pixels wide and high."""
+    height, width = picture.shape[:2]
+    scale = min(1.0, longest / max(height, width))
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    return picture if scale == 1 else cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+
+
+def _wrapped(text: str, width: int, font: Any, pen: Any) -> list[str]:
+    """The lines of a text, none wider than ``width`` pixels unless a single word is."""
+    found = []
+    for line in text.split("\n"):
+        words = ""
+        for word in line.split():
+            longer = f"{words} {word}".strip()
+            if words and pen.textlength(longer, font) > width:
+                found.append(words)
+                longer = word
+            words = longer
+        found.append(words)
+    return found

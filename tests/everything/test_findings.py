@@ -74,6 +74,7 @@ thresholds = st.fixed_dictionaries(
         "mask_threshold": share(-5.0, 4.0),
         "box_nms_thresh": share(0.0, 1.0),
         "crop_nms_thresh": share(0.0, 1.0),
+        "mask_nms_thresh": share(0.0, 1.0),
         "min_mask_region_area": st.sampled_from([0, 1, 9, 60, 5000]),
     },
 )
