@@ -91,13 +91,15 @@ def draw_overlay(
     thickness = max(1, round(max(height, width) * LINE_SHARE)) if line is None else line
     if style != "fill" and thickness > 0:
         picture = _outlined(picture, drawn, drawn_colours, thickness)
-    return with_captions(picture, items, _texts(items, ids, labels)) if ids or labels else picture
+    return with_captions(picture, items, _texts(items, identities, ids, labels)) if ids or labels else picture
 
 
-def _texts(items: Sequence[Mask], ids: bool, labels: bool) -> list[str]:
-    """What is written on each mask: its number from 1, its label, or both."""
+def _texts(
+    items: Sequence[Mask], identities: Sequence[int | str] | None, ids: bool, labels: bool
+) -> list[str]:
+    """What is written on each mask: its identity or its number from 1, its label, or both."""
     texts = []
-    for number, mask in enumerate(items, 1):
+    for number, mask in zip(identities or range(1, len(items) + 1), items, strict=True):
         parts = [str(number)] * ids + [mask.label or ""] * labels
         texts.append(" ".join(part for part in parts if part))
     return texts

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from PIL import Image
@@ -35,16 +35,61 @@ class ClipPictures(Protocol):
 class OverlayVideo(VideoWriter):
     """An MP4 with coloured masks; an object keeps its colour. Frames must be added in rising order."""
 
+    def __init__(
+        self,
+        path: Path,
+        frames_per_second: float,
+        names: Mapping[int, str] | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> None:
+        """``names`` are the objects' labels, ``options`` those of ``draw_overlay``."""
+        super().__init__(path, frames_per_second)
+        self._names, self._options = dict(names or {}), dict(options or {})
+
     def add(
         self, index: int, photo: np.ndarray, objects: Mapping[int, ObjectMask], time_s: float | None
     ) -> None:
         """See :class:`ClipPictures`."""
         del index
         seen = {object_id: mask for object_id, mask in objects.items() if mask.rle.area}
-        masks = MaskSet([Mask(mask.rle) for mask in seen.values()], (photo.shape[0], photo.shape[1]))
-        self.write(draw_overlay(photo, masks, identities=list(seen)), time_s)
+        labelled = [Mask(mask.rle, label=self._names.get(object_id)) for object_id, mask in seen.items()]
+        masks = MaskSet(labelled, (photo.shape[0], photo.shape[1]))
+        self.write(draw_overlay(photo, masks, identities=list(seen), **self._options), time_s)
 
     def __enter__(self) -> OverlayVideo:
+        return self
+
+
+class _AlphaVideo(VideoWriter):
+    """All objects together on a transparent ground. Frames must be added in rising order."""
+
+    def add(
+        self, index: int, photo: np.ndarray, objects: Mapping[int, ObjectMask], time_s: float | None
+    ) -> None:
+        """See :class:`ClipPictures`."""
+        del index
+        seen = np.zeros(photo.shape[:2], bool)
+        for mask in objects.values():
+            seen |= decode(mask.rle)
+        hidden = photo * seen[..., None]  # nothing that was cut away travels along
+        self.write(np.dstack([hidden, seen.astype(np.uint8) * 255]), time_s)
+
+
+class AlphaMov(_AlphaVideo):
+    """ProRes 4444: for Final Cut, Premiere, Resolve, After Effects."""
+
+    kind = "prores"
+
+    def __enter__(self) -> AlphaMov:
+        return self
+
+
+class AlphaWebm(_AlphaVideo):
+    """VP9: for browsers and OBS."""
+
+    kind = "vp9"
+
+    def __enter__(self) -> AlphaWebm:
         return self
 
 

@@ -204,6 +204,14 @@ class VideoSession:
         self._tracks.clear()
         self.progress = None
 
+    def go_back(self, frame: int) -> None:
+        """Have ``progress`` stand at a frame, so that tracking goes on there: what was tracked from it on is
+        tracked anew. Where tracking has not come so far, nothing changes. Raises PromptError for no frame."""
+        frame = self._check_frame(frame)
+        stands = self.progress
+        if stands is not None and (stands.reverse or frame < stands.next_frame):
+            self.progress = Progress(frame, None if stands.reverse else stands.stop, reverse=False)
+
     # --- tracking ---------------------------------------------------------------------------------
 
     def propagate(

@@ -11,7 +11,7 @@ from everymask.cli.main import run
 from everymask.cli.shared import downloads
 from everymask.cli.track.progress import FrameProgress
 from everymask.cli.track.prompts import read_track_prompts
-from everymask.errors import PromptError
+from everymask.errors import InputError
 from everymask.formats.video_table import VIDEO_FORMATS
 from everymask.maskset import Mask, MaskSet
 from everymask.media.video_writer import VideoWriter
@@ -144,6 +144,74 @@ def test_clicks_of_one_frame_are_added_one_by_one(everymask, clip, tmp_path, mon
         (0, 2, {"box": [5.0, 5.0, 30.0, 40.0]}),
         (0, 2, {"points": [[9.0, 9.0]], "labels": [1], "keep_points": True}),
     ]
+
+
+def test_one_more_click_goes_on_from_its_frame(everymask, clip, tmp_path, monkeypatch, capsys):
+    command = ("track", clip, "-f", "sa-v", "-f", "overlay", "-o", tmp_path)
+    assert everymask(*command, "--point", "0:14,20") == 0
+    first = masks_in(tmp_path)
+    tracked = press_ctrl_c(monkeypatch, after=())
+    assert everymask(*command, "--point", "0:14,20", "--point", "6:40,30,0", "--point", "7:50,40@2") == 0
+    assert len(tracked) == 4, "frames 6 to 9"
+    assert "going on from frame 6 with what was added" in capsys.readouterr().err
+    second = masks_in(tmp_path)
+    assert [frame[:1] for frame in second[:6]] == [frame[:1] for frame in first[:6]]
+    assert second != first
+    with open_frames(tmp_path / "scene_overlay.mp4") as overlay:
+        assert overlay.length == 10
+    tracked.clear()
+    again = (*command, "--point", "0:14,20", "--point", "6:40,30,0", "--point", "7:50,40@2")
+    assert everymask(*again) == 0
+    assert tracked == [], "said once, it is known"
+    assert everymask(*command, "--point", "6:40,30,0") == 2, "a click taken back is another command"
+
+
+def test_objects_are_named_and_a_run_says_how_it_went(everymask, clip, tmp_path, capsys):
+    words = ("--point", "0:14,20@1=big ball", "--point", "4:40,30@2", "--labels", "--ids")
+    assert everymask("track", clip, *words, "-o", tmp_path, "--json") == 0
+    said = capsys.readouterr()
+    first, second = json.loads(said.out)["objects"]
+    assert (first["name"], second["name"]) == ("big ball", None)
+    assert (first["first"], first["of"]) == (0, 10)
+    told = f"object 1 (big ball): {first['frames']} of 10 frames, mean score {first['mean_score']:.2f}"
+    assert told in said.err
+    with Image.open(tmp_path / "scene_strip.jpg") as strip:
+        assert strip.width == 1600
+    assert everymask("track", clip, *words[:4], "-f", "coco-vis", "-o", tmp_path) == 0
+    names = [
+        each["name"] for each in json.loads((tmp_path / "scene_coco_vis.json").read_text())["categories"]
+    ]
+    assert "big ball" in names
+
+
+def test_filters_leave_out_objects_and_masks(everymask, clip, tmp_path, capsys):
+    words = ("track", clip, "--point", "0:14,20@1", "--box", "0:40,24,60,44@2", "-f", "sa-v", "-f", "overlay")
+    assert everymask(*words, "-o", tmp_path, "--json") == 0
+    areas = {one["object"]: one["mean_score"] for one in json.loads(capsys.readouterr().out)["objects"]}
+    assert everymask(*words, "-o", tmp_path, "--top", 1, "--json") == 0
+    (best,) = json.loads(capsys.readouterr().out)["objects"]
+    assert best["mean_score"] == max(areas.values())
+    assert everymask(*words, "-o", tmp_path, "--min-area", 1e6) == 0
+    assert "warning: the filters leave no mask" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("name", "suffix"), [("alpha-mov", "mov"), ("alpha-webm", "webm")])
+def test_one_video_with_transparency(everymask, clip, tmp_path, name, suffix):
+    import av
+
+    prompts = ("--point", "0:14,20@1", "--box", "0:40,24,60,44@2", "--stop", 3)
+    assert everymask("track", clip, *prompts, "-f", name, "-f", "davis", "-o", tmp_path) == 0
+    read = VIDEO_FORMATS["davis"].load().read(tmp_path / "scene_davis")
+    decoder = av.CodecContext.create("libvpx-vp9" if suffix == "webm" else "prores", "r")
+    with av.open(str(tmp_path / f"scene_alpha.{suffix}")) as container:
+        stream = container.streams.video[0]
+        decoder.extradata = stream.codec_context.extradata
+        frames = [frame for packet in container.demux(stream) for frame in decoder.decode(packet)]
+    assert len(frames) == 3
+    for index, frame in enumerate(frames):
+        alpha = frame.to_ndarray(format="rgba")[..., 3] > 127
+        wanted = read.label_map(index)[0] > 0
+        assert (alpha != wanted).mean() < 0.02
 
 
 def test_another_command_does_not_overwrite_tracks_unasked(everymask, clip, tmp_path, capsys):
@@ -412,7 +480,7 @@ def test_boxes_without_ids_are_several_objects():
         ([{"frame": True}], "frame of entry 0 of .* must be a whole number from 0, got true"),
         ([{"frame": 0}], "entry 0 of .* says nothing of the object; give it points, box or mask"),
         ([{"frame": 0, "points": [1, 2]}], r"points of entry 0 of .* must be \[\[x, y\], ...\] in pixels"),
-        ([{"frame": 0, "points": [[float("nan"), 2]]}], "points of entry 0 of .* in pixels, got"),
+        ([{"frame": 0, "points": [[float("nan"), 2]]}], "holds NaN, which is not a number"),
         ([{"frame": 0, "points": "ab"}], "points of entry 0 of .* in pixels, got"),
         ([{"frame": 0, "box": [1, 2, 3]}], r"box of entry 0 of .* must be \[x0, y0, x1, y1\] in pixels"),
         ([{"frame": 0, "mask": 5}], "mask of entry 0 of .* must be the name of a file, got 5"),
@@ -423,5 +491,5 @@ def test_boxes_without_ids_are_several_objects():
 def test_a_wrong_prompt_file_is_named(tmp_path, content, text):
     path = tmp_path / "prompts.json"
     path.write_text(json.dumps(content))
-    with pytest.raises(PromptError, match=text):
+    with pytest.raises(InputError, match=text):
         read_track_prompts([], [], [], path)

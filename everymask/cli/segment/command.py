@@ -17,8 +17,9 @@ from ...media.photos import read_photo
 from ..shared.engine import open_segmenter
 from ..shared.flags import with_flags
 from ..shared.inputs import Photo, find_photos, printable
-from ..shared.keep import Keep
+from ..shared.keep import Keep, nothing_left
 from ..shared.look import Look
+from ..shared.messages import note, warn
 from ..shared.options import (
     INPUT,
     OUTPUT,
@@ -37,6 +38,7 @@ from ..shared.outputs import Outputs, choose_outputs
 from ..shared.progress import counted, duration, showing_progress
 from .generator_flags import with_generator_flags
 from .journal import Journal
+from .quality import quality_lines
 from .run import REPORT, Run, Summary
 
 
@@ -199,20 +201,26 @@ def report(summary: Summary, outputs: Outputs, as_json: bool) -> None:
     """The summary: for people on stderr, for programs (``--json``) on stdout."""
     if as_json:
         typer.echo(json.dumps(summary.to_dict(), indent=2))
-    for line in summary_lines(summary, outputs):
+    for line in summary_lines(summary):
         typer.echo(line, err=True)
+    finished = len(summary.done) + len(summary.kept)
+    if finished and not summary.found:
+        warn("no mask passed the filters; try a lower --pred-iou-thresh or --stability-score-thresh")
+    elif finished and not summary.masks:
+        warn(nothing_left(summary.found, outputs.keep))
+    for output, losses in summary.losses().items():
+        note(f"{output} cannot hold all: {losses}")
+    if summary.failed:
+        warn(f"{counted(len(summary.failed), 'photo')} failed; see {outputs.folder / REPORT}")
+    for path in summary.written:
+        typer.echo(f"wrote {path}", err=True)
 
 
-def summary_lines(summary: Summary, outputs: Outputs) -> list[str]:
-    """What a person wants to know at the end, a fact a line."""
+def summary_lines(summary: Summary) -> list[str]:
+    """What was done, and how good it was."""
     finished = len(summary.done) + len(summary.kept)
     kept = f" ({len(summary.kept)} before)" if summary.kept else ""
     lines = [
         f"{counted(finished, 'photo')}{kept}, {counted(summary.masks, 'mask')}, {duration(summary.seconds)}"
     ]
-    if finished and not summary.masks:
-        lines.append("no mask passed the filters; try a lower --pred-iou-thresh or --stability-score-thresh")
-    lines += [f"{output} cannot hold all: {losses}" for output, losses in summary.losses().items()]
-    if summary.failed:
-        lines.append(f"{counted(len(summary.failed), 'photo')} failed; see {outputs.folder / REPORT}")
-    return lines + [f"wrote {path}" for path in summary.written]
+    return lines + quality_lines(summary.quality)

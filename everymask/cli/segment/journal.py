@@ -45,6 +45,8 @@ class Finished:
     """The outputs written and the choices they were written with."""
     losses: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     """By output, what it could not hold."""
+    quality: dict[str, Any] = field(default_factory=dict)
+    """Of the masks kept (``Quality.to_dict``), and by which filters."""
 
     def losses_of(self, output: str) -> Losses:
         """What an output of this photo could not hold."""

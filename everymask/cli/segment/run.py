@@ -22,6 +22,7 @@ from ..shared.outputs import FROM_THE_PHOTO, Outputs, write_output, write_run
 from ..shared.progress import Progress
 from ..shared.stamps import stamp_of
 from .journal import Finished, Journal, short_hash
+from .quality import quality_of
 
 REPORT = "report.json"
 
@@ -60,9 +61,19 @@ class Summary:
     seconds: float = 0.0
 
     @property
-    def masks(self) -> int:
-        """Masks of all photos that are done, now or before."""
+    def found(self) -> int:
+        """Masks of all photos that are done, now or before, those that filters leave out included."""
         return sum(each.masks for each in (*self.done, *self.kept))
+
+    @property
+    def masks(self) -> int:
+        """Those that are kept."""
+        return sum(each.quality.get("masks", each.masks) for each in (*self.done, *self.kept))
+
+    @property
+    def quality(self) -> list[tuple[str, dict[str, Any]]]:
+        """How good the masks of each photo are, by its name."""
+        return [(each.name, each.quality) for each in (*self.done, *self.kept)]
 
     def losses(self) -> dict[str, Losses]:
         """By output, what could not be held, over all photos."""
@@ -103,7 +114,7 @@ class Run:
         for photo in photos:
             before = None if overwrite else self.journal.finished(photo)
             if before is not None and not self._missing(before):
-                summary.kept.append(before)
+                summary.kept.append(self._judged(before))
                 continue
             self._one(photo, before, summary, progress)
         self._whole_run(summary)
@@ -140,7 +151,9 @@ class Run:
             failure = Failure(photo.name, photo.source, reason, traceback.format_exc())
         else:
             summary.done.append(finished)
-            progress.photo_done(photo.name, finished.masks, time.monotonic() - begun)
+            progress.photo_done(
+                photo.name, finished.quality.get("masks", finished.masks), time.monotonic() - begun
+            )
             return
         summary.failed.append(failure)
         progress.photo_failed(photo.name, failure.reason)
@@ -165,9 +178,20 @@ class Run:
             seconds=round(time.monotonic() - begun, 3),
             outputs={name: self.outputs.choices(name) for name in self.outputs.per_photo},
             losses=_plain(losses),
+            quality=self._quality(record),
         )
         self.journal.add(finished)
         return finished
+
+    def _quality(self, record: PhotoMasks) -> dict[str, Any]:
+        kept = self.outputs.keep.apply(record.masks)
+        return {**quality_of(kept).to_dict(), "kept_by": str(self.outputs.keep)}
+
+    def _judged(self, finished: Finished) -> Finished:
+        """The record with the quality of what today's filters keep."""
+        if finished.quality.get("kept_by") == str(self.outputs.keep):
+            return finished
+        return replace(finished, quality=self._quality(self.journal.masks_of(finished)))
 
     def _again(self, photo: Photo, before: Finished) -> Finished:
         """Write what is missing of a finished photo from the masks kept, without the model."""
@@ -179,6 +203,7 @@ class Run:
             before,
             outputs={**before.outputs, **{name: self.outputs.choices(name) for name in missing}},
             losses={**before.losses, **_plain(losses)},
+            quality=self._quality(record),
         )
         self.journal.add(finished)
         return finished
@@ -207,6 +232,7 @@ class Run:
                 "photo": each.name,
                 "source": each.source,
                 "masks": each.masks,
+                **each.quality,
                 "seconds": each.seconds,
                 "state": state,
             }

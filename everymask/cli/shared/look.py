@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
 import numpy as np
@@ -19,16 +19,11 @@ _DEPENDS_ON: dict[str, tuple[str, ...]] = {
 
 
 @dataclass(frozen=True)
-class Look:
-    """The pictures asked for. Raises :class:`OptionError` where a value is none."""
+class Style:
+    """How overlays look. Raises :class:`OptionError` where a value is none."""
 
     PANEL: ClassVar[str] = "Look"
 
-    overlay: bool = flag(False, "The photo with its masks in colour.")
-    cutouts: bool = flag(False, "Each object alone, as a transparent PNG.")
-    colour_map: bool = flag(
-        False, "Each mask flat in its colour on black.", flags=("--colour-map", "--color-map")
-    )
     style: str = flag(
         "both",
         "Of masks in the overlay: fill, outline or both.",
@@ -43,33 +38,52 @@ class Look:
         choices=("keep", "dim", "blur", "gray", "white", "black"),
     )
     palette: str = flag(
-        "vivid", "Colours: vivid, or safe (for the colour-blind).", metavar="NAME", choices=("vivid", "safe")
+        "vivid",
+        "Colours: vivid, or safe (for the colour-blind).",
+        metavar="NAME",
+        choices=("vivid", "safe"),
     )
     ids: bool = flag(False, "Number the masks in the overlay, from 1.")
     labels: bool = flag(False, "Write the masks' labels in the overlay.")
+
+    def __post_init__(self) -> None:
+        from ...media.colours import find_palette  # drawing needs OpenCV; help does not
+        from ...media.draw import BACKGROUNDS, STYLES, read_background
+
+        if self.style not in STYLES:
+            raise OptionError(f"--style must be one of {', '.join(STYLES)}, got {self.style!r}")
+        if not 0 <= self.opacity <= 1:
+            raise OptionError(f"--opacity must be from 0 to 1, got {self.opacity:g}")
+        find_palette(self.palette)
+        if self.background not in BACKGROUNDS:
+            read_background(self.background)
+
+    @property
+    def overlay_options(self) -> dict[str, Any]:
+        """What ``draw_overlay`` takes."""
+        return {each.name: getattr(self, each.name) for each in fields(Style)}
+
+
+@dataclass(frozen=True)
+class Look(Style):
+    """The pictures asked for, and how they look. Raises :class:`OptionError` where a value is none."""
+
+    overlay: bool = flag(False, "The photo with its masks in colour.", panel="Output")
+    cutouts: bool = flag(False, "Each object alone, as a transparent PNG.", panel="Output")
+    colour_map: bool = flag(
+        False, "Each mask flat in its colour on black.", flags=("--colour-map", "--color-map"), panel="Output"
+    )
     feather: float = flag(0.0, "Cutouts fade out towards their edge, over so many pixels.", metavar="PX")
     cutout_background: str | None = flag(
         None, "Cutouts on a colour instead of transparent: white, #rrggbb.", metavar="COLOUR"
     )
 
     def __post_init__(self) -> None:
-        from ...media.draw import STYLES  # drawing needs OpenCV; help does not
+        from ...media.colours import read_colour
 
-        if self.style not in STYLES:
-            raise OptionError(f"--style must be one of {', '.join(STYLES)}, got {self.style!r}")
-        if not 0 <= self.opacity <= 1:
-            raise OptionError(f"--opacity must be from 0 to 1, got {self.opacity:g}")
+        super().__post_init__()
         if self.feather < 0:
             raise OptionError(f"--feather must be 0 pixels or more, got {self.feather:g}")
-        self._check_colours()
-
-    def _check_colours(self) -> None:
-        from ...media.colours import find_palette, read_colour
-        from ...media.draw import BACKGROUNDS, read_background
-
-        find_palette(self.palette)
-        if self.background not in BACKGROUNDS:
-            read_background(self.background)
         if self.cutout_background is not None:
             read_colour(self.cutout_background)
 
@@ -78,21 +92,11 @@ class Look:
         """Whether a picture is made from the photo's own pixels."""
         return self.overlay or self.cutouts
 
-    def overlay_of(self, photo: np.ndarray, masks: MaskSet, **more: Any) -> np.ndarray:
-        """The overlay, RGB uint8 [H, W, 3]; ``more`` as in ``draw_overlay``."""
+    def overlay_of(self, photo: np.ndarray, masks: MaskSet) -> np.ndarray:
+        """The overlay, RGB uint8 [H, W, 3]."""
         from ...media.draw import draw_overlay
 
-        return draw_overlay(
-            photo,
-            masks,
-            style=self.style,
-            opacity=self.opacity,
-            background=self.background,
-            palette=self.palette,
-            ids=self.ids,
-            labels=self.labels,
-            **more,
-        )
+        return draw_overlay(photo, masks, **self.overlay_options)
 
     def cutout_of(self, photo: np.ndarray, mask: Mask) -> np.ndarray:
         """One object alone, RGBA, or RGB on a colour."""

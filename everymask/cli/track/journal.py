@@ -85,12 +85,25 @@ class TrackJournal:
             )
         return False
 
+    def earlier_prompts(self, settings: Mapping[str, Any]) -> list[dict[str, Any]] | None:
+        """The prompts of an earlier run that differs in nothing else and can be continued, or None."""
+        if not self._settings.is_file() or not self.session.is_file():
+            return None
+        earlier, now = read_json(self._settings), json.loads(json.dumps(settings))
+        others = [name for name in {**earlier, **now} if name not in ("prompts", "masks")]
+        alike = all(earlier.get(name) == now.get(name) for name in others)
+        return earlier["prompts"] if alike else None
+
+    def replace_settings(self, settings: Mapping[str, Any]) -> None:
+        """Note that the tracks were continued with more prompts."""
+        with landing(self._settings, self.scratch) as temporary:
+            write_json(temporary, dict(settings))
+
     def begin(self, settings: Mapping[str, Any]) -> None:
         """Start a record, in place of what is there."""
         for path in (self._masks, self.session):
             remove(path)
-        with landing(self._settings, self.scratch) as temporary:
-            write_json(temporary, dict(settings))
+        self.replace_settings(settings)
 
     def add(self, index: int, objects: Mapping[int, ObjectMask]) -> None:
         """Note a tracked frame."""

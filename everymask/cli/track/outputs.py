@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import typer
@@ -17,6 +17,8 @@ from ...formats.landing import landing
 from ...formats.video_record import ClipMasks, ObjectMask
 from ...formats.video_table import VIDEO_FORMATS
 from ...media.videos import FrameSource
+from ..shared.look import Style
+from .keep import KeepObjects
 
 if TYPE_CHECKING:
     from ...video.render import ClipPictures
@@ -34,8 +36,11 @@ class PictureOutput:
 PICTURES = {
     "overlay": PictureOutput("OverlayVideo", "_overlay.mp4", in_order=True),
     "alpha": PictureOutput("CutoutPictures", "_alpha", in_order=False),
+    "alpha-mov": PictureOutput("AlphaMov", "_alpha.mov", in_order=True),
+    "alpha-webm": PictureOutput("AlphaWebm", "_alpha.webm", in_order=True),
 }
-FORMAT_NAMES = (*PICTURES, *VIDEO_FORMATS)
+STRIP = "strip"
+FORMAT_NAMES = ("overlay", "alpha", *VIDEO_FORMATS, "alpha-mov", "alpha-webm", STRIP)
 
 
 def chosen_formats(names: list[str] | None) -> list[str]:
@@ -43,7 +48,16 @@ def chosen_formats(names: list[str] | None) -> list[str]:
     for name in names or []:
         if name not in FORMAT_NAMES:
             raise FormatError(f"--format must be one of {', '.join(FORMAT_NAMES)}, got {name!r}")
-    return list(dict.fromkeys(names or ["overlay", "sa-v"]))
+    return list(dict.fromkeys(names or ["overlay", "strip", "sa-v"]))
+
+
+@dataclass(frozen=True)
+class Wish:
+    """Which objects are kept, what they are called, and how overlays look."""
+
+    keep: KeepObjects
+    style: Style
+    names: dict[int, str]
 
 
 class Drawing:
@@ -53,9 +67,16 @@ class Drawing:
     """
 
     def __init__(
-        self, names: Iterable[str], folder: Path, scratch: Path, stem: str, frames: FrameSource
+        self,
+        names: Iterable[str],
+        folder: Path,
+        scratch: Path,
+        stem: str,
+        frames: FrameSource,
+        wish: Wish,
     ) -> None:
         """``scratch`` is a folder for what is not finished yet."""
+        self._wish = wish
         self._scratch = scratch
         self._outputs = [(PICTURES[name], folder / f"{stem}{PICTURES[name].suffix}") for name in names]
         self._frames = frames
@@ -76,15 +97,20 @@ class Drawing:
         """Draw a frame, RGB uint8 [H, W, 3]."""
         if self._drawn is None:
             self._drawn = [self._begun(output, path) for output, path in self._outputs]
+        kept = self._wish.keep.of_frame(objects)
         for pictures in self._drawn:
-            pictures.add(index, photo, objects, self._frames.time_s(index))
+            pictures.add(index, photo, kept, self._frames.time_s(index))
 
     def _begun(self, output: PictureOutput, path: Path) -> ClipPictures:
         from ...video import render
 
         rate = getattr(self._frames, "frames_per_second", 30.0)
         temporary = self._open.enter_context(landing(path, self._scratch))
-        pictures: ClipPictures = getattr(render, output.maker)(temporary, rate)
+        maker = getattr(render, output.maker)
+        options: dict[str, Any] = {}
+        if maker is render.OverlayVideo:
+            options = {"names": self._wish.names, "options": self._wish.style.overlay_options}
+        pictures: ClipPictures = maker(temporary, rate, **options)
         return self._open.enter_context(pictures)
 
     def __enter__(self) -> Drawing:
@@ -94,6 +120,17 @@ class Drawing:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._open.__exit__(kind, error, trace)
+
+
+def write_strip(path: Path, scratch: Path, clip: ClipMasks, frames: FrameSource) -> Path:
+    """The clip at a glance, a JPEG."""
+    from PIL import Image
+
+    from ...video.strip import strip_picture
+
+    with landing(path, scratch) as temporary:
+        Image.fromarray(strip_picture(clip, frames.frame)).save(temporary, quality=90)
+    return path
 
 
 def write_masks(

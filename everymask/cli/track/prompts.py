@@ -1,4 +1,4 @@
-"""From the words of ``everymask track`` to prompts: FRAME:VALUE[@ID], or a JSON file."""
+"""From the words of ``everymask track`` to prompts: FRAME:VALUE[@ID[=NAME]], or a JSON file."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 
 from ...errors import PromptError
 from ...formats.text import read_json
+from ..shared.named import split_name
 
 
 @dataclass
@@ -23,6 +24,8 @@ class FramePrompt:
     labels: list[int] = field(default_factory=list)
     box: list[float] | None = None
     mask: str | None = None
+    name: str | None = None
+    """What the object is called; masks do not depend on it."""
 
     def to_dict(self) -> dict[str, Any]:
         """As the JSON file has it."""
@@ -44,19 +47,19 @@ def read_track_prompts(
         _merge(prompts, entry)
     several = len(boxes) > 1 and not any("@" in text for text in boxes)
     for number, text in enumerate(boxes, 1):
-        frame, value, object_id = _parts("--box", "FRAME:X0,Y0,X1,Y1", text, number if several else 1)
+        frame, value, object_id, name = _parts("--box", "FRAME:X0,Y0,X1,Y1", text, number if several else 1)
         box = _numbers("--box", "FRAME:X0,Y0,X1,Y1", text, value, (4,))
-        _merge(prompts, FramePrompt(frame, object_id, box=box))
+        _merge(prompts, FramePrompt(frame, object_id, box=box, name=name))
     for text in points:
-        frame, value, object_id = _parts("--point", "FRAME:X,Y[,0|1]", text, 1)
+        frame, value, object_id, name = _parts("--point", "FRAME:X,Y[,0|1]", text, 1)
         x, y, *label = _numbers("--point", "FRAME:X,Y[,0|1]", text, value, (2, 3))
         if label and label[0] not in (0, 1):
             raise PromptError(f"the last number of --point is 1 (object) or 0 (not), got {text!r}")
         labels = [int(label[0]) if label else 1]
-        _merge(prompts, FramePrompt(frame, object_id, points=[[x, y]], labels=labels))
+        _merge(prompts, FramePrompt(frame, object_id, points=[[x, y]], labels=labels, name=name))
     for text in masks:
-        frame, value, object_id = _parts("--mask", "FRAME:FILE", text, 1)
-        _merge(prompts, FramePrompt(frame, object_id, mask=value))
+        frame, value, object_id, name = _parts("--mask", "FRAME:FILE", text, 1)
+        _merge(prompts, FramePrompt(frame, object_id, mask=value, name=name))
     if not prompts:
         raise PromptError(
             "nothing is asked for; give --point FRAME:X,Y or --box FRAME:X0,Y0,X1,Y1 or --mask FRAME:FILE "
@@ -73,6 +76,7 @@ def _merge(prompts: dict[tuple[int, int], FramePrompt], new: FramePrompt) -> Non
     old.labels += new.labels
     old.box = new.box or old.box
     old.mask = new.mask or old.mask
+    old.name = new.name or old.name
     if old.mask and (old.points or old.box):
         raise PromptError(
             f"object {new.object_id} has a mask and points or a box on frame {new.frame}; a mask says all"
@@ -89,7 +93,7 @@ def _entries(file: Path | None) -> list[FramePrompt]:
 
 
 def _entry(value: Any, where: str) -> FramePrompt:
-    known = {"frame", "object", "points", "labels", "box", "mask"}
+    known = {"frame", "object", "name", "points", "labels", "box", "mask"}
     if not isinstance(value, dict) or not set(value) <= known:
         raise PromptError(
             f"{where} must be an object with {', '.join(sorted(known))}; got {json.dumps(value)[:80]}"
@@ -110,7 +114,10 @@ def _entry(value: Any, where: str) -> FramePrompt:
         raise PromptError(f"mask of {where} must be the name of a file, got {mask!r}")
     if not points and box is None and mask is None:
         raise PromptError(f"{where} says nothing of the object; give it points, box or mask")
-    return FramePrompt(frame, object_id, points, labels, box, mask)
+    name = value.get("name")
+    if name is not None and not isinstance(name, str):
+        raise PromptError(f"name of {where} must be a word, got {json.dumps(name)}")
+    return FramePrompt(frame, object_id, points, labels, box, mask, name)
 
 
 def _number(value: Any, name: str, where: str) -> int:
@@ -129,13 +136,57 @@ def _rows(value: Any, name: str, expected: str, where: str, length: int = 2) -> 
     return rows
 
 
-def _parts(flag: str, expected: str, text: str, default_id: int) -> tuple[int, str, int]:
-    """The frame, the value and the object of FRAME:VALUE[@ID]."""
-    value, _, name = text.rpartition("@") if "@" in text else (text, "", str(default_id))
+def _parts(flag: str, expected: str, text: str, default_id: int) -> tuple[int, str, int, str | None]:
+    """The frame, the value, the object and its name of FRAME:VALUE[@ID[=NAME]]."""
+    value, who, name = split_name(text)
+    who = who or str(default_id) if "@" not in text else who
     frame, colon, rest = value.partition(":")
-    if not colon or not frame.strip().isdecimal() or not name.isdecimal():
+    if not colon or not frame.strip().isdecimal() or not who.isdecimal():
         raise PromptError(f"{flag} must be {expected}[@ID] with whole numbers FRAME and ID, got {text!r}")
-    return int(frame), rest, int(name)
+    return int(frame), rest, int(who), name or None
+
+
+def names_of(prompts: Sequence[FramePrompt]) -> dict[int, str]:
+    """What objects are called, by number. Raises :class:`PromptError` for one that has two names.
+
+    >>> names_of(read_track_prompts(["0:3,4@2=dog", "5:3,4@2"], [], [], None))
+    {2: 'dog'}
+    """
+    names: dict[int, str] = {}
+    for prompt in prompts:
+        if prompt.name and names.setdefault(prompt.object_id, prompt.name) != prompt.name:
+            raise PromptError(
+                f"object {prompt.object_id} has two names, {names[prompt.object_id]} and {prompt.name}; "
+                "give it one"
+            )
+    return names
+
+
+def added(earlier: Sequence[dict[str, Any]], now: Sequence[FramePrompt]) -> list[FramePrompt] | None:
+    """What is said now beyond what was said earlier (:meth:`FramePrompt.to_dict`); None when something of it
+    was taken back or changed.
+
+    >>> before = [each.to_dict() for each in read_track_prompts(["0:3,4"], [], [], None)]
+    >>> more = added(before, read_track_prompts(["0:3,4", "0:9,9"], [], [], None))
+    >>> [each.points for each in more]
+    [[[9.0, 9.0]]]
+    """
+    more = []
+    said = {(each["frame"], each["object"]): each for each in earlier}
+    for prompt in now:
+        before = said.pop((prompt.frame, prompt.object_id), None)
+        if before is None:
+            more.append(prompt)
+            continue
+        points, labels = before.get("points", []), before.get("labels", [])
+        count = len(points)
+        same = prompt.points[:count] == points and prompt.labels[:count] == labels
+        if not same or prompt.box != before.get("box") or prompt.mask != before.get("mask"):
+            return None
+        if len(prompt.points) > count:
+            rest = prompt.points[count:], prompt.labels[count:]
+            more.append(FramePrompt(prompt.frame, prompt.object_id, *rest))
+    return None if said else more
 
 
 def _numbers(flag: str, expected: str, text: str, value: str, counts: tuple[int, ...]) -> list[float]:
