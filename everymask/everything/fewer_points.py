@@ -62,8 +62,8 @@ def _ask_promising(
     starts = range(0, len(points_xy), size)
     tiles = [points_xy[start : start + size] for start in starts]
     estimates = []
-    for start, tile, found in zip(starts, tiles, workers.map(estimated, tiles), strict=True):
-        estimates.append((start, found))
+    for start, tile, guessed in zip(starts, tiles, workers.map(estimated, tiles), strict=True):
+        estimates.append((start, guessed))
         advance(len(tile), 0)
     promising = Promising(Estimates.joined(estimates), len(points_xy), decoder.options.box_nms_thresh)
     while len(prompts := promising.next()):
