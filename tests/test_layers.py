@@ -17,6 +17,7 @@ LEVEL_OF_ROOM = {
     "errors": 0,
     "geometry": 1,
     "opencv": 1,
+    "tiff_tags": 1,
     "prompts": 1,
     "masks": 2,
     "maskset": 3,

@@ -1,7 +1,8 @@
 """GeoJSON: a feature a mask, polygons with holes along the pixels' edges.
 
-With a georeference the coordinates are WGS84 longitude and latitude, as RFC 7946 wants; without one they are
-pixels (x right, y down), as microscopy tools use GeoJSON. The member ``everymask`` says which, and what it
+With a georeference the coordinates are WGS84 longitude and latitude, as RFC 7946 wants (the photo's own map
+coordinates where it does not say their system); without one they are pixels (x right, y down), as microscopy
+tools use GeoJSON. The member ``everymask`` says which, and what it
 takes to get the pixels back.
 """
 
@@ -40,7 +41,8 @@ def write(path: Path, photo: PhotoMasks, options: WriteOptions) -> Losses:
     """One FeatureCollection for the photo."""
     height, width = photo.photo_hw
     place = photo.georeference
-    frame: dict[str, Any] = {"frame": "wgs84" if place else "pixels", "width": width, "height": height}
+    name = "pixels" if place is None else "wgs84" if place.crs_wkt else "map"
+    frame: dict[str, Any] = {"frame": name, "width": width, "height": height}
     if place:
         frame |= {"affine": list(place.affine), "crs_wkt": place.crs_wkt}
     features = [_feature(mask, number, place) for number, mask in enumerate(photo.masks, 1)]
@@ -69,7 +71,7 @@ def _closed(ring: list[tuple[int, int]], place: Georeference | None) -> list[lis
     corners = np.array([*ring, ring[0]])
     if place is None:
         return corners.tolist()
-    on_map = np.round(place.to_wgs84(corners), WGS84_DECIMALS).tolist()
+    on_map = np.round(place.to_map(corners), WGS84_DECIMALS).tolist()
     return on_map[::-1] if place.mirrors else on_map
 
 
@@ -103,7 +105,7 @@ def read(
 
 
 def _own_place(own: dict[str, Any], path: Path) -> Georeference | None:
-    if own.get("frame") != "wgs84":
+    if own.get("frame") not in ("wgs84", "map"):
         return None
     affine = checked_pairs(entry(own, "affine", list, str(path)), str(path)).ravel().tolist()
     a, b, c, d, e, f = affine
@@ -123,7 +125,7 @@ def _frame(
 ) -> ToPixels:
     """What makes pixels of the file's coordinates."""
     if own:
-        return place.from_wgs84 if place else lambda ring: ring
+        return place.from_map if place else lambda ring: ring
     crs = _named_crs(content)
     if crs is None and not _could_be_degrees(rings, place, photo_hw):
         return lambda ring: ring

@@ -90,7 +90,7 @@ def write(path: Path, photo: PhotoMasks, options: WriteOptions) -> Losses:
 
 
 def _srs_of(place: Georeference | None) -> int:
-    if place is None:
+    if place is None or not place.crs_wkt:
         return CARTESIAN
     crs = require("rasterio.crs", "geo", "naming the coordinate system of a GeoPackage").CRS
     return crs.from_wkt(place.crs_wkt).to_epsg() or OWN_SRS
@@ -105,7 +105,7 @@ def _systems(srs: int, place: Georeference | None) -> Iterator[tuple[Any, ...]]:
     yield "Undefined cartesian SRS", -1, "NONE", -1, "undefined"
     yield "Undefined geographic SRS", 0, "NONE", 0, "undefined"
     yield "WGS 84 geodetic", 4326, "EPSG", 4326, wgs84
-    if place is not None and srs != 4326:
+    if place is not None and srs not in (4326, CARTESIAN):
         organisation = "EPSG" if srs != OWN_SRS else "NONE"
         yield f"CRS of the photo ({srs})", srs, organisation, srs, place.crs_wkt
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import FormatError, require
+from ..tiff_tags import read_tags
 
 MODEL_TAGS = {33550, 34264}
 """TIFF tags that place a picture: ModelPixelScale, ModelTransformation."""
@@ -21,6 +22,7 @@ class Georeference:
     affine: tuple[float, float, float, float, float, float]
     """a, b, c, d, e, f: X = a x + b y + c and Y = d x + e y + f."""
     crs_wkt: str
+    """"" for a photo that says its scale and corner and not in which system."""
 
     @property
     def mirrors(self) -> bool:
@@ -37,6 +39,15 @@ class Georeference:
         """The inverse of :meth:`to_crs`."""
         a, b, c, d, e, f = self.affine
         return (np.asarray(points_crs, dtype=np.float64) - (c, f)) @ np.linalg.inv([[a, d], [b, e]])
+
+    def to_map(self, points_xy: np.ndarray) -> np.ndarray:
+        """Pixel corners [N, 2] as GeoJSON has them: longitude and latitude, or the file's own coordinates
+        where their system is not known."""
+        return self.to_wgs84(points_xy) if self.crs_wkt else self.to_crs(points_xy)
+
+    def from_map(self, points: np.ndarray) -> np.ndarray:
+        """The inverse of :meth:`to_map`."""
+        return self.from_wgs84(points) if self.crs_wkt else self.to_pixels(points)
 
     def to_wgs84(self, points_xy: np.ndarray) -> np.ndarray:
         """Pixel corners [N, 2] to (longitude, latitude) in degrees [N, 2]."""
@@ -62,16 +73,14 @@ def _warp(points: np.ndarray, source: str, target: str) -> np.ndarray:
 
 
 def has_georeference(path: Path) -> bool:
-    """Whether a file is a TIFF that says where it lies; needs no extra."""
-    from PIL import Image
-
+    """Whether a file is a TIFF that says where it lies; needs no extra, and no library that can open it."""
     if path.suffix.lower() not in {".tif", ".tiff"}:
         return False
     try:
-        with Image.open(path) as picture:
-            return bool(MODEL_TAGS & set(getattr(picture, "tag_v2", {})))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        return False  # what is wrong with the picture is said where it is read
+        with path.open("rb") as file:
+            return bool(MODEL_TAGS & read_tags(file).keys())
+    except OSError:
+        return False  # what is wrong with the file is said where it is read
 
 
 def read_georeference(path: Path) -> Georeference | None:
@@ -86,8 +95,9 @@ def read_georeference(path: Path) -> Georeference | None:
         warnings.simplefilter("ignore")  # rasterio warns of tags that we look at ourselves
         try:
             with rasterio.open(path) as picture:
-                if picture.crs is None:
+                if picture.transform.is_identity:
                     return None
-                return Georeference(tuple(picture.transform)[:6], picture.crs.to_wkt())
+                wkt = "" if picture.crs is None else picture.crs.to_wkt()
+                return Georeference(tuple(picture.transform)[:6], wkt)
         except rasterio.errors.RasterioError as error:
             raise FormatError(f"the georeference of {path} cannot be read: {error}") from error

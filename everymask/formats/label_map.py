@@ -59,7 +59,7 @@ def _write_geotiff(path: Path, labels: np.ndarray, georeference: Georeference) -
     rasterio = require("rasterio", "geo", "writing a label map with its place on the map")
     height, width = labels.shape
     profile = {"driver": "GTiff", "height": height, "width": width, "count": 1, "dtype": labels.dtype.name}
-    place = {"crs": georeference.crs_wkt, "transform": rasterio.Affine(*georeference.affine)}
+    place = {"crs": georeference.crs_wkt or None, "transform": rasterio.Affine(*georeference.affine)}
     with rasterio.open(path, "w", compress="deflate", nodata=0, **profile, **place) as file:
         file.write(labels, 1)
 

@@ -14,7 +14,7 @@ PERCENTILES = (0.5, 99.5)
 """The dark and the bright share that ``range="percentile"`` clips."""
 
 
-def to_bytes(pixels: np.ndarray, range: Range = "percentile") -> np.ndarray:
+def to_bytes(pixels: np.ndarray, range: Range = "percentile", valid: np.ndarray | None = None) -> np.ndarray:
     """Values of any depth as uint8 0..255 of the same shape.
 
     uint8 passes unchanged and booleans become 0 and 255, whatever ``range`` is. The rest is mapped
@@ -26,11 +26,20 @@ def to_bytes(pixels: np.ndarray, range: Range = "percentile") -> np.ndarray:
     - ``"dtype"``: the whole range of an integer type; 0 and 1 for floats, which must lie within;
     - ``(low, high)``: these values.
 
-    A picture of one value becomes black. Raises PictureError for floats outside 0..1 under "dtype".
+    ``valid``, bool [H, W], says where something was measured: the other pixels do not count for the
+    range, whatever they hold, and become black. A picture of one value becomes black. Raises
+    PictureError for floats outside 0..1 under "dtype", and where nothing is valid.
 
     >>> to_bytes(np.array([0, 500, 1000], np.uint16), (0, 1000)).tolist()
     [0, 128, 255]
     """
+    if valid is not None:
+        if not valid.any():
+            raise PictureError("a photo must have pixels with data, all of them are without (nodata)")
+        known = to_bytes(pixels[valid], range)
+        out = np.zeros(pixels.shape, np.uint8)
+        out[valid] = known
+        return out
     if pixels.dtype == np.uint8:
         return pixels
     if pixels.dtype == bool:

@@ -10,6 +10,8 @@ transparency                dropped, the stored colours stay (as ``PIL.Image.con
                             OpenCV do); with ``background=(r, g, b)`` composed onto that colour
 16-bit, 32-bit, float       mapped to 0..255 by ``range``: see :func:`to_bytes`
 8-bit                       never remapped
+bands of a raster file      ``bands=(4, 3, 2)``, from 1 (extra ``geo``); by default the first three of 3 or 4
+pixels without data         (a TIFF's nodata value or mask): do not count for ``range``, become black
 several pages or frames     refused unless ``page=`` says which; an MPO file (a phone's JPEG with a
                             preview behind it) and a TIFF's reduced overviews count as one page
 arrays                      (H, W), (H, W, 1), (H, W, 3) RGB or (H, W, 4) RGBA
@@ -24,6 +26,7 @@ moves it), or holds NaN.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +35,7 @@ from PIL import Image
 from everymask.errors import OptionError, PictureError
 from everymask.media.depth import Range, check_range, to_bytes
 from everymask.media.picture_files import decoding, photo_size, read_file, upright_pixels
+from everymask.media.rasters import check_bands
 
 __all__ = ["PhotoLike", "Range", "photo_size", "read_photo", "to_bytes"]
 
@@ -43,18 +47,27 @@ def read_photo(
     *,
     range: Range = "percentile",
     page: int | None = None,
+    bands: Sequence[int] | None = None,
     background: tuple[int, int, int] | None = None,
 ) -> np.ndarray:
     """The photo as RGB uint8 [H, W, 3], upright.
 
-    An RGB uint8 array is handed back without a copy, unless it is read-only. ``page`` counts from 0.
-    Raises PictureError, and OptionError for a wrong ``range`` or ``background``.
+    An RGB uint8 array is handed back without a copy, unless it is read-only. ``page`` counts from 0,
+    ``bands`` (one or three of a raster file) from 1.
+    Raises PictureError, and OptionError for a wrong ``range``, ``bands`` or ``background``.
 
     >>> read_photo(np.array([[0, 65535]], np.uint16), range="dtype")[0].tolist()
     [[0, 0, 0], [255, 255, 255]]
     """
     check_range(range)
     _check_background(background)
+    if bands is not None:
+        check_bands(bands)
+        if not isinstance(photo, (str, os.PathLike)):
+            raise OptionError(
+                "bands= is for files; choose channels of an array yourself: array[..., [3, 2, 1]]"
+            )
+    valid = None
     if isinstance(photo, np.ndarray):
         pixels = photo
     elif isinstance(photo, Image.Image):
@@ -63,13 +76,14 @@ def read_photo(
     elif isinstance(photo, (str, os.PathLike)):
         if "://" in str(photo):
             raise PictureError(f"{photo!r} is a web address; download the picture and pass its path")
-        pixels = read_file(Path(photo).expanduser(), page)
+        read = read_file(Path(photo).expanduser(), page, bands)
+        pixels, valid = read.values, read.valid
     else:
         raise PictureError(
             "a photo must be a path, an RGB array of shape (H, W, 3) or a PIL picture, "
             f"got {type(photo).__name__}"
         )
-    return _as_rgb(to_bytes(_checked(pixels), range), background)
+    return _as_rgb(to_bytes(_checked(pixels, valid), range, valid), background)
 
 
 def _check_background(background: tuple[int, int, int] | None) -> None:
@@ -79,7 +93,7 @@ def _check_background(background: tuple[int, int, int] | None) -> None:
         raise OptionError(f"background must be (r, g, b) with values 0 to 255, got {background!r}")
 
 
-def _checked(pixels: np.ndarray) -> np.ndarray:
+def _checked(pixels: np.ndarray, valid: np.ndarray | None = None) -> np.ndarray:
     """``pixels`` if they can be a picture, [H, W] or [H, W, 1 | 3 | 4]."""
     if pixels.ndim not in (2, 3) or (pixels.ndim == 3 and pixels.shape[2] not in (1, 3, 4)):
         hint = ""
@@ -94,8 +108,11 @@ def _checked(pixels: np.ndarray) -> np.ndarray:
         raise PictureError(f"a photo must have pixels, got shape {pixels.shape}")
     if pixels.dtype.kind not in "buif":
         raise PictureError(f"a photo must hold integers or floats, got values of type {pixels.dtype}")
-    if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
-        raise PictureError("a photo must hold finite values, got NaN or infinity; use np.nan_to_num first")
+    if pixels.dtype.kind == "f" and not np.isfinite(pixels if valid is None else pixels[valid]).all():
+        raise PictureError(
+            "a photo must hold finite values, got NaN or infinity; in an array, use np.nan_to_num first, "
+            "in a GeoTIFF say that they are no data: rio edit-info --nodata nan FILE"
+        )
     return pixels
 
 

@@ -4,33 +4,44 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
 
-from everymask.errors import PictureError
+from everymask.errors import InputError, MissingExtraError, PictureError
+from everymask.media.rasters import Pixels, has_rasterio, is_scene, raster_size, read_raster
+from everymask.opencv import silent
 
 _OVERVIEW_TAG = 254  # TIFF NewSubfileType; bit 0: a reduced version of another page
 _ORIENTATION_TAG = 0x0112
+LIMIT_VARIABLE = "EVERYMASK_MAX_PIXELS"
+"""The environment's word for how many pixels may be decoded from one file."""
 
 
-def read_file(path: Path, page: int | None) -> np.ndarray:
+def read_file(path: Path, page: int | None, bands: Sequence[int] | None = None) -> Pixels:
     """The pixels of a picture file at their own depth, upright, [H, W] or RGB [H, W, 3 | 4]."""
     _refuse_what_is_no_file(path)
     with decoding(repr(str(path))):
+        if bands is not None or (page is None and is_scene(path) and has_rasterio()):
+            return read_raster(path, bands)
         try:
             picture = _opened(path)
         except Image.UnidentifiedImageError:
-            return _decode_by_other_means(path)
+            return _decode_by_other_means(path, page)
         with picture:
             _turn_to_page(picture, path, page)
-            if _is_deep_colour(picture):
-                pixels = _decode_deep(path, page or 0)
-                return _turned(pixels, picture.getexif().get(_ORIENTATION_TAG, 1))
-            return upright_pixels(picture)
+            try:
+                if _is_deep_colour(picture):
+                    pixels = _decode_deep(path, page or 0)
+                    return Pixels(_turned(pixels, picture.getexif().get(_ORIENTATION_TAG, 1)))
+                return Pixels(upright_pixels(picture))
+            except Exception:  # Pillow opens TIFFs whose layout it then cannot unpack
+                if page is not None or picture.format != "TIFF" or not has_rasterio():
+                    raise
+                return read_raster(path)
 
 
 def photo_size(path: str | os.PathLike[str]) -> tuple[int, int]:
@@ -41,10 +52,14 @@ def photo_size(path: str | os.PathLike[str]) -> tuple[int, int]:
     path = Path(path)
     _refuse_what_is_no_file(path)
     with decoding(repr(str(path))):
+        if is_scene(path) and has_rasterio():
+            return raster_size(path)
         try:
             picture = _opened(path)
         except Image.UnidentifiedImageError:
-            height, width = _decode_by_other_means(path).shape[:2]
+            if _is_tiff(path) and has_rasterio():
+                return raster_size(path)
+            height, width = _decode_by_other_means(path).values.shape[:2]
             return height, width
         with picture:
             width, height = picture.size
@@ -52,12 +67,25 @@ def photo_size(path: str | os.PathLike[str]) -> tuple[int, int]:
     return (width, height) if turned else (height, width)
 
 
+def _is_tiff(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(4) in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+
 def _opened(path: Path) -> Image.Image:
     """The picture file with its header read."""
     with warnings.catch_warnings():
         # Pillow warns from half its limit on and refuses at the limit; one line is enough.
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        return Image.open(path)
+        asked = os.environ.get(LIMIT_VARIABLE, "")
+        if not asked.isdigit():
+            return Image.open(path)
+        # Pillow warns from this many on, and refuses from twice as many.
+        before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, int(asked) // 2
+        try:
+            return Image.open(path)
+        finally:
+            Image.MAX_IMAGE_PIXELS = before
 
 
 def _refuse_what_is_no_file(path: Path) -> None:
@@ -77,13 +105,13 @@ def decoding(name: str) -> Iterator[None]:
     """Whatever a decoder raises on a broken file, as a PictureError that names the file."""
     try:
         yield
-    except PictureError:
+    except (InputError, MissingExtraError):
         raise
     except Image.DecompressionBombError as error:
         most = 2 * (Image.MAX_IMAGE_PIXELS or 0)
         raise PictureError(
-            f"{name} has more than the {most:,} pixels that are decoded from one file; "
-            "raise PIL.Image.MAX_IMAGE_PIXELS if you trust it"
+            f"{name} has more than the {most:,} pixels that are decoded from one file; if you trust it, "
+            f"raise PIL.Image.MAX_IMAGE_PIXELS, or in the shell: export {LIMIT_VARIABLE}=PIXELS"
         ) from error
     except PermissionError as error:
         raise PictureError(f"{name} cannot be read: permission denied") from error
@@ -93,14 +121,14 @@ def decoding(name: str) -> Iterator[None]:
         raise PictureError(f"{name} cannot be decoded: {error}") from error
 
 
-def _decode_by_other_means(path: Path) -> np.ndarray:
+def _decode_by_other_means(path: Path, page: int | None = None) -> Pixels:
     """The pixels of a picture that Pillow alone does not know, or a PictureError that says what is there."""
     with path.open("rb") as file:
         start = file.read(32)
     if start[4:8] == b"ftyp" and start[8:12] in (b"heic", b"heix", b"hevc", b"mif1", b"msf1"):
-        return _decode_heic(path)
-    if start[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
-        return _decode_deep(path)
+        return Pixels(_decode_heic(path))
+    if _is_tiff(path):
+        return read_raster(path) if has_rasterio() and not page else Pixels(_decode_deep(path, page or 0))
     raise PictureError(f"{str(path)!r} is not a picture in a known format (it starts with {start[:8]!r})")
 
 
@@ -183,15 +211,16 @@ def _decode_deep(path: Path, page: int = 0) -> np.ndarray:
     import cv2  # heavy, and needed for few pictures
 
     packed = np.fromfile(path, np.uint8)
-    if page:
-        _, pages = cv2.imdecodemulti(packed, cv2.IMREAD_UNCHANGED, range=(page, page + 1))
-        pixels = pages[0] if pages else None
-    else:
-        pixels = cv2.imdecode(packed, cv2.IMREAD_UNCHANGED)
+    with silent():
+        if page:
+            _, pages = cv2.imdecodemulti(packed, cv2.IMREAD_UNCHANGED, range=(page, page + 1))
+            pixels = pages[0] if pages else None
+        else:
+            pixels = cv2.imdecode(packed, cv2.IMREAD_UNCHANGED)
     if pixels is None:
         raise PictureError(
-            f"{str(path)!r} cannot be decoded; read it with tifffile or rasterio, "
-            "choose three channels and pass the array"
+            f"{str(path)!r} cannot be decoded by Pillow or OpenCV; for rasters of other kinds run: "
+            "pip install 'everymask[geo]'"
         )
     if pixels.ndim == 3 and pixels.shape[2] in (3, 4):
         return pixels[..., [2, 1, 0, 3][: pixels.shape[2]]]

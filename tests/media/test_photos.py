@@ -100,7 +100,7 @@ def test_percentile_ignores_a_few_hot_pixels():
         ),
         (np.zeros((4, 5, 2), np.uint8), r"got \(4, 5, 2\)$"),
         (np.zeros(7, np.uint8), r"got \(7,\)$"),
-        (np.full((4, 5), np.nan), "got NaN or infinity; use np.nan_to_num first"),
+        (np.full((4, 5), np.nan), "got NaN or infinity; in an array, use np.nan_to_num first"),
         (np.full((4, 5), np.inf, np.float32), "got NaN or infinity"),
         (np.zeros((4, 5), complex), "integers or floats, got values of type complex128"),
         (np.array([["a"]]), "integers or floats, got values of type <U1"),

@@ -22,6 +22,7 @@ from ..shared.options import (
     INPUT,
     OUTPUT,
     AsJson,
+    Bands,
     Device,
     Model,
     Output,
@@ -31,6 +32,7 @@ from ..shared.options import (
     Range,
     Rings,
     format_names,
+    read_bands,
     read_range,
 )
 from ..shared.outputs import Asked, Item, choose_outputs, free_paths, write_at_once
@@ -100,6 +102,7 @@ def predict(
     as_json: AsJson = False,
     range: Range = "percentile",
     page: Page = None,
+    bands: Bands = None,
     overwrite: Overwrite = False,
     model: Model = "nano",
     device: Device = None,
@@ -115,7 +118,7 @@ def predict(
     """
     prompts = read_object_prompts(points or [], boxes or [], masks or [])
     names = names_of(label or [], prompts)
-    pixels = read_photo(photo, range=read_range(range), page=page)  # type: ignore[arg-type]
+    pixels = read_photo(photo, range=read_range(range), page=page, bands=read_bands(bands))  # type: ignore[arg-type]
     rough = check_against(pixels.shape[:2], prompts)
     outputs = choose_outputs(output, formats or [], look, keep, overlap, rings)
     earlier = Earlier(output)

@@ -24,6 +24,7 @@ from ..shared.options import (
     INPUT,
     OUTPUT,
     AsJson,
+    Bands,
     Device,
     Model,
     Output,
@@ -32,6 +33,7 @@ from ..shared.options import (
     Range,
     Rings,
     format_names,
+    read_bands,
     read_range,
 )
 from ..shared.outputs import Outputs, choose_outputs
@@ -74,6 +76,7 @@ def segment(
     ] = False,
     range: Range = "percentile",
     page: Page = None,
+    bands: Bands = None,
     overwrite: Annotated[
         bool,
         typer.Option(
@@ -117,6 +120,8 @@ def segment(
             f"no pictures in {', '.join(inputs)}" + ("" if recursive else "; --recursive looks deeper")
         )
     reading: dict[str, Any] = {"range": read_range(range), "page": page}
+    if bands is not None:
+        reading["bands"] = read_bands(bands)
     read_photo(
         np.zeros((1, 1), np.uint8), range=reading["range"]
     )  # a wrong rule is said once, not by each photo

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ...errors import InputError
+from ...media.rasters import check_bands
 
 INPUT, OUTPUT, MODEL = "Input", "Output", "Model"
 """Groups of ``--help``; those of dataclasses stand with them as ``PANEL``."""
@@ -43,6 +44,14 @@ Range = Annotated[
     typer.Option(
         metavar="RULE",
         help="How 16-bit and float photos become 8-bit: percentile, minmax, dtype, or LOW,HIGH.",
+        rich_help_panel=INPUT,
+    ),
+]
+Bands = Annotated[
+    str | None,
+    typer.Option(
+        metavar="B,B,B",
+        help="Which bands of a raster make the picture, from 1, such as 4,3,2.",
         rich_help_panel=INPUT,
     ),
 ]
@@ -84,6 +93,22 @@ Device = Annotated[
     str | None,
     typer.Option(metavar="NAME", help="cpu, cuda, cuda:1, mps; by default the best.", rich_help_panel=MODEL),
 ]
+
+
+def read_bands(text: str | None) -> tuple[int, ...] | None:
+    """The value of --bands.
+
+    >>> read_bands("4,3,2"), read_bands(None)
+    ((4, 3, 2), None)
+    """
+    if text is None:
+        return None
+    try:
+        return check_bands([int(part) for part in text.split(",")])
+    except ValueError:
+        raise InputError(
+            f"--bands must be one or three numbers from 1, such as 4,3,2, got {text!r}"
+        ) from None
 
 
 def read_range(text: str) -> str | tuple[float, float]:

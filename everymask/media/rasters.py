@@ -1,0 +1,130 @@
+"""Rasters of the geosciences through rasterio (extra ``geo``): any depth, any bands, pixels without data.
+
+A satellite's scene is a TIFF that picture libraries read wrongly or not at all: 12 bands of 16 bits, stored
+one after the other, with a value that means "nothing was measured here".
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from everymask.errors import OptionError, PictureError, require
+from everymask.tiff_tags import read_tags
+
+NODATA_TAG = 42113  # GDAL_NODATA
+SAMPLES_TAG = 277  # SamplesPerPixel
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """What a file holds: its values at their own depth, and where there are any."""
+
+    values: np.ndarray  # [H, W] or [H, W, C]
+    valid: np.ndarray | None = None
+    """Where something was measured, bool [H, W]; None: everywhere."""
+
+
+def is_scene(path: Path) -> bool:
+    """Whether a TIFF says what only rasterio reads: pixels without data, or more than four bands."""
+    try:
+        with path.open("rb") as file:
+            tags = read_tags(file)
+    except OSError:
+        return False
+    return NODATA_TAG in tags or tags.get(SAMPLES_TAG, 1) > 4
+
+
+def has_rasterio() -> bool:
+    """Whether the extra ``geo`` is installed."""
+    import importlib.util
+
+    return importlib.util.find_spec("rasterio") is not None
+
+
+def opened(path: str | os.PathLike[str]) -> Any:
+    """The file as a rasterio dataset, to be closed by the caller. Raises PictureError, MissingExtraError."""
+    rasterio = require("rasterio", "geo", f"reading {Path(path).name}")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of files without a place on the map, which is said elsewhere
+        try:
+            return rasterio.open(path)
+        except rasterio.errors.RasterioError as error:
+            raise PictureError(f"{str(path)!r} cannot be decoded: {error}") from error
+
+
+def raster_size(path: Path) -> tuple[int, int]:
+    """Height and width."""
+    with opened(path) as raster:
+        return raster.height, raster.width
+
+
+def read_raster(
+    path: str | os.PathLike[str], bands: Sequence[int] | None = None, window: Any = None
+) -> Pixels:
+    """One or three bands of a raster, [H, W] or [H, W, 3], and where they have data.
+
+    ``bands`` count from 1 (``(4, 3, 2)`` is a false colour picture); by default the only one, or the first
+    three of three or four. Raises PictureError where that leaves a choice, and OptionError for a band that
+    is not there. ``window`` is a rasterio window to read alone.
+    """
+    with opened(path) as raster:
+        chosen = _chosen(raster, bands, str(path))
+        try:
+            values = raster.read(chosen, window=window)
+            valid = (raster.read_masks(chosen, window=window) > 0).all(axis=0)
+            table = _colours(raster) if len(chosen) == 1 else None
+        except Exception as error:  # GDAL raises RasterioIOError, MemoryError, ValueError, ...
+            raise PictureError(f"{str(path)!r} cannot be decoded: {error}") from error
+    if values.dtype.kind == "c":
+        raise PictureError(f"{str(path)!r} holds complex numbers; write their amplitude and pass that")
+    if values.dtype.kind == "f":
+        valid &= np.isfinite(values).all(axis=0)
+    picture = values[0] if len(chosen) == 1 else np.moveaxis(values, 0, -1)
+    if table is not None:
+        picture = table[picture]
+    return Pixels(picture, None if valid.all() else valid)
+
+
+def _chosen(raster: Any, bands: Sequence[int] | None, name: str) -> list[int]:
+    count = raster.count
+    if bands is not None:
+        chosen = check_bands(bands)
+        if max(chosen) > count:
+            raise OptionError(f"{name!r} has {count} bands, there is no band {max(chosen)}")
+        return list(chosen)
+    alpha = sum(each.name == "alpha" for each in raster.colorinterp)
+    colours = count - alpha
+    if colours == 1:
+        return [1]
+    if colours in (3, 4):
+        return [1, 2, 3]
+    raise PictureError(
+        f"{name!r} has {count} bands; say which three make the picture: bands=(3, 2, 1), "
+        "or --bands 3,2,1 in the shell"
+    )
+
+
+def check_bands(bands: Sequence[int]) -> tuple[int, ...]:
+    """One or three band numbers from 1. Raises OptionError."""
+    numbers = tuple(bands)
+    whole = all(isinstance(each, int | np.integer) and not isinstance(each, bool) for each in numbers)
+    if len(numbers) not in (1, 3) or not whole or min(numbers) < 1:
+        raise OptionError(f"bands must be one or three numbers from 1, such as (4, 3, 2), got {bands!r}")
+    return numbers
+
+
+def _colours(raster: Any) -> np.ndarray | None:
+    """The palette of a raster of numbers, uint8 [256, 3], or None."""
+    if raster.colorinterp[0].name != "palette" or raster.dtypes[0] != "uint8":
+        return None
+    table = np.zeros((256, 3), np.uint8)
+    for number, colour in raster.colormap(1).items():
+        table[number] = colour[:3]
+    return table
