@@ -142,6 +142,18 @@ def _decode_heic(path: Path) -> np.ndarray:
     return upright_pixels(pillow_heif.open_heif(path).to_pillow())
 
 
+def count_pages(path: Path) -> int:
+    """Full pages or frames of a picture file: those of a TIFF without its overviews; 1 where only other
+    decoders know the file."""
+    with decoding(repr(str(path))):
+        try:
+            picture = _opened(path)
+        except Image.UnidentifiedImageError:
+            return 1
+        with picture:
+            return _full_pages(picture, 1 if picture.format == "MPO" else getattr(picture, "n_frames", 1))
+
+
 def _turn_to_page(picture: Image.Image, path: Path, page: int | None) -> None:
     """Move to the asked page; more than one page and none asked for is refused."""
     frames = 1 if picture.format == "MPO" else getattr(picture, "n_frames", 1)

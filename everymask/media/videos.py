@@ -6,6 +6,7 @@ what comes                       what is made of it
 a video file, or its bytes       read with PyAV; upright (rotation metadata applied); frame i is the
                                  i-th picture shown, also when the frame rate varies
 a folder of pictures             in natural order (img2 before img10), whatever their names
+a TIFF stack, an animated WebP   its pages in order
 a list of pictures               paths, arrays or PIL pictures, in the order given
 an array [N, H, W, 3] uint8      its frames
 an iterator of pictures          a stream: frames that have passed stay available for a while
@@ -35,6 +36,7 @@ from PIL import Image
 
 from everymask.errors import OptionError, PictureError, VideoError
 from everymask.media.photos import Range, read_photo
+from everymask.media.picture_files import count_pages
 
 CACHE_BYTES = 256 * 2**20
 PICTURE_SUFFIXES = frozenset(
@@ -186,6 +188,27 @@ class PictureFrames(FrameSource):
     def _decode(self, index: int) -> np.ndarray:
         refuse_changed(self._pictures[index], self._stamps[index], f"frame {index} of {self.name}")
         return _picture(self._pictures[index], index, self.name, self._range)
+
+
+class StackFrames(FrameSource):
+    """The pages of one picture file: a TIFF stack, an animation."""
+
+    def __init__(
+        self, path: Path, pages: int, *, range: Range = "dtype", cache_bytes: int = CACHE_BYTES
+    ) -> None:
+        super().__init__(repr(str(path)), cache_bytes=cache_bytes)
+        self._path, self._pages = path, pages
+        self._range: Range = range
+
+    @property
+    def length(self) -> int:
+        return self._pages
+
+    def _decode(self, index: int) -> np.ndarray:
+        try:
+            return read_photo(self._path, range=self._range, page=index)
+        except PictureError as error:
+            raise VideoError(f"frame {index} of {self.name} cannot be read: {error}") from error
 
 
 class StreamFrames(FrameSource):
@@ -361,8 +384,19 @@ def _open_path(path: Path, range: Range, cache: int) -> FrameSource:
     if path.stat().st_size == 0:
         raise VideoError(f"{str(path)!r} is empty (0 bytes)")
     if path.suffix.lower() in PICTURE_SUFFIXES:
-        return PictureFrames([path], repr(str(path)), range=range, cache_bytes=cache)
+        return _pages_of(path, range, cache)
     return _open_file(path, repr(str(path)), cache)
+
+
+def _pages_of(path: Path, range: Range, cache: int) -> FrameSource:
+    """A picture is a clip of one frame, a stack one of its pages."""
+    try:
+        pages = count_pages(path)
+    except PictureError as error:
+        raise VideoError(str(error)) from error
+    if pages == 1:
+        return PictureFrames([path], repr(str(path)), range=range, cache_bytes=cache)
+    return StackFrames(path, pages, range=range, cache_bytes=cache)
 
 
 def _open_file(file: Any, name: str, cache: int) -> FrameSource:

@@ -290,7 +290,7 @@ def test_an_empty_folder_is_refused(tmp_path):
 
 
 def test_a_frame_behind_the_end_is_refused():
-    with pytest.raises(VideoError, match="there is no frame 3 in the array; it has 3 frames, 0 to 2"):
+    with pytest.raises(VideoError, match=r"there is no frame 3 in the array; it has 3 frames, 0 to 2"):
         open_frames(np.zeros((3, 4, 6, 3), np.uint8)).frame(3)
 
 
@@ -365,3 +365,26 @@ def test_a_frame_written_again_after_opening_is_refused(tmp_path):
     with pytest.raises(VideoError, match=r"frame 2 .* changed after the clip was opened .*00002.png"):
         frames.frame(2)
     assert open_frames(tmp_path).frame(2)[0, 0, 0] == 99
+
+
+# --- stacks -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+def test_a_tiff_stack_is_a_clip_of_its_pages(tmp_path, kind):
+    pages = [Image.fromarray(np.full((6, 8), value, kind)) for value in (0, 100, 200)]
+    pages[0].save(tmp_path / "stack.tif", save_all=True, append_images=pages[1:])
+    with open_frames(tmp_path / "stack.tif", range=(0, 255)) as frames:
+        assert (frames.length, frames.frame_hw) == (3, (6, 8))
+        assert [int(frames.frame(i)[0, 0, 0]) for i in (2, 0, 1)] == [200, 0, 100]
+        with pytest.raises(VideoError, match=r"there is no frame 3 in .*; it has 3 frames, 0 to 2"):
+            frames.frame(3)
+
+
+def test_an_animated_webp_is_a_clip_and_a_broken_one_an_error(tmp_path):
+    pages = [Image.new("RGB", (8, 6), (value, 0, 0)) for value in (0, 200)]
+    pages[0].save(tmp_path / "a.webp", save_all=True, append_images=pages[1:], lossless=True)
+    assert open_frames(tmp_path / "a.webp").length == 2
+    (tmp_path / "b.tif").write_bytes(b"II*\0" + bytes(8))
+    with pytest.raises(VideoError, match=r"cannot be decoded|not a picture"):
+        open_frames(tmp_path / "b.tif").frame(0)
