@@ -50,6 +50,9 @@ _HOME_OF = {
     "AutomaticMaskGenerator": "everymask.everything.generate",
     "GeneratorOptions": "everymask.everything.options",
     "Findings": "everymask.everything.findings",
+    # which options fit
+    "compare": "everymask.explore.compare",
+    "tune": "everymask.explore.tune",
     # objects through a video
     "VideoTracker": "everymask.video.tracker",
     # results, files, pictures
@@ -82,6 +85,7 @@ __all__ = [
     "PromptableModel",
     "VideoTracker",
     "__version__",
+    "compare",
     "draw_overlay",
     "errors",
     "load",
@@ -89,6 +93,7 @@ __all__ = [
     "read_masks",
     "read_photo",
     "segment",
+    "tune",
 ]
 
 if TYPE_CHECKING:
@@ -98,6 +103,8 @@ if TYPE_CHECKING:
     from .everything.generate import AutomaticMaskGenerator
     from .everything.options import GeneratorOptions
     from .everything.segment import segment
+    from .explore.compare import compare
+    from .explore.tune import tune
     from .formats import read_masks
     from .image import ClickSession, ImagePredictor
     from .maskset import Mask, MaskSet

@@ -30,6 +30,7 @@ LEVEL_OF_ROOM = {
     "video": 5,
     "interop": 5,
     "compat": 6,
+    "explore": 6,
     "cli": 7,
     "evaluate": 7,
     "train": 7,

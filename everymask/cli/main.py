@@ -86,6 +86,26 @@ COMMANDS = (
         ),
     ),
     Command(
+        "compare",
+        "compare",
+        "compare",
+        "One photo under several options, side by side.",
+        (
+            "everymask compare photo.jpg --crop-n-layers 0,1 --points-per-side 16,32",
+            "everymask compare photo.jpg --pred-iou-thresh 0.6,0.7,0.8 -o out/quality",
+        ),
+    ),
+    Command(
+        "tune",
+        "tune",
+        "tune",
+        "The options that fit your photos best.",
+        (
+            "everymask tune slides/ --masks slides/annotations.json -o tuned.toml",
+            "everymask segment more/ --options tuned.toml",
+        ),
+    ),
+    Command(
         "convert",
         "convert",
         "convert",

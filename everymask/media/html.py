@@ -46,9 +46,9 @@ def of_candidates(masks: Sequence[np.ndarray], scores: Sequence[float], caption:
     return with_caption(np.concatenate(row, axis=1), f"{caption}; scores {numbered}")
 
 
-def with_caption(picture: np.ndarray, caption: str) -> str:
+def with_caption(picture: np.ndarray, caption: str, longest: int = LONG_SIDE) -> str:
     """A figure with a picture RGB uint8 [H, W, 3] in the page itself, and an escaped line of text."""
-    small = _fitted(picture)
+    small = _fitted(picture, longest)
     done, encoded = cv2.imencode(".png", cv2.cvtColor(small, cv2.COLOR_RGB2BGR))
     assert done, "OpenCV writes PNG of uint8"
     source = base64.b64encode(encoded.tobytes()).decode()
@@ -76,8 +76,8 @@ def _shape(pixels: np.ndarray) -> np.ndarray:
     return np.repeat(_fitted(grey)[..., None], 3, axis=2)
 
 
-def _fitted(picture: np.ndarray) -> np.ndarray:
-    scale = LONG_SIDE / max(picture.shape[:2])
+def _fitted(picture: np.ndarray, longest: int = LONG_SIDE) -> np.ndarray:
+    scale = longest / max(picture.shape[:2])
     if scale >= 1:
         return picture
     height, width = (max(1, round(side * scale)) for side in picture.shape[:2])

@@ -14,10 +14,26 @@ import typer
 
 from ...errors import OptionError
 from ...everything.options import GeneratorOptions
+from ...everything.options_file import read_options
 from ..shared.flags import kind_of, with_parameters
 
 NOT_FLAGS = {"output_mode"}
 """The command line writes formats; how a Python dict holds a mask is no question there."""
+
+OPTIONS_FILE = inspect.Parameter(
+    "options_file",
+    inspect.Parameter.KEYWORD_ONLY,
+    default=None,
+    annotation=Annotated[
+        Path | None,
+        typer.Option(
+            "--options",
+            metavar="FILE",
+            help="Options from a TOML file, such as `everymask tune` writes; flags go before it.",
+            rich_help_panel="Generator",
+        ),
+    ],
+)
 
 
 def with_generator_flags(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -29,9 +45,13 @@ def with_generator_flags(command: Callable[..., Any]) -> Callable[..., Any]:
 
     def call(**values: Any) -> Any:
         given = {name: values.pop(name) for name in flags}
-        return command(**values, options=_read({n: v for n, v in given.items() if v is not None}))
+        file = values.pop("options_file")
+        chosen = {} if file is None else read_options(file)
+        chosen |= _read({name: value for name, value in given.items() if value is not None})
+        return command(**values, options=chosen)
 
-    return with_parameters(command, call, [_parameter(each) for each in flags.values()], {"options"})
+    parameters = [OPTIONS_FILE, *(_parameter(each) for each in flags.values())]
+    return with_parameters(command, call, parameters, {"options"})
 
 
 def _parameter(option: Field[Any]) -> inspect.Parameter:

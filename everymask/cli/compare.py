@@ -1,0 +1,52 @@
+"""``everymask compare``: one photo under several options, beside each other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, cast
+
+import typer
+
+from ..errors import InputError
+from .shared.option_lists import with_option_lists
+from .shared.options import Device, Model, Output, Overwrite, Range, read_range
+
+
+@with_option_lists()
+def compare(
+    photo: Annotated[Path, typer.Argument(metavar="PHOTO", help="A picture.")],
+    output: Output = Path("out/compare"),
+    overwrite: Overwrite = False,
+    range: Range = "percentile",
+    model: Model = "nano",
+    device: Device = None,
+    *,
+    axes: dict[str, Any],
+) -> None:
+    """Show the masks of a photo under every combination of options.
+
+    Writes a sheet of pictures, a table (CSV) and a page on which all pictures zoom together. Thresholds vary
+    without the model; grids and crops ask it once each.
+    """
+    from ..explore.compare import compare as compared
+    from ..media.photos import read_photo
+    from .shared.downloads import load_visibly
+
+    if not axes:
+        raise InputError("nothing to compare: give an option several values, as --points-per-side 16,32")
+    if (output / "sheet.png").exists() and not overwrite:
+        raise InputError(f"{output / 'sheet.png'} is there; pass --overwrite, or choose another -o")
+    picture = read_photo(photo, range=cast(Any, read_range(range)))
+    loaded = load_visibly(model, device)
+
+    def tell(done: int, count: int) -> None:
+        typer.echo(f"{done} of {count} settings", err=True)
+
+    result = compared(picture, loaded, progress=tell, **axes)
+    rows = result.table
+    widths = {name: max(len(name), *(len(str(row[name])) for row in rows)) for name in rows[0]}
+    typer.echo("  ".join(name.ljust(widths[name]) for name in widths))
+    for row in rows:
+        typer.echo("  ".join(str(row[name]).ljust(widths[name]) for name in widths))
+    for path in result.save(output):
+        typer.echo(f"wrote {path}", err=True)
