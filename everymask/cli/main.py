@@ -102,7 +102,7 @@ COMMANDS = (
         "The options that fit your photos best.",
         (
             "everymask tune slides/ --masks slides/annotations.json -o tuned.toml",
-            "everymask segment more/ --options tuned.toml",
+            "everymask tune photos/ --count 10,40 --points-per-side 16,32",
         ),
     ),
     Command(

@@ -9,7 +9,9 @@ import typer
 
 from ..errors import InputError
 from .shared.option_lists import with_option_lists
-from .shared.options import Device, Model, Overwrite
+from .shared.options import INPUT, OUTPUT, Device, Model, Overwrite
+
+GOAL, SEARCH = "Goal", "Search"
 
 STRUCTURE = {"points_per_side", "crop_n_layers", "crop_n_points_downscale_factor", "use_m2m"}
 
@@ -19,14 +21,23 @@ def tune(
     photos: Annotated[Path, typer.Argument(metavar="PHOTOS", help="A folder of photos.")],
     masks: Annotated[
         Path | None,
-        typer.Option(metavar="REFERENCE", help="Reference masks: one file, or a folder with a file a photo."),
+        typer.Option(
+            metavar="REFERENCE",
+            help="Reference masks: one file, or a folder with a file a photo.",
+            rich_help_panel=INPUT,
+        ),
     ] = None,
     output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="FILE", help="Where the options go.")
+        Path,
+        typer.Option("--output", "-o", metavar="FILE", help="Where the options go.", rich_help_panel=OUTPUT),
     ] = Path("tuned.toml"),
     goal: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="With --masks: quality (default), overlap, recall or count."),
+        typer.Option(
+            metavar="NAME",
+            help="With --masks: quality (default), overlap, recall or count.",
+            rich_help_panel=GOAL,
+        ),
     ] = None,
     want: Annotated[
         list[str] | None,
@@ -34,16 +45,23 @@ def tune(
             metavar="NAME=WEIGHT",
             help="Without --masks, may be repeated: coverage, single, stability, sizes, count. "
             "Default: coverage=1 and single=1.",
+            rich_help_panel=GOAL,
         ),
     ] = None,
     sizes: Annotated[
-        str | None, typer.Option(metavar="LEAST,LARGEST", help="Areas wanted, in pixels.")
+        str | None,
+        typer.Option(metavar="LEAST,LARGEST", help="Areas wanted, in pixels.", rich_help_panel=GOAL),
     ] = None,
     count: Annotated[
-        str | None, typer.Option(metavar="LEAST,LARGEST", help="Numbers of masks wanted.")
+        str | None,
+        typer.Option(metavar="LEAST,LARGEST", help="Numbers of masks wanted.", rich_help_panel=GOAL),
     ] = None,
-    trials: Annotated[int, typer.Option(metavar="N", help="Thresholds tried for each grid.")] = 200,
-    seed: Annotated[int, typer.Option(metavar="N", help="Of the search.")] = 0,
+    trials: Annotated[
+        int, typer.Option(metavar="N", help="Thresholds tried for each grid.", rich_help_panel=SEARCH)
+    ] = 200,
+    seed: Annotated[
+        int, typer.Option(metavar="N", help="For the same search again.", rich_help_panel=SEARCH)
+    ] = 0,
     overwrite: Overwrite = False,
     model: Model = "nano",
     device: Device = None,
