@@ -19,7 +19,11 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 
 from everymask.errors import InputError, OptionError
+from everymask.masks import coverage as coverage_of
+from everymask.masks import merging
 from everymask.masks import rle as runs_of
+from everymask.masks.hierarchy import LEVELS, MaskTree, parents
+from everymask.masks.overlap import owners
 from everymask.masks.rle import Rle
 
 if TYPE_CHECKING:
@@ -374,6 +378,83 @@ class MaskSet(Sequence[Mask]):
             tests.append(lambda m: m.label == label)
         return self._like(m for m in self._masks if all(test(m) for test in tests))
 
+    @property
+    def coverage(self) -> float:
+        """The share of the photo that lies under at least one mask, 0 to 1."""
+        return coverage_of.share((mask.runs for mask in self), self.photo_hw)
+
+    def gaps(self, min_area: float | None = None) -> MaskSet:
+        """The regions under no mask, largest first, of ``min_area`` pixels (default: 1/2000 of the photo)."""
+        least = coverage_of.least_gap(self.photo_hw) if min_area is None else min_area
+        return self._like(map(Mask, coverage_of.gaps((mask.runs for mask in self), self.photo_hw, least)))
+
+    def tree(self, least_share: float = 0.9) -> MaskTree:
+        """Which mask is a part of which: of the smallest larger one that holds ``least_share`` of it."""
+        return MaskTree(parents([mask.runs for mask in self], least_share))
+
+    def level(self, level: str) -> MaskSet:
+        """The masks of a level of the :meth:`tree`: "whole", "part" (of a whole) or "subpart" (of a part)."""
+        return self[self.tree().at(_checked_level(level))]
+
+    def label_map(self, level: str | None = None) -> np.ndarray:
+        """For each pixel the number, from 1, of the smallest mask that holds it; 0: none. int32 [H, W].
+
+        Each pixel belongs to one mask. With ``level`` only the masks of that level count; numbers are
+        those of the masks in this set all the same.
+        """
+        which = np.arange(len(self)) if level is None else self.tree().at(_checked_level(level))
+        owner = owners([self[n].runs for n in which.tolist()], self.photo_hw)
+        return np.append(which + 1, 0).astype(np.int32)[owner]
+
+    def merged(
+        self,
+        photo: Any = None,
+        *,
+        candidates: MaskSet | None = None,
+        cover: float = 0.8,
+        contrast: float = 6.0,
+    ) -> MaskSet:
+        """Masks that are pieces of one object become one.
+
+        A mask takes the place of two or more others that make up ``cover`` of it, where its predicted
+        IoU is higher than theirs; it may also come from ``candidates``. Then masks side by side become their
+        union where their common border is no edge in the photo: colours on both sides differ by less than
+        ``contrast`` (Delta E). ``photo`` is an array, a path or a PIL picture, by default the one that the
+        masks remember; without any, borders are not looked at. A merged mask has the numbers of its
+        pieces, from 1, in ``attributes["merged"]``, and the reason in ``attributes["because"]``.
+        """
+        pool = self if candidates is None else self + candidates
+        scores = [-1.0 if mask.predicted_iou is None else mask.predicted_iou for mask in pool]
+        found = merging.covered_together([mask.runs for mask in pool], scores, cover, len(self))
+        result = self._replaced(pool, found)
+        ground = self.photo if photo is None else photo
+        if ground is None:
+            return result
+        from everymask.media import photos  # reaches up on purpose, see tests/test_layers.py
+
+        pixels = photos.read_photo(ground)
+        if pixels.shape[:2] != self.photo_hw:
+            raise InputError(
+                f"the photo is of {pixels.shape[:2]} (height, width), the masks of {self.photo_hw}"
+            )
+        borders = merging.without_edge_between([mask.runs for mask in result], pixels, contrast)
+        return result._replaced(result, borders)
+
+    def _replaced(self, pool: MaskSet, merges: Sequence[merging.Merge]) -> MaskSet:
+        """These masks with those that merge replaced; they are the first ones of ``pool``."""
+        gone = {number for merge in merges for number in merge.numbers}
+        stays = {merge.by: merge for merge in merges if merge.by is not None}
+        at = {min(merge.numbers): merge for merge in merges if merge.by is None or merge.by >= len(self)}
+        found = []
+        for number, mask in enumerate(self):
+            if number in at:
+                found.append(_merged(pool, at[number]))
+            elif number in stays:
+                found.append(_merged(pool, stays[number]))
+            elif number not in gone:
+                found.append(mask)
+        return self._like(found)
+
     def save(self, path: str | Path, format: str | None = None, **options: Any) -> Any:
         """Write the masks to a file; ``format`` a name of :mod:`everymask.formats`, or told by the ending."""
         from everymask import formats  # reaches up on purpose, see tests/test_layers.py
@@ -486,6 +567,33 @@ class MaskSet(Sequence[Mask]):
 
 def _rebuild_set(masks: tuple[Mask, ...], photo_hw: tuple[int, int], photo: Any) -> MaskSet:
     return MaskSet(masks, photo_hw, photo=photo)
+
+
+def _merged(pool: MaskSet, merge: merging.Merge) -> Mask:
+    """The mask that takes the place of some: one of the pool, or a new one that knows what they knew."""
+    attributes = {"merged": [number + 1 for number in merge.numbers], "because": merge.because}
+    if merge.by is not None:
+        one = pool[merge.by]
+        return one.replace(attributes={**one.attributes, **attributes})
+    pieces = [pool[number] for number in merge.numbers]
+    ious = [piece.predicted_iou for piece in pieces if piece.predicted_iou is not None]
+    stable = [piece.stability_score for piece in pieces if piece.stability_score is not None]
+    points = [point for piece in pieces for point in piece.point_coords or ()]
+    return Mask(
+        merge.mask,
+        predicted_iou=min(ious) if len(ious) == len(pieces) else None,
+        stability_score=min(stable) if len(stable) == len(pieces) else None,
+        point_coords=points or None,
+        crop_box=pieces[0].crop_box,
+        label=pieces[0].label,
+        attributes={**pieces[0].attributes, **attributes},
+    )
+
+
+def _checked_level(level: str) -> str:
+    if level not in LEVELS:
+        raise OptionError(f"a level is one of {', '.join(LEVELS)}, got {level!r}")
+    return level
 
 
 def _rebuild(runs: Rle, known: dict[str, Any]) -> Mask:

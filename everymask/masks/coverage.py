@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import cv2
 import numpy as np
 
-from everymask.masks.rle import Rle, decode
+from everymask.masks.rle import Rle, decode, encode
 
 
 def covered(masks: Iterable[Rle], photo_hw: tuple[int, int]) -> np.ndarray:
@@ -47,3 +47,24 @@ def largest_gap(covered: np.ndarray) -> tuple[int, tuple[int, int, int, int]]:
         return 0, (0, 0, 0, 0)
     x, y, width, height, area = stats[1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())].tolist()
     return area, (x, y, width, height)
+
+
+def gaps(masks: Iterable[Rle], photo_hw: tuple[int, int], min_area_px: float = 1) -> list[Rle]:
+    """The connected regions of ``min_area_px`` pixels or more that lie under no mask, largest first.
+
+    >>> from everymask.masks.rle import encode
+    >>> [gap.area for gap in gaps([encode(np.array([[0, 0, 1, 0]], bool))], (1, 4))]
+    [2, 1]
+    """
+    free = ~covered(masks, photo_hw)
+    if not free.size:
+        return []
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(free.astype(np.uint8), connectivity=8)
+    areas = stats[:, cv2.CC_STAT_AREA]
+    large = [n for n in range(1, count) if areas[n] >= min_area_px]
+    return [encode(labels == n) for n in sorted(large, key=lambda n: -areas[n])]
+
+
+def least_gap(photo_hw: tuple[int, int]) -> float:
+    """The area in pixels from which on a gap is worth a word: 1/2000 of the photo, 16 at least."""
+    return max(16.0, photo_hw[0] * photo_hw[1] / 2000)

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from everymask.masks.rle import Rle, box_xyxy
 from everymask.masks.scores import rle_intersection
+
+LEVELS = ("whole", "part", "subpart")
+"""Depths in the tree of masks; what lies deeper is a subpart too."""
 
 
 def parents(masks: Sequence[Rle], least_share: float = 0.9) -> np.ndarray:
@@ -37,3 +42,51 @@ def parents(masks: Sequence[Rle], least_share: float = 0.9) -> np.ndarray:
 
 def _touch(a: np.ndarray, b: np.ndarray) -> bool:
     return bool((a[:2] <= b[2:]).all() and (b[:2] <= a[2:]).all())
+
+
+@dataclass(frozen=True)
+class MaskTree:
+    """Wholes, their parts and the parts of those, by the numbers (from 0) of K masks."""
+
+    parents: np.ndarray  # int64 [K]; -1: none
+
+    @property
+    def roots(self) -> list[int]:
+        """The wholes: masks that are part of no other."""
+        return self.children(-1)
+
+    def children(self, number: int) -> list[int]:
+        """The masks right below one."""
+        return np.flatnonzero(self.parents == number).tolist()
+
+    @cached_property
+    def depths(self) -> np.ndarray:
+        """How many masks each one is a part of, int64 [K]: 0 for a whole.
+
+        >>> MaskTree(np.array([-1, 0, 1])).depths.tolist()
+        [0, 1, 2]
+        """
+        depths = np.zeros(len(self.parents), np.int64)
+        above = self.parents
+        while (above >= 0).any():
+            depths += above >= 0
+            above = np.where(above >= 0, self.parents[above], -1)
+        return depths
+
+    def at(self, level: str) -> np.ndarray:
+        """The numbers of the masks of a level: "whole", "part" or "subpart" (parts of parts and deeper)."""
+        depth = LEVELS.index(level)
+        return np.flatnonzero(np.minimum(self.depths, len(LEVELS) - 1) == depth)
+
+    def __str__(self) -> str:
+        """A line a mask, parts under their wholes, numbered from 1."""
+        lines: list[str] = []
+
+        def add(number: int) -> None:
+            lines.append(f"{'  ' * int(self.depths[number])}{number + 1}")
+            for child in self.children(number):
+                add(child)
+
+        for root in self.roots:
+            add(root)
+        return "\n".join(lines)

@@ -28,12 +28,24 @@ def disjoint(masks: Sequence[Rle]) -> list[Rle]:
     """
     if not masks:
         return []
-    owner = np.full(masks[0].size, -1, dtype=np.int32)
-    extents = [_extent(mask) for mask in masks]
+    owner = owners(masks, masks[0].size)
+    return [_owned(mask, _extent(mask), owner, index) for index, mask in enumerate(masks)]
+
+
+def owners(masks: Sequence[Rle], photo_hw: tuple[int, int]) -> np.ndarray:
+    """For each pixel the number of the smallest mask that holds it, of equals the later one; -1: none.
+
+    int32 [H, W].
+
+    >>> whole, part = (rle.encode(np.array([row], bool)) for row in ([1, 1, 1, 0], [0, 1, 0, 0]))
+    >>> owners([whole, part], (1, 4)).tolist()
+    [[0, 1, 0, -1]]
+    """
+    owner = np.full(photo_hw, -1, dtype=np.int32)
     for index in _large_first(masks):
-        rows, columns = extents[index]
-        owner[rows, columns][_crop(masks[index], extents[index])] = index
-    return [_owned(mask, extents[index], owner, index) for index, mask in enumerate(masks)]
+        extent = _extent(masks[index])
+        owner[extent][_crop(masks[index], extent)] = index
+    return owner
 
 
 def nested(masks: Sequence[Rle]) -> list[Rle]:
