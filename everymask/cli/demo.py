@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import shutil
 import time
 from pathlib import Path
 
@@ -19,6 +21,7 @@ from .shared.progress import duration
 PHOTO = Path(__file__).resolve().parents[1] / "assets" / "photo.jpg"
 SURE = {"pred_iou_thresh": 0.45, "stability_score_thresh": 0.8, "box_nms_thresh": 0.6}
 """For nano, whose defaults keep many unsure masks to miss little: a first picture should be tidy."""
+ON_THE_CUP = "300,60"
 
 
 def demo(
@@ -27,20 +30,23 @@ def demo(
     device: Device = None,
 ) -> None:
     """Find every object of a bundled photo with the bundled model; nothing is downloaded."""
-    pixels = read_photo(PHOTO)
+    photo = output / PHOTO.name
+    output.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(PHOTO, photo)
+    pixels = read_photo(photo)
+    height, width = pixels.shape[:2]
+    typer.echo(f"photo     {photo}, {width} x {height} pixels, CC0")  # before torch takes its second or two
     begun = time.monotonic()
     options = SURE if model == "nano" else {}
     segmenter = open_segmenter(model, device, dict(options), {})
     loaded = time.monotonic()
+    typer.echo(f"model     {model}, loaded in {duration(loaded - begun)}")
     masks = segmenter(pixels, lambda done, total: None)
     seconds = time.monotonic() - loaded
     outputs = choose_outputs(output, ["coco"], Look(overlay=True), Keep(), overlap="keep", rings="bridge")
     record = PhotoMasks(PHOTO.name, masks, None, segmenter.model_hash)
     write_at_once(outputs, [Item(PHOTO.stem, record, lambda: pixels)], overwrite=True)
-    height, width = masks.photo_hw
     share = int(masks.segmentations().any(axis=0).sum()) / (height * width)
-    typer.echo(f"photo     {PHOTO.name}, {width} x {height} pixels, CC0")
-    typer.echo(f"model     {model}, loaded in {duration(loaded - begun)}")
     typer.echo(f"masks     {len(masks)} in {duration(seconds)}; they cover {share:.0%} of the photo")
     if options:
         typer.echo("options   " + " ".join(f"--{name.replace('_', '-')} {x}" for name, x in options.items()))
@@ -48,9 +54,22 @@ def demo(
         areas = masks.areas
         typer.echo(f"sizes     {areas.min():,} to {areas.max():,} pixels")
     else:
-        typer.echo("          none passed the filters; try: everymask segment PHOTO --pred-iou-thresh 0.5")
+        typer.echo("          none passed the filters; try the first line below with --pred-iou-thresh 0.5")
     typer.echo(f"picture   {outputs.path_of('overlay', PHOTO.stem, masks.photo_hw)}   <- look at this first")
     typer.echo(f"file      {outputs.run_path(outputs.formats[0])}")
-    typer.echo("next      everymask segment YOUR_PHOTO.jpg --overlay --cutouts")
-    typer.echo("          everymask models list     (the official checkpoints: better masks)")
-    typer.echo("          everymask doctor          (is this machine set up well?)")
+    for number, (command, why) in enumerate(next_steps(photo, output)):
+        typer.echo(f"{'next' if not number else '':<10}{command}")
+        typer.echo(f"{'':<10}    {why}")
+
+
+def next_steps(photo: Path, output: Path) -> list[tuple[str, str]]:
+    """Commands that run as they stand, and what each is for."""
+    where, click, every = (
+        shlex.quote(path.as_posix()) for path in (photo, output / "click", output / "every")
+    )
+    return [
+        (f"everymask predict {where} -p {ON_THE_CUP} -o {click}", "one object, from a click"),
+        (f"everymask segment {where} --overlay --cutouts -o {every}", "every object; yours: another photo"),
+        ("everymask models list", "the official checkpoints: better masks"),
+        ("everymask doctor --quick", "is this machine set up well?"),
+    ]

@@ -37,8 +37,46 @@ def doctor(
     if as_json:
         typer.echo(json.dumps({"works": not problems, "checks": [asdict(each) for each in found]}, indent=2))
     else:
+        typer.echo("")
+        for sentence in in_words(found):
+            typer.echo(_filled("", sentence))
         typer.echo(f"\n{verdict(found)}")
     raise typer.Exit(1 if problems else 0)
+
+
+def in_words(checks: Iterable[Check]) -> list[str]:
+    """What the checks mean for you, a sentence or two a matter.
+
+    >>> in_words([Check("machine", "device", "ok", "cpu, x86_64")])
+    ['Models run on the processor.']
+    """
+    known = {check.name: check for check in checks}
+    sentences = []
+    if "device" in known:
+        device = known["device"].value
+        where = "the processor" if device.startswith("cpu") else f"the graphics card ({device})"
+        cores = f", with {known['threads'].value}" if "threads" in known and device.startswith("cpu") else ""
+        sentences.append(f"Models run on {where}{cores}.")
+    missing = [check.name for check in known.values() if check.group == "extras" and check.state != "ok"]
+    if missing:
+        install = f"pip install 'everymask[{','.join(missing)}]'"
+        sentences.append(f"Optional parts that are not here: {', '.join(missing)}. To get them: {install}")
+    if "cached" in known and known["cached"].value.startswith("none"):
+        sentences.append(
+            "Of the models only nano is here, small and quick. The official ones find more and draw finer "
+            "edges: everymask models pull sam2.1_hiera_small"
+        )
+    elif "cached" in known:
+        sentences.append(f"Besides nano you have {known['cached'].value}.")
+    if "everything" in known and known["everything"].seconds is not None:
+        sentences.append(
+            f"nano finds every object of a small photo in {known['everything'].seconds:.1f} s here, and "
+            f"answers a click in {known['one click'].seconds or 0:.2f} s."
+        )
+    noted = [check.name for check in known.values() if check.state == "note" and check.group != "extras"]
+    if noted:
+        sentences.append(f"Worth a look above: {', '.join(noted)}.")
+    return sentences
 
 
 def verdict(checks: Iterable[Check]) -> str:

@@ -24,7 +24,7 @@ def train(
         typer.Option("--masks", help="One COCO file, or a folder with NAME.json or NAME.png per photo."),
     ] = None,
     model: Annotated[str, typer.Option("--model", "-m", help="Where to start: a name or a file.")] = "nano",
-    out: Annotated[Path, typer.Option("--out", "-o", help="The weights to write.")] = Path(
+    out: Annotated[Path, typer.Option("--output", "--out", "-o", help="The weights to write.")] = Path(
         "trained.safetensors"
     ),
     parts: Annotated[Part, typer.Option("--parts", help="What to train.")] = Part.decoder,

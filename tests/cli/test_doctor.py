@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from everymask.cli import checks
 from everymask.cli.checks import Check, threads
-from everymask.cli.doctor import doctor, verdict
+from everymask.cli.doctor import doctor, in_words, verdict
 from everymask.models import hub
 
 
@@ -141,3 +141,25 @@ def test_doctor_says_in_words_what_half_precision_costs():
     fast = checks.bf16(2.2, chosen=True)
     assert fast.value == "2.2 times as fast as float32 in large products"
     assert fast.advice.startswith("--effort fast and training use it")
+
+
+def test_the_checks_are_told_in_words():
+    sentences = in_words(
+        [
+            Check("machine", "device", "ok", "cuda, H200"),
+            Check("machine", "threads", "ok", "2 of 2 cores"),
+            Check("machine", "memory", "note", "1.0 GB available"),
+            Check("extras", "video", "note", "not installed"),
+            Check("extras", "geo", "note", "not installed"),
+            Check("weights", "cached", "ok", "sam_vit_b (375 MB)"),
+            Check("self-test", "one click", "ok", "1 mask", seconds=0.05),
+            Check("self-test", "everything", "ok", "40 masks", seconds=1.25),
+        ]
+    )
+    assert sentences == [
+        "Models run on the graphics card (cuda, H200).",
+        "Optional parts that are not here: video, geo. To get them: pip install 'everymask[video,geo]'",
+        "Besides nano you have sam_vit_b (375 MB).",
+        "nano finds every object of a small photo in 1.2 s here, and answers a click in 0.05 s.",
+        "Worth a look above: memory.",
+    ]
