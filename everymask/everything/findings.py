@@ -17,6 +17,7 @@ from everymask.everything import findings_file
 from everymask.everything.asking import Question, ask
 from everymask.everything.candidate_pool import BYTES_KEPT, CandidatePool, LogitStore
 from everymask.everything.candidates import Candidate
+from everymask.everything.gaps import innermost_points
 from everymask.everything.grid import Crop, crops, grids, points_in
 from everymask.everything.measuring import Measuring, Setting
 from everymask.everything.options import GeneratorOptions
@@ -184,6 +185,21 @@ class Findings:
                 )
                 for i in near.tolist()
             ]
+
+    def gaps(self, min_area: float | None = None, **thresholds: Any) -> MaskSet:
+        """The regions under no mask, largest first, each with the reason why its innermost point has none.
+
+        ``attributes["at"]`` is that point (x, y), ``attributes["reason"]`` what :meth:`why` says of
+        the best candidate there. ``min_area`` in pixels (default: 1/2000 of the photo); ``thresholds`` as for
+        :meth:`masks`. ``generator.fill_gaps`` asks the model about them.
+        """
+        told = []
+        for gap in self.masks(**thresholds).gaps(min_area):
+            x, y = innermost_points(gap.segmentation, 1)[0].tolist()
+            reasons = self.why(x, y, **thresholds)
+            reason = reasons[0].text if reasons else "no candidate holds this place or comes near it"
+            told.append(gap.replace(attributes={"at": (x, y), "reason": reason}))
+        return MaskSet(told, self.photo_hw, photo=self.photo)
 
     def candidate(self, number: int, **thresholds: Any) -> Mask:
         """The mask of a candidate, whatever rules say of it; numbered from 1 as in a reason."""

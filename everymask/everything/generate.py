@@ -20,6 +20,7 @@ from everymask.everything.candidates import Candidate, CropDecoder, boxes_of
 from everymask.everything.encoding import crops_together, encode_crops, work_dtype
 from everymask.everything.fewer_points import ask_all, ask_fewer
 from everymask.everything.findings import Findings
+from everymask.everything.gaps import Filling, fill_gaps
 from everymask.everything.grid import Crop, crops, grids, points_in
 from everymask.everything.held import Held
 from everymask.everything.options import GeneratorOptions
@@ -102,6 +103,22 @@ class AutomaticMaskGenerator:
         with reporting(progress) as report:
             findings.ask_all(report)
         return findings
+
+    def fill_gaps(
+        self,
+        photo: np.ndarray,
+        masks: MaskSet,
+        *,
+        min_area: float | None = None,
+        progress: Callable[[Progress], None] | None = None,
+    ) -> Filling:
+        """Ask about the regions of a photo that ``masks`` leave without one, from inside.
+
+        The innermost points of each gap of ``min_area`` pixels or more (default: 1/2000 of the photo) are
+        asked about, on the whole photo and then on a closer crop, with more lenient thresholds there; a
+        mask counts if most of it lies in the gap. What stays empty is told with its reason.
+        """
+        return fill_gaps(self.model, self.options, photo, masks, min_area, progress)
 
     def _in_crop(
         self,

@@ -40,11 +40,12 @@ from ..shared.outputs import Outputs, choose_outputs
 from ..shared.progress import counted, duration, showing_progress
 from .generator_flags import with_generator_flags
 from .journal import Journal
+from .objects import Objects
 from .quality import quality_lines
 from .run import REPORT, Run, Summary
 
 
-@with_flags(look=Look, keep=Keep)
+@with_flags(look=Look, keep=Keep, objects=Objects)
 @with_generator_flags
 def segment(
     inputs: Annotated[
@@ -94,6 +95,7 @@ def segment(
     *,
     look: Look,
     keep: Keep,
+    objects: Objects,
     options: dict[str, Any],
 ) -> None:
     """Find every object of photos and write their masks.
@@ -129,7 +131,9 @@ def segment(
         list_plan(photos, outputs, journal)
         return
     _refuse_to_overwrite(outputs, journal, overwrite)
-    segmenter = open_segmenter(model, device, options, reading)
+    segmenter = objects.after(
+        open_segmenter(model, device, options, reading), lambda text: typer.echo(text, err=True)
+    )
     with journal.locked():  # what another run has finished meanwhile is known from here on
         run = Run(segmenter, journal, outputs, functools.partial(read_photo, **reading))
         summary = do(run, find(), overwrite)

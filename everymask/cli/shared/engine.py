@@ -36,6 +36,10 @@ class EverythingSegmenter:
         """The masks of an RGB photo."""
         return self._generator.generate(photo, lambda state: watch(state.points_done, state.points))
 
+    def fill_gaps(self, photo: np.ndarray, masks: MaskSet) -> Any:
+        """The masks with gaps filled, a :class:`everymask.everything.gaps.Filling`."""
+        return self._generator.fill_gaps(photo, masks)
+
 
 def open_segmenter(
     model: str, device: str | None, options: dict[str, Any], reading: dict[str, Any]
