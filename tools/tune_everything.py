@@ -23,10 +23,10 @@ from everymask.evaluate.metrics import regions_of
 from everymask.masks.nms import suppress
 from everymask.media.photos import read_photo
 
-QUALITIES = np.arange(0.2, 0.52, 0.02)
-STABILITIES = np.arange(0.5, 0.92, 0.05)
-SUPPRESSIONS = (0.45, 0.5, 0.55, 0.6, 0.7, 0.8)
-MOST_MASKS = (100, 120, 150, 200)
+QUALITIES = np.arange(0.3, 0.76, 0.05)
+STABILITIES = np.arange(0.5, 0.95, 0.1)
+SUPPRESSIONS = (0.5, 0.6, 0.7)
+MOST_MASKS = (60, 80, 100, 150)
 
 
 @dataclass(frozen=True)

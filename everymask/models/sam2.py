@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from everymask.geometry import Squash
 from everymask.models.base import PromptableModel, corner_points, prompt_encoder, standardised, with_padding
 from everymask.models.specs import MemorySpec, ModelSpec
-from everymask.nn.encoders.convnet import ConvNet, ConvSpec
+from everymask.nn.encoders.convnet import PIXEL_MEAN, PIXEL_STD, ConvNet, ConvSpec
 from everymask.nn.encoders.fpn import FpnNeck
 from everymask.nn.encoders.hiera import Hiera, HieraSpec
 from everymask.nn.layers import MLP
@@ -27,9 +27,6 @@ from everymask.nn.position import sine_map
 from everymask.nn.prompt_encoder import PromptEncoder
 from everymask.nn.records import ImageFeatures
 from everymask.nn.touched import untouched
-
-PIXEL_MEAN = (0.485, 0.456, 0.406)  # of values 0 to 1
-PIXEL_STD = (0.229, 0.224, 0.225)
 
 
 class ImageEncoder(nn.Module):

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from everymask.nn.choice import StabilityFallback
 from everymask.nn.encoders.convnet import ConvSpec
+from everymask.nn.encoders.efficientnet_lite import LiteSpec
 from everymask.nn.encoders.hiera import HieraSpec
 from everymask.nn.encoders.tiny_vit import TinyViTSpec
 from everymask.nn.encoders.vit import ViTSpec
@@ -98,20 +99,23 @@ _SAM20 = replace(_SAM21, pointer_times=False, no_object_embedding=False)
 _NANO = ModelSpec(
     "nano",
     "sam2",
-    ConvSpec(),
+    ConvSpec(pretrained=LiteSpec()),
     image_size=320,
     embed_dim=128,
     decoder=replace(_SAM2_DECODER, heads=4, mlp_dim=512, iou_hidden_dim=128),
     memory=replace(_SAM21, dim=32, layers=2, mlp_dim=512),
-    fallback=StabilityFallback(offset=0.05, threshold=0.98),
+    fallback=None,  # its logits are soft: hardly any mask counts as stable (docs/nano.md)
     # Chosen by tools/tune_everything.py: its estimates are modest and its logits soft (docs/nano.md).
     generator={
-        "pred_iou_thresh": 0.26,
-        "stability_score_thresh": 0.75,
+        "pred_iou_thresh": 0.44,
+        "stability_score_thresh": 0.7,
         "stability_score_offset": 0.3,
-        "box_nms_thresh": 0.5,
+        "box_nms_thresh": 0.6,
     },
 )
+
+FORMER_NANO = replace(_NANO, trunk=ConvSpec())
+"""nano before it had a pretrained network beside its trunk: weights tuned from it are still recognised."""
 
 MODELS: dict[str, ModelSpec] = {
     spec.name: spec

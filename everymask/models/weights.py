@@ -29,7 +29,7 @@ from everymask.errors import (
     UnknownModelError,
     UnsafeCheckpointError,
 )
-from everymask.models.specs import MODELS, ModelSpec
+from everymask.models.specs import FORMER_NANO, MODELS, ModelSpec
 from everymask.models.state_dict import State, find_state
 from everymask.models.transformers_layout import (
     from_transformers,
@@ -173,7 +173,7 @@ def recognise(state: Mapping[str, Tensor]) -> ModelSpec:
     found = _signature_of_state(state)
     # transformers' Sam2Model has no memory, so it does not say whether it is of SAM 2 or 2.1.
     photos_only = found[0] == "sam2" and not any(key.startswith("memory_attention.") for key in state)
-    for spec in MODELS.values():
+    for spec in (*MODELS.values(), FORMER_NANO):
         known = _signature_of_spec(spec)
         if photos_only and known[:-1] == found[:-1]:
             return replace(spec, memory=None)
@@ -213,6 +213,7 @@ _TRUNKS = (
     ("hiera", "pos_embed_window", "patch_embed.proj.weight"),
     ("vit", "patch_embed.proj.weight", "patch_embed.proj.weight"),
     ("tiny_vit", "patch_embed.seq.0.c.weight", "patch_embed.seq.0.c.weight"),
+    ("conv with pretrained", "pretrained.stem.conv.weight", "stem.0.0.weight"),
     ("conv", "stem.0.0.weight", "stem.0.0.weight"),
 )
 
@@ -243,8 +244,8 @@ def _signature_of_spec(spec: ModelSpec) -> tuple[object, ...]:
             sizes = ("vit", width, depth)
         case TinyViTSpec(embed_dims=widths):
             sizes = ("tiny_vit", widths[0] // 2, 0)
-        case ConvSpec(dims=widths):
-            sizes = ("conv", widths[0] // 2, 0)
+        case ConvSpec(dims=widths, pretrained=pretrained):
+            sizes = ("conv" if pretrained is None else "conv with pretrained", widths[0] // 2, 0)
     return spec.family, *sizes, spec.memory is not None and spec.memory.pointer_times
 
 

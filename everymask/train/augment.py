@@ -16,10 +16,11 @@ from everymask.train.scenes import PART, WHOLE, Scene
 from everymask.train.shapes import bands, cells
 
 
-def augment(rng: np.random.Generator, scene: Scene, side: int) -> Scene:
-    """A random view of ``scene`` at ``side`` pixels; the label maps move with the photo."""
+def augment(rng: np.random.Generator, scene: Scene, side: int, *, closest: float = 0.55) -> Scene:
+    """A random view of ``scene`` at ``side`` pixels; the label maps move with the photo. Crops go down to
+    ``closest`` of its sides."""
     height, width = scene.photo.shape[:2]
-    share = rng.uniform(0.55, 1.0)
+    share = rng.uniform(closest, 1.0)
     aspect = np.exp(rng.uniform(-0.25, 0.25))
     crop_w = int(min(width, width * share * aspect))
     crop_h = int(min(height, height * share / aspect))
@@ -48,6 +49,29 @@ def recolour(rng: np.random.Generator, photo: np.ndarray) -> np.ndarray:
     contrast, brightness = rng.uniform(0.7, 1.2), rng.normal(0, 12)
     shift = 128 * (1 - contrast) + brightness
     return cv2.transform(photo, np.column_stack([contrast * matrix, np.full(3, shift)]))
+
+
+def harsh(rng: np.random.Generator, photo: np.ndarray) -> np.ndarray:
+    """A third of the photos as poor cameras and microscopes give them: grey, inverted, flat, noisy, tinted or
+    blurred; uint8 [S, S, 3]."""
+    if rng.random() > 0.33:
+        return photo
+    kind = rng.choice(6, p=[0.34, 0.06, 0.2, 0.18, 0.14, 0.08])
+    if kind <= 1:
+        grey = cv2.cvtColor(cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+        return 255 - grey if kind == 1 else grey
+    if kind == 2:
+        contrast, level = rng.uniform(0.2, 0.6), rng.uniform(30, 225)
+        return cv2.addWeighted(photo, contrast, np.full_like(photo, 1), (1 - contrast) * level, 0.0)
+    if kind == 3:
+        noise = rng.normal(
+            0, rng.uniform(5, 30), photo.shape if rng.random() < 0.5 else (*photo.shape[:2], 1)
+        )
+        return np.clip(photo + noise, 0, 255).astype(np.uint8)
+    if kind == 4:
+        gains = np.exp(rng.normal(0, 0.35, 3))
+        return np.clip(photo * gains, 0, 255).astype(np.uint8)
+    return cv2.GaussianBlur(photo, (0, 0), rng.uniform(0.7, 2.2))
 
 
 def hard_view(rng: np.random.Generator, draw: Callable[[np.random.Generator], Scene], side: int) -> Scene:

@@ -1,6 +1,6 @@
 """Made clips: a scene under a moving camera, and in front of it things that move on their own.
 
-Things wander: they turn round, leave the picture and come back, pass behind one another, and the light
+Things wander: they turn round, bend, leave the picture and come back, pass behind one another, and the light
 changes. Letters used in shapes: F frames, O objects, S side.
 """
 
@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
+from everymask.train.noise import smooth_field
 from everymask.train.scenes import WHOLE, Scene
 
 MIN_SHARE = 0.01  # of the frame: smaller things are not followed
@@ -29,19 +30,29 @@ class Clip:
 
 
 def make_clip(
-    rng: np.random.Generator, draw: Draw, side: int, frames: int, objects: int, *, pace: int = 1
+    rng: np.random.Generator,
+    draw: Draw,
+    side: int,
+    frames: int,
+    objects: int,
+    *,
+    pace: int = 1,
+    draw_thing: Draw | None = None,
+    bending: float = 0.0,
 ) -> Clip:
     """A clip of ``frames`` frames with up to ``objects`` things to follow; the first one moves on its own.
 
-    ``draw`` gives scenes; ``pace`` is the time from frame to frame, 2 for every other frame. Things may
-    be covered, leave the picture and come back in later frames; all are in the first one.
+    ``draw`` gives scenes, ``draw_thing`` (by default the same) those that things are cut out of; ``pace`` is
+    the time from frame to frame, 2 for every other frame. Things may be covered, leave the picture and come
+    back in later frames; all are in the first one. A share of ``bending`` of the things changes its shape.
     """
+    draw_thing = draw_thing or draw
     times = [float(pace * index) for index in range(frames)]
     behind = draw(rng)
     camera = Motion.random(rng, behind.photo.shape[:2], side)
-    things = [Thing.random(rng, draw(rng), side)]
+    things = [Thing.random(rng, draw_thing(rng), side, bending)]
     if rng.random() < CROSSED:
-        crossing = Thing.random(rng, draw(rng), side)
+        crossing = Thing.random(rng, draw_thing(rng), side, bending)
         things.append(crossing.across(rng, things[0].motion, times[-1]))
     light = Light.random(rng)
     pictures, labels = [], []
@@ -56,11 +67,21 @@ def make_clip(
     return Clip(np.stack(pictures), np.stack(labels)[None] == numbers[:, None, None, None])
 
 
-def varied_clip(rng: np.random.Generator, draw: Draw, side: int, most_frames: int = 8) -> Clip:
+def varied_clip(
+    rng: np.random.Generator,
+    draw: Draw,
+    side: int,
+    most_frames: int = 8,
+    *,
+    draw_thing: Draw | None = None,
+    bending: float = 0.0,
+) -> Clip:
     """A clip for training: now few frames with several things, now many with one, sometimes in a hurry."""
     frames = int(rng.choice([count for count in (3, 4, 6, 8) if count <= most_frames]))
     pace = int(rng.choice([1, 2, 3], p=[0.6, 0.25, 0.15]))
-    return make_clip(rng, draw, side, frames, max(1, 12 // frames), pace=pace)
+    return make_clip(
+        rng, draw, side, frames, max(1, 12 // frames), pace=pace, draw_thing=draw_thing, bending=bending
+    )
 
 
 def followed_numbers(rng: np.random.Generator, labels: np.ndarray, objects: int) -> np.ndarray:
@@ -74,9 +95,11 @@ def followed_numbers(rng: np.random.Generator, labels: np.ndarray, objects: int)
 
 
 def pick_region(rng: np.random.Generator, scene: Scene) -> np.ndarray:
-    """A region of middling size, bool [H, W]."""
+    """A region of middling size, bool [H, W]; what is not labelled only where nothing else is."""
     label_map = scene.labels[WHOLE]
     shares = np.bincount(label_map.ravel()) / label_map.size
+    if (shares[1:] > 0).any():
+        shares[0] = 0
     fitting = np.flatnonzero((shares > 0.015) & (shares < 0.25))
     number = rng.choice(fitting) if len(fitting) else int(shares.argmax())
     return label_map == number
@@ -161,12 +184,14 @@ class Thing:
     photo: np.ndarray  # uint8 [H, W, 3]
     share: np.ndarray  # float32 [H, W], 1 where the thing is
     motion: Motion
+    bend: Bend | None = None
 
     @staticmethod
-    def random(rng: np.random.Generator, scene: Scene, side: int) -> Thing:
+    def random(rng: np.random.Generator, scene: Scene, side: int, bending: float = 0.0) -> Thing:
         region = pick_region(rng, scene)
         motion = Motion.random(rng, scene.photo.shape[:2], side, centre_on=region)
-        return Thing(scene.photo, region.astype(np.float32), motion)
+        bend = Bend.random(rng, region) if rng.random() < bending else None
+        return Thing(scene.photo, region.astype(np.float32), motion, bend)
 
     def across(self, rng: np.random.Generator, other: Motion, last: float) -> Thing:
         """The same thing, on a way that crosses ``other`` before the time ``last``, from beside it."""
@@ -183,13 +208,40 @@ class Thing:
 
     def paint(self, picture: np.ndarray, labels: np.ndarray, time: float, number: int) -> np.ndarray:
         """``picture`` uint8 [S, S, 3] with the thing in front; its pixels in ``labels`` become ``number``."""
-        share = self.motion.apply(self.share, time, cv2.INTER_LINEAR, outside=0.0)
+        share, colours = self.share, self.photo
+        if self.bend is not None:
+            share, colours = self.bend.apply(share, time), self.bend.apply(colours, time)
+        share = self.motion.apply(share, time, cv2.INTER_LINEAR, outside=0.0)
         if not share.any():
             return picture
-        colours = self.motion.apply(self.photo, time, cv2.INTER_LINEAR)
+        colours = self.motion.apply(colours, time, cv2.INTER_LINEAR)
         labels[share > 0.5] = number
         mixed = picture + share[..., None] * (colours.astype(np.float32) - picture)
         return mixed.astype(np.uint8)
+
+
+@dataclass(frozen=True)
+class Bend:
+    """A change of shape that comes and goes, as limbs move."""
+
+    push_px: np.ndarray  # float32 [H, W, 2], at its strongest
+    period: float
+
+    @staticmethod
+    def random(rng: np.random.Generator, region: np.ndarray) -> Bend:
+        """Pushes of up to about a tenth of the region's extent, a few bumps across it."""
+        height, width = region.shape
+        extent = max(cv2.boundingRect(region.view(np.uint8))[2:])
+        side = max(height, width)
+        cells = side / extent * rng.uniform(1.5, 4)
+        push = np.stack([smooth_field(rng, side, cells) for _ in range(2)], -1)[:height, :width]
+        return Bend((rng.uniform(0.02, 0.08) * extent * push).astype(np.float32), rng.uniform(1.5, 6))
+
+    def apply(self, picture: np.ndarray, time: float) -> np.ndarray:
+        """The picture [H, W(, C)] as it is bent at a time; at time 0 not at all."""
+        ys, xs = np.mgrid[0 : picture.shape[0], 0 : picture.shape[1]].astype(np.float32)
+        push = self.push_px * np.float32(np.sin(time / self.period))
+        return cv2.remap(picture, xs + push[..., 0], ys + push[..., 1], cv2.INTER_LINEAR)
 
 
 @dataclass(frozen=True)

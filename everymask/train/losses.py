@@ -27,6 +27,11 @@ class LossWeights:
     object_score: float = 0.05
     dense: float = 2.0
     edges: float = 1.0
+    disobeyed: float = 1.5  # what an answer costs that leaves out a click or keeps what a click excludes
+    unranked: float = (
+        0.35  # of ``iou``, where a photo's truths are known in one size only: the favourite mask
+    )
+    # would drift to whole objects everywhere
     calm: float = 0.2
     """On the mean square of the image embedding: the neck has no norm, and an embedding much longer than
     the position codes added to it (norm 8) makes the decoder's attention blind to places."""
@@ -50,6 +55,20 @@ def true_iou(logits: Tensor, truth: Tensor) -> Tensor:
     return both / (predicted | real).sum((-2, -1)).clamp(min=1)
 
 
+def disobedience(logits: Tensor, points_xy: Tensor, labels: Tensor) -> Tensor:
+    """How far masks are from containing the clicks labelled 1 and leaving out those labelled 0.
+
+    ``logits`` [P, M, s, s], ``points_xy`` [P, N, 2] model pixels (4 to a cell), ``labels`` [P, N] -> [P, M],
+    a mean over clicks; other labels do not count. A click is obeyed for nothing at logits well past 1.
+    """
+    side = logits.shape[-1]
+    places = ((points_xy + 0.5) / (2 * side) - 1)[:, None].to(logits.dtype)  # -1..1 across 4 s pixels
+    at = F.grid_sample(logits, places, align_corners=False)[:, :, 0]  # [P, M, N]
+    known = ((labels == 0) | (labels == 1)).to(at.dtype)[:, None]
+    sign = (2 * labels.clamp(0, 1) - 1).to(at.dtype)[:, None]
+    return (F.softplus(1 - sign * at) * known).sum(-1) / known.sum(-1).clamp(min=1)
+
+
 def best_of_three(logits: Tensor, truths: Tensor, share: Tensor, weights: LossWeights) -> Tensor:
     """For each truth the loss of the mask that fits it best, their weighted mean [P].
 
@@ -67,21 +86,28 @@ def best_of_three(logits: Tensor, truths: Tensor, share: Tensor, weights: LossWe
 def same_region_loss(embeddings: Tensor, labels: Tensor, scale: Tensor, bias: Tensor) -> Tensor:
     """Pixels of one region should have like embeddings: [B, N, D], labels [B, 3, N] -> scalar.
 
-    The target is the share of the three maps (part, whole, group) on which two pixels agree; both
-    kinds of pair count half.
+    The target is the share of the three maps (part, whole, group) on which two pixels agree, of those maps on
+    which at least one of them is labelled; both kinds of pair count half.
     """
     unit = F.normalize(embeddings.float(), dim=-1)
     logits = scale * unit @ unit.transpose(1, 2) + bias  # [B, N, N]
-    target = (labels[:, :, :, None] == labels[:, :, None]).float().mean(1)
+    known = ((labels[:, :, :, None] > 0) | (labels[:, :, None] > 0)).float()
+    same = (labels[:, :, :, None] == labels[:, :, None]).float()
+    maps = known.sum(1)
+    target = (same * known).sum(1) / maps.clamp(min=1)
     cross = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
-    alike = target
-    return 0.5 * (cross * alike).sum() / alike.sum() + 0.5 * (cross * (1 - alike)).sum() / (
-        1 - alike
-    ).sum().clamp(min=1)
+    alike, unlike = target * (maps > 0), (1 - target) * (maps > 0)
+    return 0.5 * (cross * alike).sum() / alike.sum().clamp(min=1) + 0.5 * (
+        cross * unlike
+    ).sum() / unlike.sum().clamp(min=1)
 
 
-def edge_loss(logits: Tensor, edges: Tensor) -> Tensor:
-    """Balanced cross-entropy of an edge map [B, s, s] against the share of edge pixels in each block."""
-    positive = edges.mean().clamp(0.01, 0.5)
-    weight = torch.where(edges > 0.1, 0.5 / positive, 0.5 / (1 - positive))
-    return (weight * F.binary_cross_entropy_with_logits(logits, edges, reduction="none")).mean()
+def edge_loss(logits: Tensor, edges: Tensor, known: Tensor | None = None) -> Tensor:
+    """Balanced cross-entropy of an edge map [B, s, s] against the share of edge pixels in each block, of the
+    photos [B] whose edges are ``known`` (None: of all)."""
+    known = torch.ones(len(edges), device=edges.device) if known is None else known
+    counts = known.float()[:, None, None].expand_as(edges)
+    total = counts.sum().clamp(min=1)
+    positive = ((edges * counts).sum() / total).clamp(0.01, 0.5)
+    weight = torch.where(edges > 0.1, 0.5 / positive, 0.5 / (1 - positive)) * counts
+    return (weight * F.binary_cross_entropy_with_logits(logits, edges, reduction="none")).sum() / total

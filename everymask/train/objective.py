@@ -8,6 +8,7 @@ from __future__ import annotations
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -19,16 +20,28 @@ from everymask.train.dense import DenseHead, label_edges
 from everymask.train.losses import (
     LossWeights,
     best_of_three,
+    disobedience,
     edge_loss,
     mask_loss,
     same_region_loss,
     true_iou,
 )
-from everymask.train.prompts import corrective_clicks, nested_truths
+from everymask.train.prompts import corrective_clicks, nested_truths, rough_masks
+from everymask.train.scenes import PART
 from everymask.train.state import TrainOptions, TrainState
 from everymask.train.views import Views
 
 BOTH_SHARE = 0.25  # of the boxes; they come with a click inside the region
+CLICK_COUNTS = {
+    2: 4.0,
+    3: 3.0,
+    4: 3.0,
+    5: 3.0,
+    6: 1.5,
+    7: 1.0,
+    8: 1.0,
+}  # how often, as far as they are allowed
+SCATTERED = 0.25  # of the clicks after the first; they do not correct, but lie anywhere inside or outside
 
 
 @dataclass(frozen=True)
@@ -42,8 +55,10 @@ class Batch:
     truths: Tensor  # [P, 3, s, s]
     valid: Tensor  # [P, 3]
     primary: Tensor  # [P]
-    chance: Tensor  # [B * corrections, 1 + s * s] in 0..1: where corrective clicks go
+    chance: Tensor  # [clicks - 1, B * corrections, 2 + s * s] in 0..1: where further clicks go
     drawn: Tensor  # [192] cells at stride 8 that the second task looks at
+    rough: Tensor  # [B * rough_masks, 1, s, s] logits: rough masks of each image's first prompts
+    complete: Tensor  # [B] whether an image's label maps are known nearly everywhere, parts among them
 
     @property
     def meant(self) -> Tensor:
@@ -60,14 +75,37 @@ def make_batch(views: Views, model: PromptableModel, options: TrainOptions, step
     pixels = model.normalise(views.photos * (model.frame((side, side)).white / 255))
     generator = torch.Generator(device).manual_seed(options.seed * 1_000_003 + step)
     corrected = options.corrections * len(views.photos)
-    chance = torch.rand(corrected, 1 + truths[0, 0].numel(), generator=generator, device=device)
+    further = count_clicks(options, step) - 1
+    chance = torch.rand(further, corrected, 2 + truths[0, 0].numel(), generator=generator, device=device)
     drawn = torch.randint((side // 8) ** 2, (192,), generator=generator, device=device)
-    return Batch(pixels, views.labels, views.clicks, views.boxes, truths, valid, primary, chance, drawn)
+    complete = (views.labels[:, PART] > 0).flatten(1).float().mean(1) > 0.5
+    meant = truths[torch.arange(len(primary), device=device), primary]
+    first = meant.view(len(views.photos), -1, *meant.shape[1:])[:, : options.rough_masks].flatten(0, 1)
+    return Batch(
+        pixels,
+        views.labels,
+        views.clicks,
+        views.boxes,
+        truths,
+        valid,
+        primary,
+        chance,
+        drawn,
+        rough_masks(first, generator),
+        complete,
+    )
+
+
+def count_clicks(options: TrainOptions, step: int) -> int:
+    """How many clicks a corrected prompt gets in this step, the same on every machine."""
+    counts = [count for count in CLICK_COUNTS if count <= options.most_clicks]
+    weights = np.array([CLICK_COUNTS[count] for count in counts])
+    return int(np.random.default_rng([options.seed, step, 4]).choice(counts, p=weights / weights.sum()))
 
 
 def batch_losses(state: TrainState, batch: Batch, options: TrainOptions) -> dict[str, Tensor]:
     """Clicks for ``options.click_share`` of the prompts, boxes for the others (a quarter of them with a click
-    besides), a second round with corrections for a few."""
+    besides), more clicks for a few, a rough mask alone for some."""
     model, weights = state.model, options.weights
     with compute_type(model, options.bfloat16):
         features = model.encode_image(batch.pixels)
@@ -89,9 +127,14 @@ def batch_losses(state: TrainState, batch: Batch, options: TrainOptions) -> dict
         losses = click_losses(clicked, batch, by_click, weights)
         losses |= box_losses(joined(boxed), batch, torch.cat([by_box, by_both]), weights)
         if options.corrections:
-            losses |= correction_losses(model, features, batch, by_click, clicked, options)
+            begun = [Begun(by_click, clicked, False), Begun(by_box, boxed[0], True)]
+            losses |= correction_losses(model, features, batch, begun, options)
+        if options.rough_masks:
+            losses |= rough_mask_losses(
+                model, features, batch, order[:, : options.rough_masks].flatten(), weights
+            )
     if state.dense is not None:
-        losses |= dense_losses(state.dense, features, batch, weights)
+        losses |= dense_losses(state.dense, features, batch, weights, aside=state.step < options.dense_after)
     losses["calm"] = weights.calm * features.embedding.float().square().mean()
     return losses
 
@@ -159,71 +202,155 @@ def click_losses(decoded: Decoded, batch: Batch, chosen: Tensor, weights: LossWe
     logits, meant = decoded.mask_logits, batch.meant[chosen]
     share = batch.valid[chosen].float() * weights.other_truths
     share.scatter_(1, batch.primary[chosen, None], 1.0)
-    with torch.no_grad():
-        quality = true_iou(logits, meant[:, None].expand_as(logits))
     losses = {
         "best": best_of_three(logits[:, 1:], batch.truths[chosen], share, weights).mean(),
         "single": weights.single * mask_loss(logits[:, 0], meant, weights).mean(),
-        "iou": weights.iou * (decoded.iou - quality).square().mean(),
+        "iou": quality_loss(decoded, batch, chosen, weights),
     }
+    inside = torch.ones(len(chosen), 1, dtype=torch.int32, device=logits.device)
+    disobeyed = disobedience(logits, batch.clicks[chosen, None], inside)
+    losses["obey"] = 0.15 * weights.disobeyed * disobeyed.mean()
     if decoded.object_logit is not None:
         losses["object"] = weights.object_score * nn.functional.softplus(-decoded.object_logit).mean()
     return losses
 
 
-def box_losses(decoded: Decoded, batch: Batch, chosen: Tensor, weights: LossWeights) -> dict[str, Tensor]:
+def quality_loss(decoded: Decoded, batch: Batch, chosen: Tensor, weights: LossWeights) -> Tensor:
+    """The squared error of the estimates of all masks; less of it where truths are known in one size only."""
     logits, meant = decoded.mask_logits, batch.meant[chosen]
     with torch.no_grad():
         quality = true_iou(logits, meant[:, None].expand_as(logits))
+    image = chosen // (len(batch.primary) // len(batch.complete))
+    weight = torch.where(batch.complete[image], 1.0, weights.unranked)
+    return weights.iou * (weight[:, None] * (decoded.iou - quality).square()).mean()
+
+
+def box_losses(decoded: Decoded, batch: Batch, chosen: Tensor, weights: LossWeights) -> dict[str, Tensor]:
+    logits, meant = decoded.mask_logits, batch.meant[chosen]
     weights = replace(weights, focal=weights.box_focal, dice=weights.box_dice)
     several = mask_loss(logits, meant[:, None].expand_as(logits), weights)  # [P, M]
     loss = several[:, 0] + 0.3 * several[:, 1:].min(dim=1).values
     return {
         "box": loss.mean(),
-        "box_quality": 0.5 * weights.iou * (decoded.iou - quality).square().mean(),
+        "box_quality": 0.5 * quality_loss(decoded, batch, chosen, weights),
     }
+
+
+def rough_mask_losses(
+    model: PromptableModel, features: ImageFeatures, batch: Batch, chosen: Tensor, weights: LossWeights
+) -> dict[str, Tensor]:
+    """A rough mask alone as the prompt."""
+    decoded = ask(model, features, batch, chosen, masks=batch.rough)
+    each = mask_loss(decoded.mask_logits, batch.meant[chosen, None].expand_as(decoded.mask_logits), weights)
+    loss = each[:, 0] + 0.3 * each[:, 1:].min(dim=1).values
+    scale = weights.single * len(chosen) / len(batch.primary)
+    return {"rough": 2 * scale * loss.mean()}
+
+
+@dataclass(frozen=True)
+class Begun:
+    """Prompts that were asked once, and what was answered."""
+
+    asked: Tensor  # [P] their numbers
+    answer: Decoded
+    by_box: bool  # or by the click
 
 
 def correction_losses(
     model: PromptableModel,
     features: ImageFeatures,
     batch: Batch,
-    asked: Tensor,
-    first: Decoded,
+    begun: list[Begun],
     options: TrainOptions,
 ) -> dict[str, Tensor]:
-    """A second click where the first answer was wrong, with that answer as the mask prompt."""
+    """Further clicks, most of them where the last answer was wrong. The last of them is answered twice: with
+    the answer before as the mask prompt, as one corrects, and without, as when all come in one call."""
+    total: dict[str, Tensor] = {}
+    used = 0
+    for index, each in enumerate(begun):
+        count = (options.corrections + (index == 0)) // 2 if len(begun) > 1 else options.corrections
+        count = min(count, len(each.asked) // options.batch)
+        if count == 0:
+            continue
+        part = slice(used * options.batch, (used + count) * options.batch)
+        used += count
+        for name, value in sequence_losses(model, features, batch, each, count, part, options).items():
+            total[name] = total[name] + value if name in total else value
+    return total
+
+
+def sequence_losses(
+    model: PromptableModel,
+    features: ImageFeatures,
+    batch: Batch,
+    begun: Begun,
+    count: int,
+    part: slice,
+    options: TrainOptions,
+) -> dict[str, Tensor]:
+    weights = options.weights
     some = (
-        torch.arange(len(asked), device=asked.device)
-        .view(options.batch, -1)[:, : options.corrections]
-        .flatten()
+        torch.arange(len(begun.asked), device=begun.asked.device).view(options.batch, -1)[:, :count].flatten()
     )
-    chosen = asked[some]
-    previous = first.mask_logits[some, 1 + first.iou[some, 1:].argmax(1)].detach().clamp(-20, 20)
+    chosen = begun.asked[some]
+    first = begun.answer
+    previous = first.mask_logits[some, 1 + first.iou[some, 1:].argmax(1)].detach()
     truth = batch.meant[chosen] > 0.5
-    cells, label = corrective_clicks(previous > 0, truth, batch.chance)
-    points = torch.stack([batch.clicks[chosen], 4 * cells + 1.5], dim=1)
-    labels = torch.stack([torch.ones_like(label), label], dim=1)
-    again = ask(model, features, batch, chosen, points=points, labels=labels, masks=previous[:, None])
+    if begun.by_box:
+        boxes = batch.boxes[chosen]
+        points = batch.clicks.new_zeros(len(chosen), 0, 2)
+        labels = torch.zeros(len(chosen), 0, dtype=torch.int32, device=points.device)
+    else:
+        boxes, points = None, batch.clicks[chosen, None]
+        labels = torch.ones(len(chosen), 1, dtype=torch.int32, device=points.device)
+    for further, chance in enumerate(batch.chance[:, part]):
+        if further > 0:
+            with torch.no_grad():
+                previous = ask(
+                    model,
+                    features,
+                    batch,
+                    chosen,
+                    points=points,
+                    labels=labels,
+                    boxes=boxes,
+                    masks=previous[:, None],
+                ).mask_logits[:, 0]
+        previous = previous.clamp(-20, 20)
+        seen = previous > 0
+        scattered, whole = chance[:, 0] < SCATTERED, chance[:, 0] < 0.35 * SCATTERED
+        wrong = torch.where(scattered[:, None, None], whole[:, None, None].expand_as(seen), seen)
+        cells, label = corrective_clicks(wrong, truth, chance[:, 1:])
+        points = torch.cat([points, (4 * cells + 1.5)[:, None]], 1)
+        labels = torch.cat([labels, label[:, None]], 1)
     meant = batch.meant[chosen]
-    with torch.no_grad():
-        quality = true_iou(again.mask_logits[:, 0], meant)
-    scale = options.weights.single * len(chosen) / len(asked)
-    return {
-        "corrected": scale * mask_loss(again.mask_logits[:, 0], meant, options.weights).mean(),
-        "corrected_quality": scale * options.weights.iou * (again.iou[:, 0] - quality).square().mean(),
-    }
+    losses: dict[str, Tensor] = {}
+    for name, masks in (("corrected", previous[:, None]), ("at_once", None)):
+        answer = ask(model, features, batch, chosen, points=points, labels=labels, boxes=boxes, masks=masks)
+        mask = answer.mask_logits[:, :1]
+        with torch.no_grad():
+            quality = true_iou(mask[:, 0], meant)
+        scale = 3 * weights.single * len(chosen) / len(batch.primary)
+        obeyed = weights.disobeyed * disobedience(mask, points, labels)[:, 0]
+        losses[name] = scale * (mask_loss(mask[:, 0], meant, weights) + obeyed).mean()
+        losses[name + "_quality"] = (
+            scale * weights.unranked * weights.iou * (answer.iou[:, 0] - quality).square().mean()
+        )
+    return losses
 
 
 def dense_losses(
-    dense: DenseHead, features: ImageFeatures, batch: Batch, weights: LossWeights
+    dense: DenseHead, features: ImageFeatures, batch: Batch, weights: LossWeights, *, aside: bool = False
 ) -> dict[str, Tensor]:
+    """The second task; ``aside`` leaves the encoder alone while a fresh head finds its feet."""
     whole = ImageFeatures(features.embedding.float(), tuple(x.float() for x in features.high_res))
+    if aside:
+        whole = ImageFeatures(whole.embedding.detach(), tuple(x.detach() for x in whole.high_res))
     embeddings, edges = dense(whole)
     at_stride8 = batch.labels[..., 4::8, 4::8].flatten(2)[..., batch.drawn]  # [B, 3, N]
     pixels = embeddings.flatten(2)[..., batch.drawn].transpose(1, 2)  # [B, N, D]
     alike = same_region_loss(pixels, at_stride8, dense.scale, dense.bias)
     return {
         "dense": weights.dense * alike,
-        "edges": weights.edges * edge_loss(edges, label_edges(batch.labels)),
+        "edges": weights.edges * edge_loss(edges, label_edges(batch.labels), batch.complete),
     }

@@ -47,12 +47,13 @@ def draw_targets(
 
 
 def list_regions(labels: np.ndarray, min_share: float) -> list[tuple[int, int, int]]:
-    """(level, label, area) of each region of at least ``min_share`` of the pixels, label 0 left out."""
+    """(level, label, area) of each region of at least ``min_share`` of the pixels and one pixel, label 0 left
+    out."""
     found = []
     for level, label_map in enumerate(labels):
         areas = np.bincount(label_map.ravel())
         areas[:1] = 0  # label 0: not known
-        keep = np.flatnonzero(areas >= min_share * label_map.size)
+        keep = np.flatnonzero(areas >= max(1, min_share * label_map.size))
         found += [(level, int(label), int(areas[label])) for label in keep]
     return found
 
@@ -137,6 +138,25 @@ def corrective_clicks(predicted: Tensor, truth: Tensor, chance: Tensor) -> tuple
     labels = truth.flatten(1).gather(1, picked[:, None])[:, 0].int()
     y, x = picked // truth.shape[2], picked % truth.shape[2]
     return torch.stack([x, y], 1).float(), labels
+
+
+def rough_masks(truths: Tensor, generator: torch.Generator) -> Tensor:
+    """Truths [P, s, s] as a hand or another program would give them: shifted, grown or shrunk, as weak or
+    strong logits [P, 1, s, s]."""
+    given = []
+    for truth in truths:
+        change, down, across = torch.randint(-3, 4, (3,), generator=generator, device=truth.device).tolist()
+        x = truth[None, None]
+        if change > 0:
+            x = F.max_pool2d(x, 2 * change + 1, 1, change)
+        elif change < 0:
+            x = 1 - F.max_pool2d(1 - x, 1 - 2 * change, 1, -change)
+        if not (x > 0.5).any():
+            x = truth[None, None]
+        x = torch.roll(x, (down, across), (2, 3)) if x.mean() > 0.02 else x
+        strength = 4 + 16 * torch.rand((), generator=generator, device=truth.device)
+        given.append(strength * (2 * x - 1))
+    return torch.cat(given) if given else truths[:, None]
 
 
 def depth(masks: Tensor) -> Tensor:

@@ -26,7 +26,9 @@ class TrainOptions:
     batch: int = 4
     prompts: int = 8  # per image
     click_share: float = 0.44  # of the prompts; the others are boxes
-    corrections: int = 1  # prompts per image that get a corrective click and their own mask back
+    corrections: int = 1  # prompts per image that go on with more clicks, from click and box prompts in turn
+    most_clicks: int = 2  # of these: how many clicks at most, drawn for each step
+    rough_masks: int = 0  # prompts per image that are also asked by a rough mask alone
     learning_rate: float = 8e-4
     final_rate: float = 0.02  # share of the learning rate that is left at the end (cosine)
     warmup_steps: int = 200
@@ -36,7 +38,10 @@ class TrainOptions:
     seed: int = 0
     train_parts: tuple[str, ...] = ()  # name prefixes; empty: all
     optimiser: Literal["adam", "muon"] = "adam"
-    dense: bool = True  # the second task; needs label maps without unknown pixels
+    dense: bool = True  # the second task; for label maps that are known nearly everywhere
+    dense_after: int = (
+        0  # steps in which it does not reach the encoder yet: for good weights with a fresh head
+    )
     freeze_norms: bool = False  # batch norms keep their statistics: right for fine-tuning on few photos
     save_minutes: float = 3.0
     report_steps: int = 50
@@ -75,11 +80,16 @@ def make_optimiser(trained: list[nn.Parameter], options: TrainOptions) -> torch.
     return torch.optim.AdamW(trained, lr=rate, weight_decay=decay, fused=True, betas=(0.9, 0.98))
 
 
+FROZEN = "image_encoder.trunk.pretrained."
+"""What never learns: a pretrained network keeps what it knows, its classifier fits, no backward is paid."""
+
+
 def choose_parts(model: nn.Module, prefixes: tuple[str, ...]) -> list[nn.Parameter]:
-    """The parameters whose names start with one of ``prefixes`` (all, if empty); the others are frozen."""
+    """The parameters whose names start with one of ``prefixes`` (all, if empty), without :data:`FROZEN`; the
+    others are frozen."""
     chosen = []
     for name, parameter in model.named_parameters():
-        wanted = not prefixes or name.startswith(prefixes)
+        wanted = (not prefixes or name.startswith(prefixes)) and not name.startswith(FROZEN)
         parameter.requires_grad_(wanted)
         if wanted:
             chosen.append(parameter)

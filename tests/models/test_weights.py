@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 
 from everymask.errors import CheckpointError, KeyMismatchError, UnknownModelError, UnsafeCheckpointError
 from everymask.models.load import build, empty
-from everymask.models.specs import MODELS
+from everymask.models.specs import FORMER_NANO, MODELS
 from everymask.models.weights import fill_weights, read_weights, recognise, to_official
 from everymask.nn.encoders.convnet import ConvSpec
 from everymask.nn.encoders.hiera import HieraSpec
@@ -345,6 +345,10 @@ def test_weights_that_hold_nan_are_refused_rather_than_answering_with_empty_mask
 
 def test_nano_is_recognised():
     assert recognise(to_official(empty(MODELS["nano"]))) is MODELS["nano"]
+
+
+def test_weights_tuned_from_nano_without_a_pretrained_network_are_recognised():
+    assert recognise(to_official(empty(FORMER_NANO))) is FORMER_NANO
 
 
 def test_mobile_sam_is_recognised():

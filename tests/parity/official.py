@@ -120,7 +120,7 @@ def official_sam2(spec: ModelSpec, *, video: bool) -> nn.Module:
         "multimask_max_pt_num": 1,
         "use_mlp_for_obj_ptr_proj": True,
         "sam_mask_decoder_extra_args": {
-            "dynamic_multimask_via_stability": True,
+            "dynamic_multimask_via_stability": spec.fallback is not None,
             "dynamic_multimask_stability_delta": 0.05,
             "dynamic_multimask_stability_thresh": 0.98,
         },

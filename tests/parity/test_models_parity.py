@@ -11,6 +11,7 @@ import torch
 
 from everymask.models.specs import MODELS, ModelSpec
 from everymask.nn.encoders.convnet import ConvSpec
+from everymask.nn.encoders.efficientnet_lite import LiteSpec
 from everymask.nn.encoders.hiera import HieraSpec
 from everymask.nn.encoders.vit import ViTSpec
 from tests.parity.official import seeded_pair
@@ -24,7 +25,9 @@ SMALL = {
         MODELS["sam2.1_hiera_base_plus"], image_size=224, trunk=replace(_HIERA, background_size=(14, 14))
     ),
     "nano": replace(
-        MODELS["nano"], image_size=128, trunk=ConvSpec(dims=(16, 24, 32, 40), depths=(1, 1, 1, 1))
+        MODELS["nano"],
+        image_size=128,
+        trunk=ConvSpec(dims=(16, 24, 32, 40), depths=(1, 1, 1, 1), pretrained=LiteSpec(classes=0)),
     ),
 }
 PHOTOS = {"portrait": (150, 100), "landscape": (97, 201), "square": (64, 64), "tiny": (5, 9)}

@@ -9,6 +9,7 @@ from everymask.models.load import build
 from everymask.models.specs import MODELS, MemorySpec
 from everymask.nn.encoders.convnet import ConvSpec
 from everymask.train.clips import (
+    Bend,
     Light,
     Motion,
     Thing,
@@ -142,3 +143,34 @@ def test_fresh_memory_attention_gives_features_of_the_usual_size():
     )
     assert abs(float(out.std()) - 2) < 0.7
     assert abs(float(out.mean()) - 3) < 0.7
+
+
+def test_things_can_be_cut_out_of_other_scenes_than_what_is_behind_them():
+    def plain(rng):
+        return Scene(np.full((96, 96, 3), 9, np.uint8), np.zeros((3, 96, 96), np.uint8))
+
+    def white_square(rng):
+        labels = np.zeros((3, 96, 96), np.uint8)
+        labels[1, 30:60, 30:60] = 1
+        return Scene(np.full((96, 96, 3), 250, np.uint8), labels)
+
+    clip = make_clip(np.random.default_rng(2), plain, 64, 3, 1, draw_thing=white_square)
+    first = clip.objects[0, 0]
+    assert clip.frames[0][first].mean() > 150
+    assert clip.frames[0][~first].mean() < 30
+
+
+def test_what_is_not_labelled_is_not_cut_out():
+    labels = np.zeros((3, 20, 20), np.uint8)
+    labels[1, :12] = 3
+    region = pick_region(np.random.default_rng(0), Scene(np.zeros((20, 20, 3), np.uint8), labels))
+    assert region.sum() == 240
+
+
+def test_a_bend_is_not_there_at_first_and_moves_things_later():
+    region = np.zeros((40, 60), bool)
+    region[10:30, 15:45] = True
+    bend = Bend.random(np.random.default_rng(0), region)
+    share = region.astype(np.float32)
+    np.testing.assert_array_equal(bend.apply(share, 0.0), share)
+    assert 0 < np.abs(bend.apply(share, bend.period) - share).sum() < 300

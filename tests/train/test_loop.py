@@ -9,8 +9,11 @@ import torch
 from everymask.models.sam2 import Sam2
 from everymask.models.specs import MODELS
 from everymask.nn.encoders.convnet import ConvSpec
+from everymask.nn.encoders.efficientnet_lite import LiteSpec, LiteStage
 from everymask.train.begin import begin
 from everymask.train.loop import learning_rate, train
+from everymask.train.losses import LossWeights
+from everymask.train.objective import count_clicks
 from everymask.train.scenes import Scene
 from everymask.train.state import TrainOptions, resume, save_state, start
 
@@ -21,6 +24,7 @@ TINY = replace(
     trunk=ConvSpec(dims=(8, 8, 16, 16), depths=(1, 1, 1, 1), attention_heads=2),
     memory=None,
 )
+STAGES = tuple(LiteStage(8, 1, 3, stride) for stride in (1, 2, 2, 2, 2))
 OPTIONS = TrainOptions(minutes=1000, steps=4, batch=2, prompts=4, warmup_steps=2, report_steps=1)
 
 
@@ -87,3 +91,60 @@ def test_the_rate_warms_up_and_then_falls():
 def test_reports_count_images():
     reports = list(train(start(tiny_model(), OPTIONS), two_halves, OPTIONS))
     assert [r.images for r in reports] == [2, 4, 6, 8]
+
+
+def test_sequences_of_clicks_and_rough_masks_are_part_of_the_loss():
+    options = replace(OPTIONS, corrections=3, most_clicks=5, rough_masks=1, bfloat16=False)
+    (*_, last) = train(start(tiny_model(), options), two_halves, options)
+    assert {"corrected", "at_once", "rough", "obey"} <= last.losses.keys()
+    assert all(np.isfinite(value) for value in last.losses.values())
+
+
+def test_the_number_of_clicks_varies_up_to_the_most():
+    counts = {count_clicks(replace(OPTIONS, most_clicks=5), step) for step in range(60)}
+    assert counts == {2, 3, 4, 5}
+    assert {count_clicks(OPTIONS, step) for step in range(9)} == {2}
+
+
+def test_photos_with_unknown_parts_teach_too():
+    def one_object(rng):
+        scene = two_halves(rng)
+        labels = np.zeros_like(scene.labels)
+        labels[1] = scene.labels[1] == 2
+        return Scene(scene.photo, labels)
+
+    options = replace(OPTIONS, bfloat16=False)
+    (*_, last) = train(start(tiny_model(), options), one_object, options)
+    assert last.losses["edges"] == 0
+    assert last.losses["dense"] > 0
+
+
+def test_a_pretrained_network_is_never_trained():
+    spec = replace(TINY.trunk, pretrained=LiteSpec(stem=8, stages=STAGES, classes=0))
+    torch.manual_seed(0)
+    model = Sam2(replace(TINY, trunk=spec))
+    begin(model)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    options = replace(OPTIONS, bfloat16=False)
+    list(train(start(model, options), two_halves, options))
+    changed = {name for name, value in model.state_dict().items() if (value != before[name]).any()}
+    assert "image_encoder.trunk.joints.0.conv.weight" in changed
+    assert not any(".pretrained." in name for name in changed)
+
+
+def test_a_fresh_second_task_leaves_the_encoder_alone_at_first():
+    options = replace(
+        OPTIONS,
+        steps=1,
+        dense_after=5,
+        bfloat16=False,
+        weights=LossWeights(*[0.0] * 4, iou=0, single=0, object_score=0, calm=0, disobeyed=0),
+    )
+    state = start(tiny_model(), options)
+    list(train(state, two_halves, options))
+    gradients = [
+        p.grad.abs().max().item() for p in state.model.image_encoder.parameters() if p.grad is not None
+    ]
+    assert max(gradients) == 0
+    assert state.dense is not None
+    assert state.dense.embed.weight.grad.abs().max() > 0

@@ -8,6 +8,7 @@ import torch
 from everymask.train.losses import (
     LossWeights,
     best_of_three,
+    disobedience,
     edge_loss,
     mask_loss,
     same_region_loss,
@@ -82,3 +83,27 @@ def test_edges_in_the_right_place_cost_less():
     edges = torch.zeros(1, 6, 6)
     edges[:, :, 3] = 1
     assert edge_loss(20 * edges - 10, edges) < edge_loss(-20 * edges + 10, edges)
+
+
+def test_edges_that_are_not_known_do_not_count():
+    edges = torch.zeros(2, 6, 6)
+    edges[:, :, 3] = 1
+    right, wrong = 20 * edges - 10, -20 * edges + 10
+    half = edge_loss(torch.stack([right[0], wrong[0]]), edges, torch.tensor([True, False]))
+    assert half.item() == pytest.approx(edge_loss(right[:1], edges[:1]).item())
+
+
+def test_pairs_of_unlabelled_pixels_do_not_count():
+    labels = torch.tensor([[[0, 0, 1, 1], [0, 0, 0, 0], [0, 0, 0, 0]]])
+    unlike_unknown = torch.tensor([[[1.0, 0.0], [0.8, -0.6], [0.0, 1.0], [0.0, 1.0]]])
+    scale, bias = torch.tensor(20.0), torch.tensor(-10.0)
+    assert same_region_loss(unlike_unknown, labels, scale, bias) < 0.01
+
+
+def test_clicks_that_are_obeyed_cost_nothing_and_others_as_much_as_they_are_missed():
+    logits = torch.full((1, 1, 4, 4), -30.0)
+    logits[..., :2] = 30.0
+    points = torch.tensor([[[2.0, 2.0], [13.0, 13.0]]])
+    assert disobedience(logits, points, torch.tensor([[1, 0]])).item() == pytest.approx(0, abs=1e-6)
+    assert disobedience(logits, points, torch.tensor([[0, 0]])).item() == pytest.approx(15.5, abs=0.01)
+    assert disobedience(logits, points, torch.tensor([[0, -1]])).item() == pytest.approx(31, abs=0.01)

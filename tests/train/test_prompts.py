@@ -12,6 +12,7 @@ from everymask.train.prompts import (
     list_regions,
     make_target,
     nested_truths,
+    rough_masks,
 )
 
 
@@ -126,3 +127,27 @@ def test_without_any_truth_the_middle_is_not_the_object():
     places, labels = corrective_clicks(nothing, nothing, chance(nothing))
     assert places.tolist() == [[4.0, 4.0]]
     assert labels.tolist() == [0]
+
+
+def test_regions_of_a_few_pixels_are_asked_for_where_there_are_no_others():
+    labels = np.zeros((3, 64, 64), np.uint8)
+    labels[1, 5, 9] = 200
+    (target,) = draw_targets(np.random.default_rng(0), labels, 1, jittered=0)
+    assert target.click_xy.tolist() == [9, 5]
+    assert target.box_xyxy.tolist() == [9, 5, 9, 5]
+
+
+def test_rough_masks_lie_about_where_the_truth_does():
+    truth = torch.zeros(20, 32, 32)
+    truth[:, 8:24, 10:22] = 1
+    rough = rough_masks(truth, torch.Generator().manual_seed(0))
+    assert rough.shape == (20, 1, 32, 32)
+    found = rough[:, 0] > 0
+    both = (found & (truth > 0.5)).sum((1, 2)) / (found | (truth > 0.5)).sum((1, 2))
+    assert (both > 0.3).all()
+    assert (both < 0.95).sum() > 10
+    assert rough.abs().amax((1, 2, 3)).ge(4).all()
+
+
+def test_no_rough_masks_are_none():
+    assert rough_masks(torch.zeros(0, 8, 8), torch.Generator()).shape == (0, 1, 8, 8)

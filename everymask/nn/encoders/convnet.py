@@ -1,4 +1,5 @@
-"""nano's own trunk: a small convolutional encoder of the RepViT kind with attention at its coarse end.
+"""nano's own trunk: a small convolutional encoder of the RepViT kind with attention at its coarse end,
+and, where its spec says so, a network pretrained on ImageNet beside it.
 
 Four maps at strides 4, 8, 16 and 32, as SAM 2's FPN neck takes them. Depthwise 3 x 3 (5 x 5 at stride
 32) mix pixels, 1 x 1 convolutions mix channels. At stride 32, where a map has 64 to 256
@@ -16,6 +17,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from everymask.nn.encoders.efficientnet_lite import EfficientNetLite, LiteSpec
+
+PIXEL_MEAN = (0.485, 0.456, 0.406)  # SAM 2's normalisation, undone for the pretrained network
+PIXEL_STD = (0.229, 0.224, 0.225)
+
 
 @dataclass(frozen=True)
 class ConvSpec:
@@ -28,6 +34,8 @@ class ConvSpec:
     attention_after: tuple[tuple[int, ...], ...] = ((), (), (4, 11), (1, 2))
     """After which blocks of a stage, counted from 1, all its cells see one another."""
     attention_heads: int = 8
+    pretrained: LiteSpec | None = None
+    """Its maps at strides 16 and 32 are added where the own stages of these strides begin."""
 
     @property
     def channel_list(self) -> list[int]:
@@ -48,15 +56,54 @@ class ConvNet(nn.Module):
         )
         self.downs = nn.ModuleList(ConvNorm(spec.dims[i], spec.dims[i + 1], 3, stride=2) for i in range(3))
         self.stages = nn.ModuleList(nn.Sequential(*stage_blocks(spec, index)) for index in range(4))
+        if spec.pretrained is not None:
+            self.pretrained = EfficientNetLite(spec.pretrained)
+            self.joints = nn.ModuleList(
+                Joint(channels, dim)
+                for channels, dim in zip(self.pretrained.channels, spec.dims[2:], strict=True)
+            )
 
     def forward(self, pixels: Tensor) -> list[Tensor]:
         """[B, 3, H, W] -> maps [B, C, H / 4, W / 4] ... [B, C, H / 32, W / 32]."""
+        seen = self.look(pixels)
         x = self.stages[0](self.stem(pixels))
         maps = [x]
-        for down, stage in zip(self.downs, self.stages[1:], strict=True):
-            x = stage(down(x))
+        for index, (down, stage) in enumerate(zip(self.downs, self.stages[1:], strict=True), 1):
+            x = down(x)
+            if index in seen:
+                x = x + seen[index]
+            x = stage(x)
             maps.append(x)
         return maps
+
+    def look(self, pixels: Tensor) -> dict[int, Tensor]:
+        """What the pretrained network adds, by stage; nothing where there is none."""
+        if self.spec.pretrained is None:
+            return {}
+        maps = self.pretrained(unit_values(pixels))
+        return {
+            2 + index: joint(each) for index, (joint, each) in enumerate(zip(self.joints, maps, strict=True))
+        }
+
+
+class Joint(nn.Module):
+    """A map of the pretrained network as a stage takes it; nothing at first."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.inputs = inputs
+        self.conv = nn.Conv2d(inputs, outputs, 1)
+        for parameter in self.conv.parameters():
+            nn.init.zeros_(parameter)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(F.group_norm(x, self.inputs, eps=1e-4))  # each channel by its spread in this photo
+
+
+def unit_values(pixels: Tensor) -> Tensor:
+    """Pixels [B, 3, H, W] as SAM 2 normalises them -> values 0 to 1."""
+    mean, std = (torch.tensor(x, dtype=pixels.dtype, device=pixels.device) for x in (PIXEL_MEAN, PIXEL_STD))
+    return pixels * std[:, None, None] + mean[:, None, None]
 
 
 def stage_blocks(spec: ConvSpec, index: int) -> list[nn.Module]:
