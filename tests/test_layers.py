@@ -5,7 +5,9 @@ that of docs/design.md.
 """
 
 import ast
+from collections.abc import Iterator
 from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -192,6 +194,59 @@ def test_no_exception_is_left_over():
     used = {(each.file, each.room) for each in all_imports()}
     for file, room in EXCEPTIONS | EXCEPTIONS_AT_THE_EDGES:
         assert (file, room) in used, f"{file} no longer imports {room}; take the exception out"
+
+
+def modules_imported(source: str, file: str, known: set[str]) -> set[str]:
+    """The modules of ``known`` that a file imports when it runs, at the top or within a function."""
+    found = set()
+    for node in _running(ast.parse(source)):
+        for target in _targets(node, file):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.ImportFrom) else []
+            inner = {f"{target}.{name}" for name in names} & known  # from everymask.media import draw
+            found |= inner or ({target} & known)
+    return found - {module_of(file)}
+
+
+def module_of(file: str) -> str:
+    return f"everymask/{file}".removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+
+
+def _running(node: ast.AST) -> Iterator[ast.AST]:
+    """All nodes but those that only type checkers read."""
+    for child in ast.iter_child_nodes(node):
+        if not (isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test)):
+            yield child
+            yield from _running(child)
+
+
+def test_imported_modules_are_those_that_run():
+    known = {"everymask.media", "everymask.media.draw", "everymask.nn.records", "everymask.errors"}
+    source = """
+from typing import TYPE_CHECKING
+from everymask.media import draw
+if TYPE_CHECKING:
+    from everymask.nn.records import Decoded
+def later():
+    from ..errors import OptionError
+"""
+    assert modules_imported(source, "models/sam.py", known) == {"everymask.media.draw", "everymask.errors"}
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    texts = {module_of(file): (file, text) for file, text in sources()}
+    upward = {(module_of(file), room) for file, room in EXCEPTIONS}
+    graph = {
+        name: {
+            other
+            for other in modules_imported(text, file, set(texts))
+            if (name, other.split(".")[1]) not in upward
+        }
+        for name, (file, text) in texts.items()
+    }
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(" <- ".join(error.args[1]) + ": put what both need into a module of its own")
 
 
 def prints_in(source: str) -> list[int]:

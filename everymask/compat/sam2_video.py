@@ -19,8 +19,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from everymask.compat.sam2.build_sam import available, config_of_hub_id
-from everymask.compat.sam2.configs import spec_of_config
+from everymask.compat.sam2.configs import config_of_hub_id, spec_of_config
+from everymask.compat.sam2.devices import available
 from everymask.errors import OptionError, PromptError, SessionError
 from everymask.media.videos import open_frames
 from everymask.models.hub import pull

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from everymask.errors import VideoError, require
-from everymask.media.videos import CACHE_BYTES, FrameSource, file_stamp, refuse_changed
+from everymask.media.frame_source import CACHE_BYTES, FrameSource, file_stamp, refuse_changed
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,11 @@ from torch import Tensor, nn
 from everymask.geometry import Frame
 from everymask.models.specs import ModelSpec
 from everymask.nn.choice import choose_masks
+from everymask.nn.decode_many import WORTH_PREPARING, decode_many
 from everymask.nn.mask_decoder import MaskDecoder
 from everymask.nn.prompt_encoder import BOX_FIRST, BOX_SECOND, PAD, PromptEncoder
 from everymask.nn.records import Decoded, ImageFeatures, PromptEmbeddings
+from everymask.nn.touched import untouched
 
 Self = TypeVar("Self", bound="PromptableModel")
 
@@ -125,10 +127,25 @@ class PromptableModel(nn.Module):
         return self.decoder(image, self.prompts.grid_position(), prompts.sparse, features.high_res)
 
     def decode_many(self, features: ImageFeatures, prompts: PromptEmbeddings) -> Decoded:
-        """As :meth:`decode` on one photo, by the quickest way; see ``models/decode_many.py``."""
-        from everymask.models.decode_many import decode_many
+        """As :meth:`decode` on one photo, for prediction: no gradients, the object score may be left out.
 
-        return decode_many(self, features, prompts)
+        On a CPU in float32, four or more prompts without masks share all that depends on the photo only
+        (``nn/decode_many.py``). A decoder that somebody touched (``nn/touched.py``) goes to :meth:`decode`.
+        """
+        shares = (
+            self.device.type == "cpu"
+            and self.dtype == torch.float32
+            and len(features) == 1
+            and prompts.dense is None
+            and len(prompts.sparse) >= WORTH_PREPARING
+            and untouched(self.decoder, features.embedding, prompts.sparse)
+        )
+        if not shares:
+            return self.decode(features, prompts)
+        image = features.embedding + self.prompts.no_mask()
+        return decode_many(
+            self.decoder, image, self.prompts.grid_position(), prompts.sparse, features.high_res
+        )
 
     def choose(self, decoded: Decoded, multimask: bool) -> Decoded:
         """The three masks of an ambiguous prompt, or the one of a clear prompt, by the family's rule."""

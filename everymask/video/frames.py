@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from everymask.media.videos import FrameSource
+from everymask.media.frame_source import FrameSource
 from everymask.models.sam2 import Sam2
 from everymask.nn.records import ImageFeatures
 

@@ -20,11 +20,12 @@ from torch import Tensor
 
 from everymask.errors import OptionError, SessionError, VideoError
 from everymask.formats.landing import landing
-from everymask.media.videos import thumbnail
+from everymask.media.frame_source import thumbnail
 from everymask.models.features import fingerprint
 from everymask.models.memory import Seen
 from everymask.models.sam2 import Sam2
 from everymask.video.options import TrackerOptions
+from everymask.video.progress import Progress
 from everymask.video.track import Known, PointPrompt, Track
 
 if TYPE_CHECKING:
@@ -48,8 +49,6 @@ class SavedSession:
 
     def restore(self, session: VideoSession) -> None:
         """Put the saved objects into a new session. Raises SessionError if its clip is another one."""
-        from everymask.video.session import Progress
-
         with _damaged(self.path):
             tracks = {entry["object_id"]: self._track(entry) for entry in self.state["objects"]}
             progress = self.state["progress"] and Progress(**self.state["progress"])

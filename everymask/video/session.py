@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from everymask.errors import OptionError, PromptError, SessionError
-from everymask.media.videos import FrameSource
+from everymask.media.frame_source import FrameSource
 from everymask.models.memory import ABSENT, Seen
 from everymask.models.sam2 import Sam2
 from everymask.prompts import Outside, Prompts, read_prompts
@@ -24,17 +24,9 @@ from everymask.video.bank import around, forgettable
 from everymask.video.following import Follower
 from everymask.video.frames import FrameFeatures
 from everymask.video.options import TrackerOptions
+from everymask.video.progress import Progress
 from everymask.video.result import TrackedFrame
 from everymask.video.track import Known, PointPrompt, Track
-
-
-@dataclass(frozen=True)
-class Progress:
-    """Where tracking stands."""
-
-    next_frame: int
-    stop: int | None
-    reverse: bool
 
 
 class VideoSession:

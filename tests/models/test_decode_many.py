@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from everymask.models.decode_many import WORTH_PREPARING, decode_many
+from everymask.nn.decode_many import WORTH_PREPARING
 from tests.test_image import FAMILIES, noise, tiny_model
 
 
@@ -24,7 +24,7 @@ def prompts(model, count):
 def test_masks_scores_and_tokens_are_those_of_the_plain_decoder(encoded, count):
     model, features = encoded
     given = prompts(model, count)
-    shared, plain = decode_many(model, features, given), model.decode(features, given)
+    shared, plain = model.decode_many(features, given), model.decode(features, given)
     for mine, theirs in (
         (shared.mask_logits, plain.mask_logits),
         (shared.iou, plain.iou),
@@ -46,4 +46,4 @@ def test_prompts_that_cannot_share_go_through_the_plain_decoder(encoded, case, m
     if case == "bfloat16":
         model = model.cast(torch.bfloat16)
     monkeypatch.setattr(model, "decode", lambda features, prompts: "plain")
-    assert decode_many(model, features, given) == "plain"
+    assert model.decode_many(features, given) == "plain"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from everymask.errors import VideoError
-from everymask.media.videos import FrameSource
+from everymask.media.frame_source import FrameSource
 
 
 class Noted(FrameSource):

@@ -16,7 +16,7 @@ from ...errors import EverymaskError, FormatError
 from ...formats.landing import landing
 from ...formats.video_record import ClipMasks, ObjectMask
 from ...formats.video_table import VIDEO_FORMATS
-from ...media.videos import FrameSource
+from ...media.frame_source import FrameSource
 from ..shared.look import Style
 from .keep import KeepObjects
 

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import os
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from everymask.errors import OptionError
 from everymask.models.hub import pull
-from everymask.models.load import build, read_device
+from everymask.models.load import build
 from everymask.models.weights import read_weights
 
-from .configs import HF_MODEL_ID_TO_FILENAMES, spec_of_config
+from .configs import HF_MODEL_ID_TO_FILENAMES, config_of_hub_id, spec_of_config
+from .devices import available
 from .modeling import SAM2Base
 
 if TYPE_CHECKING:
@@ -52,27 +51,6 @@ def build_sam2(
 def build_sam2_hf(model_id: str, **kwargs: Any) -> SAM2Base:
     """A SAM 2 model by its hub id, "facebook/sam2.1-hiera-large"; downloads its checkpoint."""
     return build_sam2(config_of_hub_id(model_id), pull(model_id), **kwargs)
-
-
-def config_of_hub_id(model_id: str) -> str:
-    """The config file that belongs to a hub id."""
-    if model_id not in HF_MODEL_ID_TO_FILENAMES:
-        raise OptionError(
-            f"model_id must be one of {', '.join(HF_MODEL_ID_TO_FILENAMES)}, got {model_id!r}; "
-            "everymask.load takes other hub ids"
-        )
-    return HF_MODEL_ID_TO_FILENAMES[model_id][0]
-
-
-def available(device: str | torch.device) -> torch.device:
-    """``device``; where it is the official default and not there, the best one that is, with a warning."""
-    if device == "cuda" and not torch.cuda.is_available():
-        best = read_device(None)
-        warnings.warn(
-            f"sam2's default device 'cuda' is not available; using {best}", UserWarning, stacklevel=3
-        )
-        return best
-    return read_device(device)
 
 
 def __getattr__(name: str) -> Any:

@@ -71,3 +71,13 @@ def _overridden(spec: ModelSpec, override: str) -> ModelSpec:
         f"the override {override!r} is not known to everymask; known are model.image_size and {_DECODER}*, "
         "for more make a spec with dataclasses.replace and everymask.models.load.build"
     )
+
+
+def config_of_hub_id(model_id: str) -> str:
+    """The config file that belongs to a hub id."""
+    if model_id not in HF_MODEL_ID_TO_FILENAMES:
+        raise OptionError(
+            f"model_id must be one of {', '.join(HF_MODEL_ID_TO_FILENAMES)}, got {model_id!r}; "
+            "everymask.load takes other hub ids"
+        )
+    return HF_MODEL_ID_TO_FILENAMES[model_id][0]
