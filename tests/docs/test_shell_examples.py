@@ -58,7 +58,7 @@ def test_flags_named_in_messages_exist():
         parser = cli._assembled(command.name).commands[command.name]
         for leaf in [parser, *getattr(parser, "commands", {}).values()]:
             known |= {word for option in leaf.params for word in (*option.opts, *option.secondary_opts)}
-    foreign = {"--force-reinstall", "--no-"}  # pip's; how names of flags begin
+    foreign = {"--force-reinstall", "--nodata", "--no-"}  # pip's, rasterio's; how names of flags begin
     named = {
         (path.relative_to(ROOT).as_posix(), flag)
         for path in (ROOT / "everymask").rglob("*.py")
