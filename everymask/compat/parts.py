@@ -7,32 +7,118 @@ those calls; weights, arithmetic and key names are ours and unchanged. Gradients
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from everymask.models.base import PromptableModel, corner_points, with_padding
 from everymask.models.specs import ModelSpec
 from everymask.nn.choice import StabilityFallback, choose_masks
+from everymask.nn.layers import MLP as OurMLP
+from everymask.nn.mask_decoder import DecoderSpec
 from everymask.nn.mask_decoder import MaskDecoder as OurMaskDecoder
+from everymask.nn.position import RandomFourierPosition
 from everymask.nn.prompt_encoder import PromptEncoder as OurPromptEncoder
 from everymask.nn.records import Decoded, ImageFeatures, PromptEmbeddings
 from everymask.nn.touched import untouched
+from everymask.nn.two_way import TwoWayTransformer
+
+
+class MLP(OurMLP):
+    """Linear layers with ReLU between them."""
+
+    def __init__(
+        self,
+        input_dim: int,
+        hidden_dim: int,
+        output_dim: int,
+        num_layers: int,
+        sigmoid_output: bool = False,
+    ) -> None:
+        super().__init__(input_dim, hidden_dim, output_dim, num_layers, sigmoid=sigmoid_output)
+
+
+class PositionEmbeddingRandom(RandomFourierPosition):
+    """Called as the official class of this name."""
+
+    def __init__(self, num_pos_feats: int = 64, scale: float | None = None) -> None:
+        super().__init__(num_pos_feats)
+        if scale is not None and scale > 0:
+            self.positional_encoding_gaussian_matrix.mul_(scale)
+
+    def _pe_encoding(self, coords: Tensor) -> Tensor:
+        """Codes [..., C] of positions [..., 2] from 0 to 1."""
+        return self.codes(coords)
+
+    def forward(self, size: tuple[int, int]) -> Tensor:  # type: ignore[override]
+        """The codes of the centres of a grid's cells, [C, h, w]."""
+        return self.grid((int(size[0]), int(size[1])))[0]
+
+    def forward_with_coords(self, coords_input: Tensor, image_size: tuple[int, int]) -> Tensor:
+        """Codes of points [B, N, 2] in pixels of an image (height, width)."""
+        sides = torch.tensor([image_size[1], image_size[0]], device=coords_input.device)
+        return self.codes(coords_input / sides)
 
 
 class PromptEncoder(OurPromptEncoder):
-    """Called as the ``PromptEncoder`` of both official packages."""
+    """Built and called as the ``PromptEncoder`` of both official packages."""
 
-    def __init__(self, spec: ModelSpec) -> None:
+    def __init__(
+        self,
+        embed_dim: int,
+        image_embedding_size: tuple[int, int],
+        input_image_size: tuple[int, int],
+        mask_in_chans: int,
+        activation: type[nn.Module] = nn.GELU,
+    ) -> None:
+        height, width = (int(side) for side in image_embedding_size)
         super().__init__(
-            dim=spec.embed_dim,
-            embedding_hw=spec.embedding_hw,
-            image_size=spec.image_size,
-            mask_channels=spec.mask_channels,
+            dim=embed_dim,
+            embedding_hw=(height, width),
+            image_size=int(input_image_size[1]),
+            mask_channels=mask_in_chans,
         )
-        self.embed_dim = spec.embed_dim
-        self.input_image_size = (spec.image_size, spec.image_size)
-        self.image_embedding_size = spec.embedding_hw
+        self.pe_layer = PositionEmbeddingRandom(embed_dim // 2)
+        with_activation(self.mask_downscaling, activation)
+        self.embed_dim = embed_dim
+        self.input_image_size = tuple(input_image_size)
+        self.image_embedding_size = tuple(image_embedding_size)
+        self.num_point_embeddings = len(self.point_embeddings)
         self.mask_input_size = self.mask_hw
+
+    @classmethod
+    def of(cls, spec: ModelSpec) -> PromptEncoder:
+        """That of a model of the table."""
+        side = (spec.image_size, spec.image_size)
+        return cls(spec.embed_dim, spec.embedding_hw, side, spec.mask_channels)
+
+    def _embed_points(self, points: Tensor, labels: Tensor, pad: bool) -> Tensor:
+        """Points [B, N, 2] with labels [B, N], padded if asked for, as embeddings [B, N (+ 1), C]."""
+        return self.embed_points(*(with_padding(points, labels) if pad else (points, labels)))
+
+    def embed_points(self, points: Tensor, labels: Tensor) -> Tensor:
+        height, width = self.input_image_size
+        if height != width:  # the code counts both in the width
+            points = torch.stack([points[..., 0], (points[..., 1] + 0.5) * (width / height) - 0.5], dim=-1)
+        return super().embed_points(points, labels)
+
+    def _embed_boxes(self, boxes: Tensor) -> Tensor:
+        """Boxes [B, 4] as embeddings of their corners, [B, 2, C]."""
+        return self.embed_points(*corner_points(boxes.reshape(-1, 4)))
+
+    def _embed_masks(self, masks: Tensor) -> Tensor:
+        """Mask logits [B, 1, 4h, 4w] as embeddings [B, C, h, w]."""
+        return self.mask_downscaling(masks)
+
+    def _get_batch_size(
+        self, points: tuple[Tensor, Tensor] | None, boxes: Tensor | None, masks: Tensor | None
+    ) -> int:
+        given = [x for x in (None if points is None else points[0], boxes, masks) if x is not None]
+        return len(given[0]) if given else 1
+
+    def _get_device(self) -> torch.device:
+        return self.no_mask_embed.weight.device
 
     def forward(  # type: ignore[override]
         self, points: tuple[Tensor, Tensor] | None, boxes: Tensor | None, masks: Tensor | None
@@ -66,25 +152,24 @@ def _arranged(points: tuple[Tensor, Tensor] | None, boxes: Tensor | None) -> tup
     )
 
 
-class SamMaskDecoder(OurMaskDecoder):
-    """Called as the ``MaskDecoder`` of ``segment_anything``."""
+def decoder_spec(
+    transformer: nn.Module, outputs: int, iou_depth: int, iou_hidden_dim: int, **family: Any
+) -> DecoderSpec:
+    """What a mask decoder around a transformer is like; one that is not ours leaves its sizes at SAM's."""
+    sizes: dict[str, Any] = {}
+    if isinstance(transformer, TwoWayTransformer):
+        sizes = {"depth": transformer.depth, "heads": transformer.num_heads, "mlp_dim": transformer.mlp_dim}
+    return DecoderSpec(
+        masks=outputs + 1, iou_depth=iou_depth, iou_hidden_dim=iou_hidden_dim, **sizes, **family
+    )
 
-    def __init__(self, spec: ModelSpec) -> None:
-        super().__init__(spec.embed_dim, spec.decoder)
 
-    def forward(  # type: ignore[override]
-        self,
-        image_embeddings: Tensor,  # [1, C, h, w]
-        image_pe: Tensor,  # [1, C, h, w]
-        sparse_prompt_embeddings: Tensor,  # [B, N, C]
-        dense_prompt_embeddings: Tensor,  # [B, C, h, w]
-        multimask_output: bool,
-    ) -> tuple[Tensor, Tensor]:
-        """Mask logits [B, M, 4h, 4w] and IoU predictions [B, M]."""
-        image = image_embeddings + dense_prompt_embeddings
-        decoded = OurMaskDecoder.forward(self, image, image_pe, sparse_prompt_embeddings)
-        chosen = choose_masks(decoded, multimask_output)
-        return chosen.mask_logits, chosen.iou
+def with_activation(layers: nn.Sequential, activation: type[nn.Module]) -> None:
+    """Another activation in place of each GELU."""
+    if activation is not nn.GELU:
+        for index, layer in enumerate(layers):
+            if isinstance(layer, nn.GELU):
+                layers[index] = activation()
 
 
 class Sam2MaskDecoder(OurMaskDecoder):

@@ -51,7 +51,8 @@ class Explained:
         placed = model.frame(crop.hw).to_model(points_xy) / model.spec.image_size * np.array(self._hw)[::-1]
         x, y = np.minimum(placed.astype(np.int64), np.array(self._hw)[::-1] - 1).T
         reach = AROUND * np.asarray(step_xy) * (1 + 1e-6)
-        near: np.ndarray = (np.abs(points_xy[:, None] - self._points[None]) <= reach).all(2)  # [N, asked]
+        apart = np.abs(points_xy[:, None] - self._points[None])
+        near = np.asarray((apart <= reach).all(2))  # [N, asked]
         covering = y * self._hw[1] + x
         return np.array(
             [self._agree(np.flatnonzero(row), at) for row, at in zip(near, covering, strict=True)]

@@ -67,10 +67,10 @@ def _ask_promising(
         advance(len(tile), 0)
     promising = Promising(Estimates.joined(estimates), len(points_xy), decoder.options.box_nms_thresh)
     while len(prompts := promising.next()):
-        for tile, found in ask_all(decoder, workers, points_xy[prompts], lambda _, found: advance(0, found)):
-            promising.learn(prompts[: len(tile)], found)
+        for tile, masks in ask_all(decoder, workers, points_xy[prompts], lambda _, found: advance(0, found)):
+            promising.learn(prompts[: len(tile)], masks)
             prompts = prompts[len(tile) :]
-            yield tile, found
+            yield tile, masks
 
 
 def _ask_unexplained(

@@ -154,8 +154,8 @@ def read_dtype(dtype: str | torch.dtype | None) -> torch.dtype:
 
 def empty(spec: ModelSpec, kind: type[PromptableModel] | None = None) -> PromptableModel:
     """A model of ``spec`` as its class makes it: fresh weights, training mode."""
-    if kind is not None:
-        return kind(spec)
+    if kind is not None:  # a class that is built of its parts says how a spec makes these
+        return kind.of(spec) if hasattr(kind, "of") else kind(spec)
     if spec.family == "sam":
         from everymask.models.sam import Sam
 

@@ -21,16 +21,29 @@ class Attention(nn.Module):
 
     PARTS: ClassVar = {"q_proj": nn.Linear, "k_proj": nn.Linear, "v_proj": nn.Linear, "out_proj": nn.Linear}
 
-    def __init__(self, dim: int, heads: int, *, downsample: int = 1, key_dim: int | None = None) -> None:
+    def __init__(
+        self,
+        embedding_dim: int,
+        num_heads: int,
+        downsample_rate: int = 1,
+        dropout: float = 0.0,
+        kv_in_dim: int | None = None,
+    ) -> None:
+        """``kv_in_dim``: channels of keys and values, where other than those of queries."""
         super().__init__()
-        inner, key_dim = dim // downsample, key_dim or dim
-        if inner % heads:
-            raise ValueError(f"{heads} heads must divide the inner width {inner}; change heads or downsample")
-        self.heads = heads
-        self.q_proj = nn.Linear(dim, inner)
-        self.k_proj = nn.Linear(key_dim, inner)
-        self.v_proj = nn.Linear(key_dim, inner)
-        self.out_proj = nn.Linear(inner, dim)
+        self.embedding_dim, self.kv_in_dim = embedding_dim, kv_in_dim or embedding_dim
+        self.internal_dim = embedding_dim // downsample_rate
+        self.num_heads = self.heads = num_heads
+        self.dropout_p = dropout
+        if self.internal_dim % num_heads:
+            raise ValueError(
+                f"{num_heads} heads must divide the inner width {self.internal_dim}; "
+                "change num_heads or downsample_rate"
+            )
+        self.q_proj = nn.Linear(embedding_dim, self.internal_dim)
+        self.k_proj = nn.Linear(self.kv_in_dim, self.internal_dim)
+        self.v_proj = nn.Linear(self.kv_in_dim, self.internal_dim)
+        self.out_proj = nn.Linear(self.internal_dim, embedding_dim)
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """``q`` [B or 1, Q, C], ``k`` and ``v`` [B or 1, K, key_dim] -> [B, Q, C]."""
@@ -40,7 +53,8 @@ class Attention(nn.Module):
             split_heads(x, self.heads).expand(batch, -1, -1, -1)
             for x in (self.q_proj(q), self.k_proj(k), self.v_proj(v))
         )
-        return self.out_proj(join_heads(F.scaled_dot_product_attention(query, key, value)))
+        dropout = self.dropout_p if self.training else 0.0
+        return self.out_proj(join_heads(F.scaled_dot_product_attention(query, key, value, dropout_p=dropout)))
 
 
 def split_heads(x: Tensor, heads: int) -> Tensor:

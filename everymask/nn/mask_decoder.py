@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -50,12 +50,15 @@ class MaskDecoder(nn.Module):
         "iou_prediction_head": MLP,
     }
 
-    def __init__(self, dim: int, spec: DecoderSpec) -> None:
+    def __init__(self, dim: int, spec: DecoderSpec, transformer: nn.Module | None = None) -> None:
+        """``transformer`` in place of one of the sizes of ``spec``."""
         super().__init__()
         self.spec = spec
-        self.transformer = TwoWayTransformer(
-            depth=spec.depth, dim=dim, heads=spec.heads, mlp_dim=spec.mlp_dim, mlp_block=spec.mlp_block
-        )
+        if transformer is None:
+            transformer = TwoWayTransformer(
+                spec.depth, dim, spec.heads, spec.mlp_dim, mlp_block=spec.mlp_block
+            )
+        self.transformer = cast(TwoWayTransformer, transformer)
         self.iou_token = nn.Embedding(1, dim)
         self.mask_tokens = nn.Embedding(spec.masks, dim)
         self.output_upscaling = nn.Sequential(
@@ -84,9 +87,10 @@ class MaskDecoder(nn.Module):
         ``image`` [P or 1, C, h, w] with the dense prompt already added, ``image_position`` [1, C, h, w],
         ``sparse`` [P, N, C], ``high_res`` the maps [P or 1, C/8, 4h, 4w] and [P or 1, C/4, 2h, 2w] of SAM 2.
         """
-        tokens, attended = self.transformer(
-            self.tokens(sparse), image.flatten(2).transpose(1, 2), image_position.flatten(2).transpose(1, 2)
-        )
+        tokens = self.tokens(sparse)
+        if not isinstance(self.transformer, TwoWayTransformer):  # somebody else's expects an image a prompt
+            image, image_position = (x.expand(len(tokens), -1, -1, -1) for x in (image, image_position))
+        tokens, attended = self.transformer(image, image_position, tokens)
         return self.read_out(tokens, self.upscale(attended, image.shape[-2:], high_res))
 
     def tokens(self, sparse: Tensor) -> Tensor:

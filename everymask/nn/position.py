@@ -28,7 +28,7 @@ class RandomFourierPosition(nn.Module):
         self._grid_of: Tensor | None = None
         self._grid: Tensor | None = None
 
-    def forward(self, xy: Tensor) -> Tensor:
+    def codes(self, xy: Tensor) -> Tensor:
         """Codes [..., C] of positions ``xy`` [..., 2] given as shares of the picture, 0 to 1.
 
         ``xy`` may be float64: SAM's everything mode computes positions so, and only then rounds.
@@ -37,13 +37,16 @@ class RandomFourierPosition(nn.Module):
         angles = 2 * math.pi * ((2 * xy.to(matrix.dtype) - 1) @ matrix)
         return torch.cat([angles.sin(), angles.cos()], dim=-1)
 
+    def forward(self, xy: Tensor) -> Tensor:
+        return self.codes(xy)
+
     def grid(self, hw: tuple[int, int]) -> Tensor:
         """The codes of the centres of a grid's cells, [1, C, h, w]; remembered from call to call."""
         matrix = self.positional_encoding_gaussian_matrix
         if self._grid is None or self._grid_of is not matrix or self._grid.shape[-2:] != hw:
             # A tensor made in inference mode could not be used by a training step that comes later.
             with torch.inference_mode(False), torch.no_grad():
-                self._grid = self(cell_centres(hw, matrix)).permute(2, 0, 1)[None].contiguous()
+                self._grid = self.codes(cell_centres(hw, matrix)).permute(2, 0, 1)[None].contiguous()
             self._grid_of = matrix
         return self._grid
 

@@ -63,7 +63,7 @@ class PromptEncoder(nn.Module):
     def embed_points(self, points: Tensor, labels: Tensor) -> Tensor:
         """[P, N, 2], [P, N] -> [P, N, C]: where a point lies plus what it means."""
         centres = points + 0.5  # a coordinate names a pixel; the code is that of the pixel's centre
-        where = self.pe_layer(centres / self.image_size)
+        where = self.pe_layer.codes(centres / self.image_size)
         kinds = torch.cat([e.weight for e in (self.not_a_point_embed, *self.point_embeddings)])  # type: ignore[misc]
         kind = kinds[labels.long() + 1]  # [P, N, C]; row 0 is that of the padding label -1
         is_point = (labels != PAD)[..., None]

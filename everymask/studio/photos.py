@@ -230,7 +230,7 @@ def depth_of(path: Path, page: int | None) -> dict[str, object]:
     """What a file holds that 8 bits do not: its pages, and the range of its values with a histogram."""
     with Image.open(path) as file:
         pages = 1 if file.format in ("MPO", "GIF") else getattr(file, "n_frames", 1)
-    values = read_file(path, page if pages > 1 else None)
+    values = read_file(path, page if pages > 1 else None).values
     facts: dict[str, object] = {"pages": pages, "dtype": str(values.dtype)}
     if values.dtype not in (np.uint8, np.bool_):
         finite = values[np.isfinite(values)]

@@ -20,21 +20,21 @@ def plain_attention(layer: Attention, q, k, v):
 @torch.no_grad()
 @pytest.mark.parametrize("downsample", [1, 2])
 def test_attention_equals_the_formula(downsample):
-    layer = Attention(16, 4, downsample=downsample)
+    layer = Attention(16, 4, downsample_rate=downsample)
     q, k, v = torch.randn(3, 5, 16), torch.randn(3, 7, 16), torch.randn(3, 7, 16)
     torch.testing.assert_close(layer(q, k, v), plain_attention(layer, q, k, v))
 
 
 @torch.no_grad()
 def test_keys_may_be_narrower_than_queries():
-    layer = Attention(16, 4, key_dim=6)
+    layer = Attention(16, 4, kv_in_dim=6)
     assert layer(torch.randn(1, 5, 16), torch.randn(1, 7, 6), torch.randn(1, 7, 6)).shape == (1, 5, 16)
 
 
 @torch.no_grad()
 @pytest.mark.parametrize("shared", ["queries", "keys"])
 def test_a_shared_side_gives_what_its_copies_give(shared):
-    layer = Attention(16, 4, downsample=2)
+    layer = Attention(16, 4, downsample_rate=2)
     q = torch.randn(1 if shared == "queries" else 3, 5, 16)
     k = torch.randn(1 if shared == "keys" else 3, 7, 16)
     copies = layer(q.expand(3, -1, -1).clone(), k.expand(3, -1, -1).clone(), k.expand(3, -1, -1).clone())
@@ -42,8 +42,8 @@ def test_a_shared_side_gives_what_its_copies_give(shared):
 
 
 def test_heads_must_divide_the_inner_width():
-    with pytest.raises(ValueError, match="3 heads must divide the inner width 8; change heads or downsample"):
-        Attention(16, 3, downsample=2)
+    with pytest.raises(ValueError, match="3 heads must divide the inner width 8; change num_heads or"):
+        Attention(16, 3, downsample_rate=2)
 
 
 def test_joining_heads_undoes_splitting():

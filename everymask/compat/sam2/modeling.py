@@ -12,7 +12,7 @@ class SAM2Base(CalledOfficially, Sam2):
 
     def __init__(self, spec: ModelSpec) -> None:
         super().__init__(spec)
-        self.sam_prompt_encoder = PromptEncoder(spec)
+        self.sam_prompt_encoder = PromptEncoder.of(spec)
         self.sam_mask_decoder = Sam2MaskDecoder(spec)
 
     @property

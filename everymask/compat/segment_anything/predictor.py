@@ -11,7 +11,7 @@ from torch import Tensor
 from everymask.errors import OptionError, PictureError, PromptError, SessionError
 from everymask.models.sam import Sam
 
-from .modeling import decode_prompts, scale_masks
+from .modeling.sam import decode_prompts, scale_masks
 from .utils.transforms import ResizeLongestSide
 
 

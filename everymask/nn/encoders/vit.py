@@ -193,8 +193,10 @@ class ViT(nn.Module):
         self.neck = neck(spec.embed_dim, spec.out_dim)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        x = self._with_positions(self.patch_embed(pixels))
-        unseen = untouched(self, pixels)  # nobody sees what goes from block to block
+        x = self.patch_embed(pixels)
+        x = x.float() if self.pos_embed is None else self._with_positions(x)
+        # nobody sees what goes from block to block; without positions the first is the convolution's own
+        unseen = self.pos_embed is not None and untouched(self, pixels)
         for block in self.blocks:
             x = cast(Block, block).fast(x, own=True) if unseen else block(x)
         return self.neck(x.to(pixels.dtype).permute(0, 3, 1, 2))

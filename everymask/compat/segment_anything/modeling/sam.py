@@ -1,19 +1,30 @@
-"""``segment_anything.modeling``: :class:`Sam` with the methods that official code calls on it."""
+"""``segment_anything.modeling.sam``: :class:`Sam` with the methods that official code calls on it."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
 from typing import Any, cast
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
-from everymask.compat.parts import CalledOfficially, PromptEncoder, SamMaskDecoder, knows_our_parts
+from everymask.compat.parts import CalledOfficially, PromptEncoder, knows_our_parts
+from everymask.models.base import PromptableModel
 from everymask.models.sam import PIXEL_MEAN, PIXEL_STD
 from everymask.models.sam import Sam as OurSam
 from everymask.models.specs import ModelSpec
+from everymask.nn.encoders.tiny_vit import TinyViT, TinyViTSpec
+from everymask.nn.encoders.tokens import StreamNorm
+from everymask.nn.encoders.vit import ViTSpec
+from everymask.nn.mask_decoder import DecoderSpec
 from everymask.nn.records import ImageFeatures
+
+from .image_encoder import ImageEncoderViT
+from .mask_decoder import MaskDecoder
+from .transformer import TwoWayTransformer
 
 
 class Sam(CalledOfficially, OurSam):
@@ -21,13 +32,64 @@ class Sam(CalledOfficially, OurSam):
 
     image_format = "RGB"
 
-    def __init__(self, spec: ModelSpec) -> None:
-        super().__init__(spec)
-        self.prompt_encoder = PromptEncoder(spec)
-        self.mask_decoder = SamMaskDecoder(spec)
-        self.register_buffer("pixel_mean", torch.tensor(PIXEL_MEAN).view(-1, 1, 1), persistent=False)
-        self.register_buffer("pixel_std", torch.tensor(PIXEL_STD).view(-1, 1, 1), persistent=False)
-        self.image_encoder.img_size = spec.image_size  # type: ignore[assignment]
+    pixel_mean: Tensor
+    pixel_std: Tensor
+
+    def __init__(
+        self,
+        image_encoder: nn.Module,
+        prompt_encoder: PromptEncoder,
+        mask_decoder: MaskDecoder,
+        pixel_mean: Sequence[float] = PIXEL_MEAN,
+        pixel_std: Sequence[float] = PIXEL_STD,
+    ) -> None:
+        PromptableModel.__init__(self, _spec_of(image_encoder, prompt_encoder, mask_decoder))
+        self.image_encoder = image_encoder
+        self.prompt_encoder = prompt_encoder
+        self.mask_decoder = mask_decoder
+        self.register_buffer("pixel_mean", torch.tensor(pixel_mean).view(-1, 1, 1), persistent=False)
+        self.register_buffer("pixel_std", torch.tensor(pixel_std).view(-1, 1, 1), persistent=False)
+
+    @classmethod
+    def of(cls, spec: ModelSpec) -> Sam:
+        """The model of a row of the table."""
+        sizes, trunk = spec.decoder, spec.trunk
+        transformer = TwoWayTransformer(sizes.depth, spec.embed_dim, sizes.heads, sizes.mlp_dim)
+        decoder = MaskDecoder(
+            transformer_dim=spec.embed_dim,
+            transformer=transformer,
+            num_multimask_outputs=sizes.masks - 1,
+            iou_head_depth=sizes.iou_depth,
+            iou_head_hidden_dim=sizes.iou_hidden_dim,
+        )
+        encoder: nn.Module
+        if isinstance(trunk, ViTSpec):
+            encoder = ImageEncoderViT(
+                spec.image_size,
+                trunk.patch_size,
+                embed_dim=trunk.embed_dim,
+                depth=trunk.depth,
+                num_heads=trunk.num_heads,
+                mlp_ratio=trunk.mlp_ratio,
+                out_chans=trunk.out_dim,
+                norm_layer=partial(StreamNorm, eps=1e-6),
+                use_rel_pos=True,
+                window_size=trunk.window_size,
+                global_attn_indexes=trunk.global_blocks,
+            )
+        else:
+            assert isinstance(trunk, TinyViTSpec)
+            encoder = TinyViT(trunk)
+            encoder.img_size = spec.image_size  # type: ignore[assignment]
+        model = cls(encoder, PromptEncoder.of(spec), decoder)
+        model.spec = spec
+        return model
+
+    def normalise(self, pixels: Tensor) -> Tensor:
+        height, width = pixels.shape[-2:]
+        size = self.spec.image_size
+        normed = (pixels - self.pixel_mean) / self.pixel_std
+        return F.pad(normed, (0, size - width, 0, size - height))
 
     def preprocess(self, x: np.ndarray | Tensor) -> Tensor:
         """A resized photo as a tensor [..., 3, h, w] of 0 to 255, normalised and padded to the square.
@@ -69,6 +131,18 @@ class Sam(CalledOfficially, OurSam):
         )
         masks = self.postprocess_masks(logits, record["image"].shape[-2:], record["original_size"])
         return {"masks": masks > self.mask_threshold, "iou_predictions": iou, "low_res_logits": logits}
+
+
+def _spec_of(encoder: nn.Module, prompts: nn.Module, decoder: nn.Module) -> ModelSpec:
+    """What parts that were put together make: a model of nobody's table."""
+    return ModelSpec(
+        "custom_sam",
+        "sam",
+        getattr(encoder, "spec", None),  # type: ignore[arg-type]
+        image_size=cast(int, encoder.img_size),
+        embed_dim=cast(int, prompts.embed_dim),
+        decoder=getattr(decoder, "spec", None) or DecoderSpec(),
+    )
 
 
 def scale_masks(

@@ -1,0 +1,5 @@
+"""``segment_anything.modeling.prompt_encoder``."""
+
+from everymask.compat.parts import PositionEmbeddingRandom, PromptEncoder
+
+__all__ = ["PositionEmbeddingRandom", "PromptEncoder"]
