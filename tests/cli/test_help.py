@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pty
 import subprocess
 import sys
 
@@ -42,6 +41,7 @@ def test_a_long_example_is_folded_as_a_shell_takes_it():
 
 
 def test_colour_on_a_terminal_only():
+    pty = pytest.importorskip("pty", reason="no pseudo-terminals here (Windows)")
     main, other = pty.openpty()
     words = [sys.executable, "-m", "everymask.cli.main", "predict", "--help"]
     subprocess.run(words, stdout=other, check=True)
