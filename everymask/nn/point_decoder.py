@@ -6,9 +6,10 @@ stay in factors,
 
     X = rho * (S + F^T B) + constant
 
-with ``S`` [N, C] shared by all prompts, ``F`` [R, N] the attention weights of the image on the tokens (they
-have no more than heads * tokens = 56 or 64 rows a layer), ``B`` [R, C] what those weights pick up, ``rho``
-[N] the scale that a layer norm gave each row, and ``constant`` [C] its bias. Each step of the two-way
+with ``S`` [N, C] shared by all prompts, ``F`` [R, N] the attention weights of the image on the tokens, ``B``
+[R, C] what those weights pick up, ``rho`` [N] the scale that a layer norm gave each row, and ``constant``
+[C] its bias. The weights of a head add up to one, so those of its last token follow from the others': ``F``
+has heads * (tokens - 1) + 1 = 49 or 57 rows a layer, the last one for all heads together. Each step of the two-way
 transformer keeps that form:
 
 - image to tokens adds rows to ``F`` and ``B``;
@@ -75,10 +76,13 @@ which would cost more than what it computes; a large one has one, whose scores f
 
 @dataclass(frozen=True)
 class Written:
-    """What one layer, or mask prompts, wrote to the image tokens of a group, as seen from later layers."""
+    """What one layer, or mask prompts, wrote to the image tokens of a group, as seen from later layers.
 
-    coefficients: Tensor | None  # [G, H, T, d] values on the tokens; None: the basis itself (mask prompts)
-    share: Tensor | None  # [G, N] 1 / rho at the time of writing, None for 1: sum of the rows of one head
+    Of mask prompts, which write the basis itself, both are None.
+    """
+
+    coefficients: Tensor | None  # [G, H, T - 1, d] values on the tokens, less the last token's
+    last: Tensor | None  # [G, H d] the last token's
 
 
 @dataclass(frozen=True)
@@ -214,7 +218,7 @@ class PointDecoder:
         if mask_factors is not None and self.mask_basis is not None:
             rows, written = self.mask_basis, (Written(None, None),)
         heads = [layer.write.queries.shape[0] for layer in self.shared.layers]
-        sides = len(rows) + tokens * sum(heads), self.hw[0] * self.hw[1]
+        sides = len(rows) + sum((tokens - 1) * h + 1 for h in heads), self.hw[0] * self.hw[1]
         images = []
         for number, start in enumerate(range(0, prompts, self._together)):
             group = min(self._together, prompts - start)
@@ -305,52 +309,64 @@ class PointDecoder:
 
     def _write(self, shared: SharedWrite, image: Folded, key: Tensor, value: Tensor) -> Folded:
         """One group: the image looks at tokens, ``key`` and ``value`` [G, H, T, d]; then the layer norm."""
-        tokens, width = key.shape[2:]
+        heads, tokens, width = key.shape[1:]
         scores = self._scores(
             "write", key * width**-0.5, shared.queries, shared.queries_constant, shared.query_weight, image
         )
-        weights = self._softmax(scores, 2).flatten(1, 2)  # [G, H T, N]
-        share = None if image.rho is None else image.rho.reciprocal()
-        if share is not None:
-            weights = weights.mul_(share[:, None].to(self.work))
         rank = image.rows.shape[1]
-        image.room[:, rank : rank + weights.shape[1]] = weights
-        rows = _heads_to_wide(value, shared.basis)  # [G, H T, C]
-        # The weights of one head add up to 1 in every row: what is constant goes with those of the first.
-        rows = torch.cat([image.rows, rows[:, :tokens] + shared.constant, rows[:, tokens:]], dim=1)
+        more = rank + heads * (tokens - 1)
+        share = 1.0 if image.rho is None else image.rho.reciprocal()
+        self._over_tokens(scores, share, image.room[:, rank:more].unflatten(1, (heads, -1)))
+        image.room[:, more] = share
+        picked_up = _heads_to_wide(value, shared.basis).unflatten(1, (heads, tokens))  # [G, H, T, C]
+        last = picked_up[:, :, -1:]
+        apart = (picked_up[:, :, :-1] - last).flatten(1, 2)
+        # What is constant goes with the row of ones (or what rho has made of them).
+        rows = torch.cat([image.rows, apart, last.sum(1) + shared.constant], dim=1)
         rows = centred(rows, -1)
-        longer = replace(image, rows=rows, written=(*image.written, Written(value, share)))
+        mark = Written(value[:, :, :-1] - value[:, :, -1:], value[:, :, -1].flatten(1))
+        longer = replace(image, rows=rows, written=(*image.written, mark))
         return replace(longer, rows=rows * shared.gamma, rho=self._norm_scale(shared, longer))
+
+    def _over_tokens(self, scores: Tensor, share: Tensor | float, out: Tensor) -> None:
+        """Softmax of ``scores`` [G, H, T, N], which are used up, over T and times ``share`` [G, N].
+
+        ``out`` [G, H, T - 1, N] gets all tokens but the last. Step by step, since ``torch.softmax`` over an
+        axis in the middle takes 1.7 times as long.
+        """
+        scores.sub_(scores.amax(2, keepdim=True)).exp_()
+        total = scores.sum(2, keepdim=True, dtype=self._wide)
+        scale = share / total if isinstance(share, float) else torch.div(share[:, None, None], total)
+        torch.mul(scores[:, :, :-1], scale.to(self.work), out=out)
 
     def _norm_scale(self, shared: SharedWrite, image: Folded) -> Tensor:
         """What the layer norm makes of ``rho``: [G, N]."""
         factors, rows, rho = image.factors, image.rows, image.rho
         products = self.scratch("norm", *factors.shape)  # [G, R, N]
-        square = shared.image_square
         start = 0
         for basis, mark in zip(shared.bases, image.written, strict=True):
             start += self._linear_term(products[:, start:], basis, mark)
-            if basis.constant_with_image is not None:
-                extra = 2 * basis.constant_with_image
-                square = square + (extra if mark.share is None else extra * mark.share)
         squares = torch.bmm(rows, rows.transpose(1, 2)).to(self.work)
         torch.baddbmm(products, squares, factors, beta=2, out=products)
         products.mul_(factors)
-        variance = (products.sum(1, dtype=self._wide) + square).clamp_min_(0) / rows.shape[2]
+        variance = (products.sum(1, dtype=self._wide) + shared.image_square).clamp_min_(0) / rows.shape[2]
         if rho is None:
             return (variance + shared.eps).rsqrt_()
         return rho * (variance.mul_(rho).mul_(rho) + shared.eps).rsqrt_()
 
     def _linear_term(self, out: Tensor, basis: Basis, mark: Written) -> int:
         """Rows times image into the head of ``out`` [G, .., N]; how many rows that were."""
-        if mark.coefficients is None:
+        if mark.coefficients is None or mark.last is None:
             count = len(basis.with_image)
             out[:, :count] = basis.with_image
             return count
         _, heads, tokens, _ = mark.coefficients.shape
-        view = out[:, : heads * tokens].unflatten(1, (heads, tokens))
+        count = heads * tokens
+        view = out[:, :count].unflatten(1, (heads, tokens))
         self._by_head(view, mark.coefficients.to(self.work), basis.with_image)
-        return heads * tokens
+        last = torch.mm(mark.last, basis.with_image.flatten(0, 1).to(mark.last.dtype))  # [G, N]
+        out[:, count] = last + basis.constant_with_image
+        return count + 1
 
     # -- reading out masks -------------------------------------------------------------------------
 
