@@ -9,8 +9,8 @@ stay in factors,
 with ``S`` [N, C] shared by all prompts, ``F`` [R, N] the attention weights of the image on the tokens, ``B``
 [R, C] what those weights pick up, ``rho`` [N] the scale that a layer norm gave each row, and ``constant``
 [C] its bias. The weights of a head add up to one, so those of its last token follow from the others': ``F``
-has heads * (tokens - 1) + 1 = 49 or 57 rows a layer, the last one for all heads together. Each step of the two-way
-transformer keeps that form:
+has heads * (tokens - 1) + 1 = 49 or 57 rows a layer, the last one for all heads together. Each step of the
+two-way transformer keeps that form:
 
 - image to tokens adds rows to ``F`` and ``B``;
 - a layer norm takes means off ``S`` and ``B`` and changes ``rho``, whose variances follow from the products
@@ -69,9 +69,9 @@ class Scratch:
         return held[:size].view(shape)
 
 
-GROUP_TOKENS = 6400
-"""So many image tokens of prompts go through attention together: a small image has several prompts in a call,
-which would cost more than what it computes; a large one has one, whose scores fit a core's cache."""
+GROUP_TOKENS = 16384
+"""So many image tokens of prompts go through attention together: a small image has many prompts in a call,
+which would cost more than what it computes; a large one has four, which read what they share once."""
 
 
 @dataclass(frozen=True)
@@ -254,8 +254,7 @@ class PointDecoder:
         out = out.view(heads, prompts, tokens, width).transpose(0, 1)  # [G, H, t, d]
         if image.written:
             on_rows = torch.bmm(weights.flatten(1, 2), image.factors.transpose(1, 2)).to(query.dtype)
-            seen = _wide_to_heads(image.rows, shared.value_weight)  # [G, H, R, d]
-            out = out + on_rows.view(prompts, heads, tokens, -1) @ seen
+            out = out + _wide_to_heads(torch.bmm(on_rows, image.rows), shared.value_weight)
         return out + shared.value_constant
 
     def _scores(
@@ -396,9 +395,10 @@ class PointDecoder:
         assert isinstance(norm, LayerNorm2d)
         count, width = band.stop - band.start, mixed.shape[1]
         mapped = self.scratch("coarse", count, width)
-        torch.addmm(up.image[band], factors[:, band].T, mixed, out=mapped)
         constant = up.first_constant if up.first_constant.dim() == 1 else up.first_constant[band]
-        torch.addcmul(constant, mapped, rho[band, None].to(self.work), out=mapped)
+        scale = rho[band].to(self.work)
+        torch.addcmul(constant, up.image[band], scale[:, None], out=mapped)
+        torch.addmm(mapped, (factors[:, band] * scale).T, mixed, out=mapped)
         normed = F.layer_norm(mapped.view(count * 4, -1), norm.weight.shape, norm.weight, norm.bias, norm.eps)
         return torch.ops.aten.gelu_(normed)
 
@@ -435,11 +435,12 @@ def _heads_to_wide(narrow: Tensor, weight: Tensor) -> Tensor:
     return wide.view(heads, prompts, tokens, -1).transpose(0, 1).flatten(1, 2)
 
 
-def _wide_to_heads(rows: Tensor, weight: Tensor) -> Tensor:
-    """``rows`` [G, R, C] times ``weight`` [H, C, d]: [G, H, R, d]."""
-    prompts, rank, channels = rows.shape
-    narrow = torch.matmul(rows.reshape(1, prompts * rank, channels), weight)  # [H, G R, d]
-    return narrow.view(len(weight), prompts, rank, -1).transpose(0, 1)
+def _wide_to_heads(wide: Tensor, weight: Tensor) -> Tensor:
+    """``wide`` [G, H t, C] times ``weight`` [H, C, d], one product a head: [G, H, t, d]."""
+    prompts, _, channels = wide.shape
+    by_head = wide.view(prompts, len(weight), -1, channels).transpose(0, 1)
+    narrow = torch.bmm(by_head.reshape(len(weight), -1, channels), weight)
+    return narrow.view(len(weight), prompts, -1, narrow.shape[-1]).transpose(0, 1)
 
 
 def _self_attention(block: TwoWayBlock, tokens: Tensor, position: Tensor) -> Tensor:
