@@ -93,18 +93,22 @@ class CropDecoder:
         if options.use_m2m:
             last = model.prompts.mask_downscaling[-1]
             again = prepared(last.bias, last.weight.flatten(1).T.float().contiguous())  # type: ignore[arg-type,union-attr,operator]
+        points = prepared(model.prompts.no_mask(), None)
         coarse = None
-        if options.effort == "fast" and (fewer := merged_tokens(features, position)):
-            image = fewer[0].embedding.float() + model.prompts.no_mask().float().reshape(1, -1, 1, 1)
-            maps = [x.float() for x in fewer[0].high_res]
-            coarse = PointDecoder.prepare(decoder, image, fewer[1], maps, work=work).sketching()
+        if options.effort == "fast":
+            coarse = points
+            if fewer := merged_tokens(features, position):
+                image = fewer[0].embedding.float() + model.prompts.no_mask().float().reshape(1, -1, 1, 1)
+                maps = [x.float() for x in fewer[0].high_res]
+                coarse = PointDecoder.prepare(decoder, image, fewer[1], maps, work=work)
+            coarse = coarse.sketching()
         return cls(
             model,
             crop,
             photo_hw,
             options,
             upscaler,
-            prepared(model.prompts.no_mask(), None),
+            points,
             again,
             scratch,
             coarse,

@@ -1,22 +1,21 @@
-"""A cheap look at every point of a crop, which tells the points worth decoding in full: the ``fast`` effort.
+"""A cheap look at points of a crop, which tells those worth decoding in full: the ``fast`` effort.
 
-Most points give masks that suppression drops. The coarse pass asks about all points on merged image tokens
-(their means over squares) and reads masks at a coarse resolution, which is enough to estimate each mask's
-predicted IoU, box and stability. Then suppression goes over the estimates; points with a mask that survives
-are decoded in full, what they really give takes the place of the estimates, and suppression goes over all of
-it again, until nothing that survives is an estimate. So no mask, score or box of the coarse pass is ever
-handed out.
+Most points give masks that suppression drops. The coarse pass reads masks at half the resolution, and where
+the image has many tokens it asks about points on merged ones (their means over squares): enough to estimate
+each mask's predicted IoU, box and stability. Then suppression goes over the estimates; points with a mask
+that survives are decoded in full, what they really give takes the place of the estimates, and suppression
+goes over all of it again, until nothing that survives is an estimate. So no mask, score or box of the coarse
+pass is ever handed out.
 
-Letters used in shapes: P points, k masks, h x w their coarse logits, M x N cells of them, K estimates.
+Letters used in shapes: P points, k masks, M x N cells of their coarse logits, K estimates.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 
 from everymask.everything import filters
 from everymask.everything.candidates import Candidate, CropDecoder, boxes_of, decoded
@@ -30,28 +29,27 @@ class Estimates:
     prompt: np.ndarray  # int64 [K] number of the point
     iou: np.ndarray  # float32 [K] predicted
     boxes: np.ndarray  # float32 [K, 4] xyxy in photo pixels
+    cells: np.ndarray  # bool [K, M, N] which cells of the crop they cover
 
     @classmethod
-    def joined(cls, parts: Iterable[tuple[int, Estimates]]) -> Estimates:
-        """All of these, each with the number of its first point."""
-        shifted = [(first + part.prompt, part.iou, part.boxes) for first, part in parts]
-        empty = np.zeros(0, np.int64), np.zeros(0, np.float32), np.zeros((0, 4), np.float32)
-        return cls(*(np.concatenate(columns) for columns in zip(empty, *shifted, strict=True)))
+    def joined(cls, parts: Sequence[tuple[np.ndarray, Estimates]]) -> Estimates:
+        """All of these, each with the numbers that its points have now; at least one."""
+        shifted = [(numbers[part.prompt], part.iou, part.boxes, part.cells) for numbers, part in parts]
+        return cls(*(np.concatenate(columns) for columns in zip(*shifted, strict=True)))
 
 
 def estimated(decoder: CropDecoder, points_xy: np.ndarray) -> Estimates:
-    """The estimates for points [P, 2] (crop pixels) of a decoder that has a coarse pass."""
+    """The estimates for points [P, 2] (crop pixels) of a decoder that can look coarsely."""
     assert decoder.coarse is not None
     # Holes and islands of so many pixels are below what a coarse mask shows.
     options = replace(decoder.options, min_mask_region_area=0)
     coarse = replace(decoder, points=decoder.coarse, refiner=None, options=options)
     read = list(decoded(coarse, decoder.typed(points_xy)))
-    if not read:
-        return Estimates.joined([])
-    prompt = np.repeat([one.prompt for one in read], [len(one.iou) for one in read])
-    iou = np.concatenate([one.iou for one in read])
-    logits = torch.cat([one.logits for one in read]).cpu().numpy()
-    scale = _photo_cells(decoder, logits.shape[1:])
+    cells_hw = [2 * length for length in decoder.coarse.hw]
+    prompt = np.repeat([one.prompt for one in read], [len(one.iou) for one in read]).astype(np.int64)
+    iou = np.concatenate([np.zeros(0, np.float32), *(one.iou for one in read)])
+    logits = np.concatenate([np.zeros((0, *cells_hw), np.float32), *(one.logits.cpu() for one in read)])
+    scale = _photo_cells(decoder, cells_hw)
     height, width = decoder.crop.hw
     logits = logits[:, : int(np.ceil(height * scale[1])), : int(np.ceil(width * scale[0]))]  # no padding
     boxes = boxes_in_cells(logits, options.mask_threshold) / np.tile(scale, 2)
@@ -61,7 +59,8 @@ def estimated(decoder: CropDecoder, points_xy: np.ndarray) -> Estimates:
     keep &= seems_stable(
         logits, options.mask_threshold, options.stability_score_offset, options.stability_score_thresh
     )
-    return Estimates(prompt[keep], iou[keep], boxes[keep].astype(np.float32))
+    cells = logits[keep] > options.mask_threshold
+    return Estimates(prompt[keep], iou[keep], boxes[keep].astype(np.float32), cells)
 
 
 def _photo_cells(decoder: CropDecoder, cells_hw: Sequence[int]) -> np.ndarray:

@@ -12,65 +12,48 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from everymask.everything.candidates import Candidate, CropDecoder
+from everymask.everything.coarse_pass import Estimates
 
 SAME = 0.7
 """Masks of two points are the same from this IoU on."""
 
-CELLS = 40
-"""Masks are compared at so many samples along a side, at least."""
-
-AROUND = 1.5
+AROUND = 1.0
 """Points around another are at most so many steps of the last grid away, along both axes."""
 
 
 class Explained:
-    """The masks that points of one crop gave, at a few samples each."""
+    """The masks that points of one crop seem to have."""
 
-    def __init__(self, decoder: CropDecoder) -> None:
-        self._decoder = decoder
-        self._every = max(1, min(decoder.model.logits_size) // CELLS)
-        cells = [len(range(0, length, self._every)) for length in decoder.model.logits_size]
-        self._hw = cells[0], cells[1]
-        self._points = np.zeros((0, 2))
-        self._masks: list[np.ndarray] = []  # of each point: float32 [k, cells]
+    def __init__(self) -> None:
+        self._points: list[np.ndarray] = []  # [2] shares of the crop's sides
+        self._masks: list[np.ndarray] = []  # of each point: bool [k, M, N]
 
-    def add(self, points_xy: np.ndarray, found: Sequence[Candidate]) -> None:
-        """Points [P, 2] (crop pixels) that were asked, and their candidates, which are not encoded yet."""
-        corner = np.array([self._decoder.crop.x0, self._decoder.crop.y0])
-        typed = self._decoder.typed(points_xy)
-        for point in typed:
-            given = [c for c in found if np.array_equal(c.point_xy, (point + corner).astype(typed.dtype))]
-            sampled = [self._sampled(candidate) for candidate in given]
-            self._masks.append(np.stack(sampled) if sampled else np.zeros((0, self._hw[0] * self._hw[1])))
-        self._points = np.concatenate([self._points, points_xy])
+    def add(self, points: np.ndarray, estimates: Estimates) -> None:
+        """What P points [P, 2] (shares of the crop's sides) seem to have."""
+        self._points += list(points)
+        self._masks += [estimates.cells[estimates.prompt == number] for number in range(len(points))]
 
-    def holds(self, points_xy: np.ndarray, step_xy: np.ndarray) -> np.ndarray:
-        """Which points [N, 2] (crop pixels) are explained, bool [N]; ``step_xy`` [2] between those asked."""
-        model, crop = self._decoder.model, self._decoder.crop
-        placed = model.frame(crop.hw).to_model(points_xy) / model.spec.image_size * np.array(self._hw)[::-1]
-        x, y = np.minimum(placed.astype(np.int64), np.array(self._hw)[::-1] - 1).T
-        reach = AROUND * np.asarray(step_xy) * (1 + 1e-6)
-        apart = np.abs(points_xy[:, None] - self._points[None])
-        near = np.asarray((apart <= reach).all(2))  # [N, asked]
-        covering = y * self._hw[1] + x
-        return np.array(
-            [self._agree(np.flatnonzero(row), at) for row, at in zip(near, covering, strict=True)]
-        )
+    def holds(self, points: np.ndarray, step: float) -> np.ndarray:
+        """Which points [N, 2] (shares of the crop's sides) are explained, bool [N].
 
-    def _agree(self, around: np.ndarray, cell: int) -> bool:
-        """Whether two of the points ``around`` cover a cell with the same masks."""
-        groups = [group[group[:, cell] > 0] for group in (self._masks[i] for i in around)]
-        groups = [group for group in groups if len(group)]
+        ``step`` is how far apart the points asked before are, as a share, too.
+        """
+        reach = AROUND * step * (1 + 1e-6)
+        near: np.ndarray = (np.abs(points[:, None] - np.stack(self._points)[None]) <= reach).all(
+            2
+        )  # [N, asked]
+        pairs = zip(points, near, strict=True)
+        return np.array([self._agree(np.flatnonzero(around), point) for point, around in pairs], bool)
+
+    def _agree(self, around: np.ndarray, point: np.ndarray) -> bool:
+        """Whether two of the points ``around`` cover a point with the same masks."""
+        groups = []
+        for masks in (self._masks[i] for i in around):
+            height, width = masks.shape[1:]
+            covering = masks[:, int(point[1] * height), int(point[0] * width)]
+            if covering.any():
+                groups.append(masks[covering].reshape(-1, height * width).astype(np.float32))
         return len(groups) > 1 and two_say_the_same(np.concatenate(groups), [len(g) for g in groups])
-
-    def _sampled(self, candidate: Candidate) -> np.ndarray:
-        patch = candidate.patch
-        assert patch is not None
-        inside = patch.values.cpu().numpy() > self._decoder.options.mask_threshold
-        mask = np.zeros(self._decoder.model.logits_size, np.float32)
-        mask[patch.y : patch.y + inside.shape[0], patch.x : patch.x + inside.shape[1]] = inside
-        return mask[:: self._every, :: self._every].reshape(-1)
 
 
 def two_say_the_same(masks: np.ndarray, sizes: Sequence[int]) -> bool:

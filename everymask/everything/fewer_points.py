@@ -1,9 +1,9 @@
-"""The ``fast`` effort: the masks of all points, or nearly, from fewer of them.
+"""The ``fast`` effort: the masks of all points, or nearly, from few that are decoded in full.
 
-Two ways, by what a look at a point costs. Where the image has many tokens, as with all official models, a
-coarse pass over all points tells which of them are worth decoding (:mod:`coarse_pass`). With few tokens
-nothing is cheaper than decoding itself, and grids are asked from coarse to fine, leaving out points that
-those around them explain (:mod:`explained`).
+A coarse pass tells which points those are (:mod:`coarse_pass`). Where the image has many tokens, as with all
+official models, it is cheap and looks at every point. With few tokens nothing is much cheaper than decoding;
+there grids are looked at from coarse to fine, leaving out points that those around them explain
+(:mod:`explained`).
 """
 
 from __future__ import annotations
@@ -44,28 +44,15 @@ def ask_fewer(
     points_xy: np.ndarray,
     advance: Callable[[int, int], None],
 ) -> Iterator[Decoded]:
-    """Tiles of those points that are worth asking; points that need not be asked count as done, too."""
-    if decoder.coarse is not None:
-        return _ask_promising(decoder, workers, points_xy, advance)
-    if decoder.options.point_grids is not None:
-        return ask_all(decoder, workers, points_xy, advance)
-    return _ask_unexplained(decoder, workers, points_xy, advance)
+    """Tiles of those points that promise a mask of their own; points that are looked at count as done.
 
-
-def _ask_promising(
-    decoder: CropDecoder,
-    workers: Workers[CropDecoder],
-    points_xy: np.ndarray,
-    advance: Callable[[int, int], None],
-) -> Iterator[Decoded]:
-    size = decoder.tile_size(coarse=True)
-    starts = range(0, len(points_xy), size)
-    tiles = [points_xy[start : start + size] for start in starts]
-    estimates = []
-    for start, tile, guessed in zip(starts, tiles, workers.map(estimated, tiles), strict=True):
-        estimates.append((start, guessed))
-        advance(len(tile), 0)
-    promising = Promising(Estimates.joined(estimates), len(points_xy), decoder.options.box_nms_thresh)
+    A decoder that cannot look coarsely, since somebody changed it, is asked about all.
+    """
+    if decoder.coarse is None or len(points_xy) == 0:
+        yield from ask_all(decoder, workers, points_xy, advance)
+        return
+    estimates = _looked_at(decoder, workers, points_xy, lambda points: advance(points, 0))
+    promising = Promising(estimates, len(points_xy), decoder.options.box_nms_thresh)
     while len(prompts := promising.next()):
         for tile, masks in ask_all(decoder, workers, points_xy[prompts], lambda _, found: advance(0, found)):
             promising.learn(prompts[: len(tile)], masks)
@@ -73,21 +60,28 @@ def _ask_promising(
             yield tile, masks
 
 
-def _ask_unexplained(
+def _looked_at(
     decoder: CropDecoder,
     workers: Workers[CropDecoder],
     points_xy: np.ndarray,
-    advance: Callable[[int, int], None],
-) -> Iterator[Decoded]:
-    side = round(len(points_xy) ** 0.5)
-    explained, done = Explained(decoder), 0
-    for stride, indices in rounds(side):
-        asked = points_xy[indices]
-        if done:
-            step_xy = np.array(decoder.crop.hw)[::-1] / side * stride
-            asked = asked[~explained.holds(asked, step_xy)]
-        for tile, found in ask_all(decoder, workers, asked, advance):
-            explained.add(tile, found)
-            yield tile, found
-        done += len(asked)
-    advance(len(points_xy) - done, 0)
+    advance: Callable[[int], None],
+) -> Estimates:
+    """The estimates of all points that are not explained."""
+    assert decoder.coarse is not None
+    side, size = round(len(points_xy) ** 0.5), decoder.tile_size(coarse=True)
+    every = decoder.coarse.hw != decoder.points.hw or decoder.options.point_grids is not None
+    shares = points_xy / np.array(decoder.crop.hw)[::-1]
+    explained, done = Explained(), 0
+    parts: list[tuple[np.ndarray, Estimates]] = []
+    for stride, numbers in [(1, np.arange(len(points_xy)))] if every else rounds(side):
+        if parts:
+            numbers = numbers[~explained.holds(shares[numbers], stride / side)]
+        tiles = [numbers[start : start + size] for start in range(0, len(numbers), size)]
+        looks = workers.map(estimated, [points_xy[tile] for tile in tiles])
+        for tile, seen in zip(tiles, looks, strict=True):
+            explained.add(shares[tile], seen)
+            parts.append((tile, seen))
+            advance(len(tile))
+        done += len(numbers)
+    advance(len(points_xy) - done)
+    return Estimates.joined(parts)

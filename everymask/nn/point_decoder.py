@@ -412,7 +412,7 @@ class PointDecoder:
         return torch.ops.aten.gelu_(mapped).view(-1, coarse.shape[1] // 2)
 
 
-BAND = 512
+BAND = 1024
 """Image tokens upscaled together: what they become on the way fits a core's cache."""
 
 

@@ -34,7 +34,7 @@ def test_stability_gives_one_cell_in_doubt_to_the_mask():
 
 def test_only_points_whose_estimates_survive_are_decoded():
     same = boxes((0, 0, 10, 10), (0, 0, 10, 10), (50, 50, 60, 60))
-    estimates = Estimates(np.array([0, 1, 2]), np.array([0.8, 0.9, 0.5], np.float32), same)
+    estimates = guesses([0, 1, 2], [0.8, 0.9, 0.5], same)
     promising = Promising(estimates, 3, 0.7)
     assert promising.next().tolist() == [1, 2]
     promising.learn(np.array([1, 2]), [given(0.9, same[1]), given(0.5, same[2])])
@@ -43,7 +43,7 @@ def test_only_points_whose_estimates_survive_are_decoded():
 
 def test_a_point_that_disappoints_brings_up_the_next():
     same = boxes((0, 0, 10, 10), (0, 0, 10, 10))
-    promising = Promising(Estimates(np.array([0, 1]), np.array([0.8, 0.9], np.float32), same), 2, 0.7)
+    promising = Promising(guesses([0, 1], [0.8, 0.9], same), 2, 0.7)
     assert promising.next().tolist() == [1]
     promising.learn(np.array([1]), [])  # not stable after all
     assert promising.next().tolist() == [0]
@@ -51,7 +51,7 @@ def test_a_point_that_disappoints_brings_up_the_next():
 
 def test_an_estimate_within_its_error_of_a_known_score_is_decoded():
     same = boxes((0, 0, 10, 10), (0, 0, 10, 10), (0, 0, 10, 10))
-    estimates = Estimates(np.array([0, 1, 2]), np.array([0.88, 0.9, 0.6], np.float32), same)
+    estimates = guesses([0, 1, 2], [0.88, 0.9, 0.6], same)
     promising = Promising(estimates, 3, 0.7)
     promising.learn(promising.next(), [given(0.89, same[1])])
     assert promising.margin == pytest.approx(0.03, abs=1e-6)
@@ -59,10 +59,16 @@ def test_an_estimate_within_its_error_of_a_known_score_is_decoded():
 
 
 def test_estimates_are_joined_with_the_numbers_of_their_points():
-    one = Estimates(np.array([0, 0, 3]), np.array([0.1, 0.2, 0.3], np.float32), boxes(*[(0, 0, 1, 1)] * 3))
-    joined = Estimates.joined([(0, one), (16, one)])
-    assert joined.prompt.tolist() == [0, 0, 3, 16, 16, 19]
-    assert Estimates.joined([]).boxes.shape == (0, 4)
+    one = guesses([0, 0, 3], [0.1, 0.2, 0.3], boxes(*[(0, 0, 1, 1)] * 3))
+    joined = Estimates.joined([(np.array([7, 2, 9, 4]), one), (np.arange(4), one)])
+    assert joined.prompt.tolist() == [7, 7, 4, 0, 0, 3]
+    assert joined.boxes.shape == (6, 4)
+    assert joined.cells.shape == (6, 2, 2)
+
+
+def guesses(prompts, iou, places):
+    cells = np.zeros((len(prompts), 2, 2), bool)
+    return Estimates(np.array(prompts), np.array(iou, np.float32), places, cells)
 
 
 def given(iou, box):

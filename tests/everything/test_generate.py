@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from everymask.errors import InputError, PictureError
-from everymask.everything import generate
+from everymask.everything import encoding
 from everymask.everything.generate import AutomaticMaskGenerator
 from everymask.models.sam import Sam
 from everymask.models.sam2 import Sam2
@@ -167,7 +167,7 @@ def test_half_precision_gives_nearly_the_same_masks(sam2):
 
 
 def test_fast_effort_is_in_float32_where_bfloat16_is_not_faster(sam2, monkeypatch):
-    monkeypatch.setattr(generate, "fast_dtype", lambda device: torch.float32)
+    monkeypatch.setattr(encoding, "fast_dtype", lambda device: torch.float32)
     rng = np.random.default_rng(0)
     photo = rng.integers(0, 255, (80, 100, 3), np.uint8)
     exact, fast = (AutomaticMaskGenerator(sam2, effort=e, **OPEN).generate(photo) for e in ("exact", "fast"))
