@@ -59,7 +59,7 @@ def read_labelled(folder: Path | str) -> list[Labelled]:
     if not kept:
         raise InputError(
             f"expected NAME.jpg with NAME_0.png in {str(folder)!r}, found none to train on; "
-            "copy them with tools/fetch_training_sources.py --labelled FOLDER"
+            "tools/fetch_training_sources.py copies them from a folder"
         )
     return [read_one(path) for path in kept]
 
