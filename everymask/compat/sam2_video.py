@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from everymask.compat.sam2.configs import config_of_hub_id, spec_of_config
 from everymask.compat.sam2.devices import available
+from everymask.compat.sam2.modeling import SAM2Base
 from everymask.errors import OptionError, PromptError, SessionError
 from everymask.media.videos import open_frames
 from everymask.models.hub import pull
@@ -120,6 +121,19 @@ class SAM2VideoPredictor(nn.Module):
     @property
     def image_size(self) -> int:
         return self.model.spec.image_size
+
+    def __getattr__(self, name: str) -> Any:
+        """What the official predictor has as a model: its parts, ``forward_image``, ``hidden_dim`` ..."""
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            if name == "model":
+                raise
+            return getattr(self.model, name)
+
+    def named_parameters(self, *args: Any, **kwargs: Any) -> Any:
+        """The model's, without a prefix."""
+        return self.model.named_parameters(*args, **kwargs)
 
     def state_dict(self, *args: Any, **kwargs: Any) -> Any:
         """The weights under their official names."""
@@ -324,7 +338,7 @@ def build_sam2_video_predictor(
     options, overrides = _video_options(hydra_overrides_extra, apply_postprocessing)
     spec = spec_of_config(config_file, apply_postprocessing, overrides)
     state = None if ckpt_path is None else read_weights(os.fspath(ckpt_path))
-    model = build(spec, state, available(device))
+    model = build(spec, state, available(device), kind=SAM2Base)
     assert isinstance(model, Sam2)
     return SAM2VideoPredictor(model, **options).train(mode != "eval")
 

@@ -9,7 +9,7 @@ import torch
 
 from everymask.models.hub import pull
 from everymask.models.load import build
-from everymask.models.weights import read_weights
+from everymask.models.weights import fill_weights, read_weights
 
 from .configs import HF_MODEL_ID_TO_FILENAMES, config_of_hub_id, spec_of_config
 from .devices import available
@@ -46,6 +46,12 @@ def build_sam2(
     model = build(spec, state, available(device), kind=SAM2Base)
     assert isinstance(model, SAM2Base)
     return model.requires_grad_(True).train(mode != "eval")
+
+
+def _load_checkpoint(model: torch.nn.Module, ckpt_path: str | os.PathLike[str] | None) -> None:
+    """Put a checkpoint's weights into a model, strictly; nothing happens without a path."""
+    if ckpt_path is not None:
+        fill_weights(model, read_weights(os.fspath(ckpt_path)))
 
 
 def build_sam2_hf(model_id: str, **kwargs: Any) -> SAM2Base:

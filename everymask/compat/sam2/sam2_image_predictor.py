@@ -48,6 +48,8 @@ class SAM2ImagePredictor:
         self._transforms = SAM2Transforms(
             sam_model.spec.image_size, mask_threshold, max_hole_area, max_sprinkle_area
         )
+        sides = [sam_model.spec.image_size // stride for stride in (4, 8, 16)]
+        self._bb_feat_sizes = [(side, side) for side in sides]
         self.reset_predictor()
 
     @classmethod
