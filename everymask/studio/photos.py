@@ -16,11 +16,12 @@ from typing import Generic, TypeVar
 
 import cv2
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from everymask import ImagePredictor, InputError, PromptableModel, read_photo
 from everymask.media.photos import Range
 from everymask.media.picture_files import read_file
+from everymask.models.feature_cache import default_cache
 
 from .prompting import Prompting
 
@@ -29,6 +30,8 @@ THUMBNAIL = 192
 JPEG_QUALITY = 90
 PIXELS_LIMIT_BYTES = 1_500_000_000
 FEATURES_LIMIT_BYTES = 512_000_000
+SLOW_PARAMETERS = 20_000_000
+"""Models with more are slower to encode a photo than to find its features on disk."""
 
 
 @dataclass(frozen=True)
@@ -150,6 +153,7 @@ class Photos:
 
     def __init__(self, model: PromptableModel, limit_pixels: int = PIXELS_LIMIT_BYTES) -> None:
         self.model = model
+        self._cache = default_cache() if _parameters(model) > SLOW_PARAMETERS else None
         self._sources: dict[int, Source] = {}
         self._views: dict[int, View] = {}
         self._pictures: Kept[Picture] = Kept(limit_pixels, lambda picture: picture.nbytes)
@@ -197,7 +201,7 @@ class Photos:
         known = self._prompting.get(key)
         if known is not None:
             return known
-        predictor = ImagePredictor(self.model)
+        predictor = ImagePredictor(self.model, cache=self._cache)
         predictor.set_image(self.picture(photo).pixels)
         return self._prompting.put(key, Prompting(predictor))
 
@@ -226,16 +230,27 @@ def within(path: Path, folder: Path) -> bool:
     return path.resolve().is_relative_to(folder.resolve())
 
 
+def pages_of(path: Path) -> int:
+    """How many pages or frames a file has."""
+    try:
+        with Image.open(path) as file:
+            return 1 if file.format == "MPO" else getattr(file, "n_frames", 1)
+    except UnidentifiedImageError:
+        return 1  # rasterio or OpenCV reads it
+
+
 def depth_of(path: Path, page: int | None) -> dict[str, object]:
     """What a file holds that 8 bits do not: its pages, and the range of its values with a histogram."""
-    with Image.open(path) as file:
-        pages = 1 if file.format in ("MPO", "GIF") else getattr(file, "n_frames", 1)
-    values = read_file(path, page if pages > 1 else None).values
+    pages = pages_of(path)
+    pixels = read_file(path, page if pages > 1 else None)
+    values = pixels.values if pixels.valid is None else pixels.values[pixels.valid]
     facts: dict[str, object] = {"pages": pages, "dtype": str(values.dtype)}
     if values.dtype not in (np.uint8, np.bool_):
         finite = values[np.isfinite(values)]
-        counts, _ = np.histogram(finite, 64)
-        facts |= {"low": float(finite.min()), "high": float(finite.max()), "histogram": counts.tolist()}
+        if finite.size:
+            counts, _ = np.histogram(finite, 64)
+            low, high = float(finite.min()), float(finite.max())
+            facts |= {"low": low, "high": high, "histogram": counts.tolist()}
     return facts
 
 
@@ -257,6 +272,10 @@ def _thumbnail(path: Path, view: View) -> bytes:
     scale = min(1.0, THUMBNAIL / max(pixels.shape[:2]))
     size = (max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale)))
     return jpeg(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA))
+
+
+def _parameters(model: PromptableModel) -> int:
+    return sum(parameter.numel() for parameter in model.parameters())
 
 
 def _features_bytes(prompting: Prompting) -> int:

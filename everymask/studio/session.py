@@ -12,15 +12,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 
 from everymask import InputError, Mask, MaskSet, PromptableModel
+from everymask.formats.outlines import outlines
 from everymask.masks import rle as runs_of
 from everymask.media.photos import photo_size
 
 from . import actions
 from .document import Document, Draft, Item, Patch
-from .photos import Photos, Source, View, depth_of, levels_of
+from .photos import Photos, Source, View, depth_of, levels_of, pages_of
 from .project import PhotoRow, Project, State
 
 DRAFT_SIDE = 1536
@@ -140,13 +142,10 @@ class Session:
         """The view, which for files of several pages begins with the first one."""
         view = self.photos.view(photo)
         path = self.photos.source(photo).path
-        if view.page is None and path.suffix.lower() in (".tif", ".tiff", ".gif", ".webp"):
-            from PIL import Image
-
-            with Image.open(path) as file:
-                if getattr(file, "n_frames", 1) > 1:
-                    view = replace(view, page=0)
-                    self.photos.set_view(photo, view)
+        may_have_pages = path.suffix.lower() in (".tif", ".tiff", ".gif", ".webp")
+        if view.page is None and may_have_pages and pages_of(path) > 1:
+            view = replace(view, page=0)
+            self.photos.set_view(photo, view)
         return view
 
     # --- masks ------------------------------------------------------------------------------------
@@ -209,6 +208,15 @@ class Session:
         mask, score = self.photos.prompting(photo).hover(xy, fitted(document.photo_hw, HOVER_SIDE))
         return {"score": score, **shown_mask(mask)}
 
+    def outline(self, photo: int, mask: int, detail_px: float) -> list[list[list[float]]]:
+        """A mask as rings of corners (x, y), holes after their shells, no further than ``detail_px`` off.
+
+        0 is exact: filling the rings gives the pixels back. Raises KeyError where there is no such mask.
+        """
+        pixels = self.open(photo).document.items[mask].mask.segmentation
+        rings = [ring for polygon in outlines(pixels) for ring in polygon.rings]
+        return [_simplified(ring, detail_px) for ring in rings]
+
     # --- classes ----------------------------------------------------------------------------------
 
     def classes(self) -> list[dict[str, str]]:
@@ -241,6 +249,13 @@ class _Tools:
 
     def chosen_mask(self, draft: Draft, seed: Mask | None) -> tuple[np.ndarray, float]:
         return self._photos.prompting(self._photo).chosen_mask(draft, seed)
+
+
+def _simplified(ring: Sequence[tuple[int, int]], detail_px: float) -> list[list[float]]:
+    """A ring with fewer corners; one that would vanish keeps those it has."""
+    corners = np.array(ring, np.int32)
+    fewer = cv2.approxPolyDP(corners[:, None], detail_px, True)[:, 0] if detail_px > 0 else corners
+    return (fewer if len(fewer) >= 3 else corners).tolist()
 
 
 def fitted(photo_hw: tuple[int, int], side: int) -> tuple[int, int]:

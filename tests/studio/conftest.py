@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import everymask as em
+from tests.studio.browser import launched
 from tests.studio.harness import Studio, running
 from tests.studio.scene import make_folder
 
@@ -21,3 +23,9 @@ def model() -> em.PromptableModel:
 def studio(tmp_path: Path, model: em.PromptableModel) -> Iterator[Studio]:
     with running(make_folder(tmp_path / "photos"), model) as studio:
         yield studio
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with launched() as browser:
+        yield browser

@@ -15,94 +15,9 @@ import pytest
 
 import everymask as em
 from everymask.masks import rle
-from tests.studio.browser import launched
 from tests.studio.harness import Studio, running
+from tests.studio.page import Page
 from tests.studio.scene import BOX, DISK, make_folder
-
-SHOTS = os.environ.get("STUDIO_SHOTS")
-"""A folder for screenshots, to be looked at."""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with launched() as browser:
-        yield browser
-
-
-class Page:
-    """A page of the studio, spoken to in pixels of the photo."""
-
-    def __init__(self, browser: Any, studio: Studio, **context: Any) -> None:
-        self.studio = studio
-        self.context = browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **context})
-        self.tab = self.context.new_page()
-        self.troubles: list[str] = []
-        self.foreign: list[str] = []
-        self.tab.on("pageerror", lambda error: self.troubles.append(str(error)))
-        self.tab.on("console", lambda m: m.type == "error" and self.troubles.append(m.text))
-        self.tab.on("request", self._asked)
-        self.tab.goto(studio.link)
-        self.ready()
-
-    def _asked(self, request: Any) -> None:
-        if not request.url.startswith((f"http://127.0.0.1:{self.studio.port}/", "data:", "blob:")):
-            self.foreign.append(request.url)
-
-    def ready(self) -> None:
-        """Wait until the photo is encoded."""
-        self.until("state.photo?.encoded")
-
-    def state(self, expression: str) -> Any:
-        """Something of the page's state: ``state.photo.version``."""
-        script = f"(store) => {{ const state = store.get(); return {expression}; }}"
-        return self.tab.evaluate(f"import('/web/core/store.js').then({script})")
-
-    def until(self, expression: str) -> None:
-        """Wait for something of the page's state to be so."""
-        for _ in range(400):
-            if self.state(expression):
-                return
-            self.tab.wait_for_timeout(50)
-        raise AssertionError(f"never became true: {expression}; {self.troubles}")
-
-    def at(self, x: float, y: float) -> tuple[float, float]:
-        """Where a pixel of the photo is on the screen."""
-        camera = self.state("state.camera")
-        box = self.tab.locator("#canvas").bounding_box()
-        return (
-            box["x"] + (x + 0.5 - camera["x"]) * camera["scale"],
-            box["y"] + (y + 0.5 - camera["y"]) * camera["scale"],
-        )
-
-    def click(self, x: float, y: float, **how: Any) -> None:
-        """Click on a pixel of the photo and wait for what comes of it."""
-        before = self.state("state.photo.version")
-        self.tab.mouse.click(*self.at(x, y), **how)
-        self.until(f"state.photo.version > {before} && state.busy === 0")
-
-    def drag(self, *points: tuple[float, float]) -> None:
-        """Press on the first point, move through the others, let go."""
-        before = self.state("state.photo.version")
-        self.tab.mouse.move(*self.at(*points[0]))
-        self.tab.mouse.down()
-        for point in points[1:]:
-            self.tab.mouse.move(*self.at(*point), steps=4)
-        self.tab.mouse.up()
-        self.until(f"state.photo.version > {before} && state.busy === 0")
-
-    def press(self, *keys: str) -> None:
-        """Press keys that change the masks."""
-        for key in keys:
-            before = self.state("state.photo.version")
-            self.tab.keyboard.press(key)
-            self.until(f"state.photo.version > {before} && state.busy === 0")
-
-    def shot(self, name: str) -> None:
-        """A screenshot, where somebody wants to look."""
-        if SHOTS:
-            Path(SHOTS).mkdir(parents=True, exist_ok=True)
-            self.tab.wait_for_timeout(300)
-            self.tab.screenshot(path=f"{SHOTS}/{name}.png")
 
 
 @pytest.fixture
@@ -121,7 +36,6 @@ def pixels(mask: dict[str, Any]) -> np.ndarray:
 def test_hover_click_exclude_box_answers_accept_and_undo(page: Page, studio: Studio):
     page.tab.mouse.move(*page.at(*DISK[:2]))
     page.until("state.hover !== null")
-    page.shot("hover")
     page.click(*DISK[:2])
     assert page.state("state.photo.reply.candidates.length") == 3
     chosen = page.state("state.photo.reply.chosen")
@@ -130,7 +44,6 @@ def test_hover_click_exclude_box_answers_accept_and_undo(page: Page, studio: Stu
     if chosen != 0:
         page.press("1")
         assert page.state("state.photo.reply.chosen") == 0
-    page.shot("answers")
     page.click(DISK[0], DISK[1] + 20)
     page.click(5, 5, button="right")
     page.tab.keyboard.down("Alt")
@@ -189,6 +102,26 @@ def test_brush_eraser_and_polygon_change_the_selected_mask(page: Page, studio: S
     assert not triangle[190, 25]
 
 
+def test_corners_of_a_mask_are_moved_added_and_taken_away(page: Page, studio: Studio):
+    square = [[40, 40], [140, 40], [140, 140], [40, 140]]
+    studio.act(1, type="polygon", rings=[square])
+    page.until("state.photo.masks.size === 1")
+    page.tab.locator(".mask").click()
+    page.tab.keyboard.press("g")
+    page.until("state.outline?.rings[0].length === 4")
+    page.drag((139.5, 139.5), (199.5, 179.5))
+    moved = pixels(studio.masks(1)[0])
+    assert moved[160, 170]
+    page.until("state.outline?.rings.length === 1 && state.busy === 0")
+    page.shot("corners")
+    page.drag((89.5, 39.5), (89.5, 9.5))  # an edge: a new corner
+    assert pixels(studio.masks(1)[0])[20, 90]
+    page.press("Control+z", "Control+z")
+    page.until("state.outline?.rings[0].length === 4 && state.busy === 0")
+    page.click(139.5, 139.5, button="right")
+    assert pixels(studio.masks(1)[0]).sum() == pytest.approx(100 * 100 / 2, rel=0.02)
+
+
 def test_list_selects_labels_merges_and_deletes(page: Page, studio: Studio):
     for x in (60, 160, 260):
         studio.act(1, type="brush", points=[[x, 120]], radius=20)
@@ -203,7 +136,6 @@ def test_list_selects_labels_merges_and_deletes(page: Page, studio: Studio):
     assert [mask["label"] for mask in studio.masks(1)] == ["cell", "cell", None]
     rows.nth(2).hover()
     page.until("state.pointed === 3")
-    page.shot("list")
     page.press("m")
     assert len(studio.masks(1)) == 2
     rows.nth(1).click()
@@ -236,7 +168,6 @@ def test_export_tells_losses_and_the_file_reads_back(page: Page, studio: Studio,
     page.tab.get_by_role("button", name="Prepare files").click()
     page.tab.locator(".losses").wait_for()
     assert "yolo 1 mask had holes filled" in page.tab.locator(".losses").inner_text()
-    page.shot("export")
     with page.tab.expect_download() as download:
         page.tab.get_by_role("link", name="Download").click()
     archive = zipfile.ZipFile(download.value.path())
@@ -259,19 +190,97 @@ def test_export_tells_losses_and_the_file_reads_back(page: Page, studio: Studio,
     assert sorted({0, 255} & set(piece[..., 3].ravel().tolist())) == [0, 255]
 
 
-def test_everything_mode_runs_filters_and_keeps(page: Page, studio: Studio):
+def test_everything_mode_runs_and_its_sliders_need_no_model(page: Page, studio: Studio, model):
     page.tab.get_by_role("tab", name="Everything").click()
     page.tab.get_by_role("radio", name="Quick").click()
     page.tab.get_by_role("button", name="Find everything").last.click()
-    page.until("state.findings?.state === 'done'")
-    found = page.state("state.findings.masks.length")
-    assert found > 0
-    page.shot("everything")
+    page.until("state.findings?.choice.numbers.length > 0")
+    generator = em.AutomaticMaskGenerator(model, points_per_side=16)
+    photo = em.read_photo(studio.folder / "a.jpg")
+    default = generator.generate(photo)
+    assert page.state("state.findings.choice.numbers.length") == len(default)
+    page.until("state.findings.histograms !== null")
+    slide(page, "Predicted IoU above", 0.0)
+    page.until("state.findings.choice.thresholds.pred_iou_thresh === 0")
+    lower = em.AutomaticMaskGenerator(model, points_per_side=16, pred_iou_thresh=0.0).generate(photo)
+    assert page.state("state.findings.choice.numbers.length") == len(lower)
+    written = "import('/web/panels/findings.js').then((f) => f.asCommand(state))"
+    assert "--points_per_side 16 --pred-iou-thresh 0".replace("_", "-") in page.state(written)
+    page.tab.get_by_role("button", name="Compare").click()
+    slide(page, "Predicted IoU above", 1.0)
+    page.until("state.findings.choice.numbers.length === 0")
+    page.tab.mouse.click(*page.at(*DISK[:2]))  # a bare place now
+    page.until("state.findings.why !== null")
+    reasons = page.state("state.findings.why.reasons.map((each) => each.rule)")
+    assert "pred_iou_thresh" in reasons
+    page.shot("why")
+    page.tab.locator(".reason button").first.click()
+    page.until("state.findings.choice.numbers.length > 0")
+    page.tab.get_by_role("button", name="Compare").click()
+    page.tab.mouse.click(*page.at(*DISK[:2]))
+    page.until("state.findings.thrown.size === 1")
+    kept = page.state("state.findings.choice.numbers.length") - 1
+    page.tab.get_by_role("button", name="Defaults").click()
+    page.until("state.findings.thrown.size === 0")
+    assert kept >= 0
+    page.until("Object.keys(state.findings.choice.thresholds).length === 0")
     page.tab.get_by_role("button", name="Keep").click()
     page.until("state.photo.masks.size > 0")
-    assert len(studio.masks(1)) == found
+    assert [pixels(mask).sum() for mask in studio.masks(1)] == default.areas.tolist()
     page.press("Control+z")
     assert studio.masks(1) == []
+
+
+def slide(page: Page, label: str, value: float) -> None:
+    """Move a slider as a hand does, with all its events."""
+    script = "(input, value) => { input.value = value; input.dispatchEvent(new Event('input')); }"
+    page.tab.get_by_role("slider", name=label).evaluate(script, value)
+
+
+def test_a_run_of_everything_can_be_stopped(page: Page, studio: Studio):
+    job = studio.client.post("/api/photos/1/everything", json={"crop_n_layers": 2}).json()["id"]
+    assert studio.client.delete(f"/api/jobs/{job}").status_code == 200
+    for _ in range(600):
+        state = studio.get(f"/api/jobs/{job}")
+        if state["state"] != "running":
+            break
+        page.tab.wait_for_timeout(50)
+    assert state["state"] == "cancelled"
+    answer = studio.client.post(f"/api/jobs/{job}/masks", json={})
+    assert answer.status_code == 422
+    assert "is cancelled" in answer.json()["error"]
+    wrong = studio.client.post("/api/photos/1/everything", json={"points_per_sied": 3})
+    assert "did you mean points_per_side" in wrong.json()["error"]
+
+
+def test_accessibility_has_no_serious_fault(browser: Any, studio: Studio):
+    source = Path(__file__).parent / "node_modules" / "axe-core" / "axe.min.js"
+    if not source.exists():
+        said = "axe-core is not installed; run: make page-tools"
+        if os.environ.get("CI"):
+            pytest.fail(said)
+        pytest.skip(said)
+    studio.act(1, type="polygon", rings=[[[20, 20], [120, 20], [120, 120]]], label="thing")
+    page = Page(browser, studio, bypass_csp=True)
+    page.tab.add_script_tag(path=source)
+
+    def faults() -> list[str]:
+        found = page.tab.evaluate("axe.run()")["violations"]
+        serious = [each for each in found if each["impact"] in ("serious", "critical")]
+        return [f"{each['id']}: {node['html'][:120]}" for each in serious for node in each["nodes"]]
+
+    assert faults() == []
+    page.click(*DISK[:2])
+    assert faults() == []
+    for tab in ("Everything", "View"):
+        page.tab.get_by_role("tab", name=tab).click()
+        assert faults() == []
+    page.tab.keyboard.press("Control+e")
+    assert faults() == []
+    page.tab.keyboard.press("Escape")
+    page.tab.keyboard.press("?")
+    assert faults() == []
+    page.context.close()
 
 
 def test_two_tabs_see_each_other_and_lose_nothing(page: Page, browser: Any, studio: Studio):

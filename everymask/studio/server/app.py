@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from fastapi import Body, FastAPI, Header, Request, WebSocket
+from fastapi import Body, FastAPI, Header, Query, Request, WebSocket
 from fastapi.responses import FileResponse, JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
 from pydantic import BaseModel, ConfigDict, Field
@@ -92,6 +92,22 @@ class PredictRequest(_Body):
     labels: list[Literal[0, 1]] | None = None
     box: tuple[Coordinate, Coordinate, Coordinate, Coordinate] | None = None
     multimask: bool = True
+
+
+class ThresholdsRequest(_Body):
+    """Thresholds by the names of GeneratorOptions, and which masks the asker has already."""
+
+    thresholds: dict[str, int | float] = {}
+    known: int = 1
+    levels: bool = False  # whether to say how deep each mask lies within others
+
+
+class WhyRequest(_Body):
+    """A place on the photo, and the thresholds under which to look."""
+
+    x: Coordinate
+    y: Coordinate
+    thresholds: dict[str, int | float] = {}
 
 
 def make_app(session: Session, access: Access) -> FastAPI:
@@ -288,6 +304,13 @@ def _add_masks(app: FastAPI, session: Session, turns: Turns) -> None:
         masks = session.open(photo).document.mask_set()
         return [{**mask.to_dict("coco_rle"), "label": mask.label} for mask in masks]
 
+    @app.get("/api/photos/{photo}/masks/{mask}/outline")
+    def read_outline(
+        photo: int, mask: int, detail: Annotated[float, Query(ge=0, le=10_000)] = 0
+    ) -> list[list[list[float]]]:
+        """A mask as rings of corners, no further than ``detail`` pixels off; 0 is exact."""
+        return session.outline(photo, mask, detail)
+
     @app.post("/api/photos/{photo}/predict")
     async def predict(photo: int, prompts: PredictRequest) -> list[dict[str, Any]]:
         """Masks for prompts, best first; nothing is kept. For other programs."""
@@ -313,12 +336,21 @@ def _add_everything(app: FastAPI, jobs: Jobs, session: Session) -> None:
 
     @app.get("/api/jobs/{job}")
     def read_job(job: int) -> dict[str, Any]:
-        """Where a run is, and its masks when it is done."""
-        found = jobs.get(job)
-        masks = None
-        if found.masks is not None:
-            masks = [{**mask.to_dict("coco_rle"), "label": mask.label} for mask in found.masks]
-        return {**found.to_json(), "masks": masks}
+        """Where a run is."""
+        return jobs.get(job).to_json()
+
+    @app.post("/api/jobs/{job}/masks")
+    def read_masks(job: int, request: ThresholdsRequest) -> dict[str, Any]:
+        """The masks of a finished run under any thresholds, without asking the model.
+
+        Each has a number that stays; those from ``known`` on are given in full.
+        """
+        return jobs.get(job).masks(request.thresholds, request.known, request.levels)
+
+    @app.post("/api/jobs/{job}/why")
+    def read_why(job: int, request: WhyRequest) -> list[dict[str, Any]]:
+        """What became of each candidate at a place, and what would bring it back."""
+        return jobs.get(job).why(request.x, request.y, request.thresholds)
 
     @app.delete("/api/jobs/{job}")
     def cancel(job: int) -> None:

@@ -1,6 +1,7 @@
 // The page: every part is started once, then the session is asked for.
 
 import { attempt, start } from "./core/desk.js";
+import { startOutline } from "./core/outline.js";
 import { startStage } from "./draw/stage.js";
 import { startKeys } from "./input/keys.js";
 import { startPointer } from "./input/pointer.js";
@@ -18,6 +19,7 @@ startSide();
 startFilm();
 startHint();
 startFindings();
+startOutline();
 startPointer();
 startKeys();
 attempt(start);

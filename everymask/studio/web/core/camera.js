@@ -13,7 +13,7 @@ const LARGEST = 40;
 export function fitting(size, stage) {
   const margin = Math.min(24, stage.width / 20);
   const scale = Math.max(1e-4, Math.min((stage.width - 2 * margin) / size[1], (stage.height - 2 * margin) / size[0], 4));
-  return { scale, x: (size[1] - stage.width / scale) / 2, y: (size[0] - stage.height / scale) / 2 };
+  return { scale, x: (size[1] - stage.width / scale) / 2, y: (size[0] - stage.height / scale) / 2, fits: true };
 }
 
 /**

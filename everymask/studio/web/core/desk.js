@@ -34,7 +34,7 @@ export async function start() {
 export async function open(id) {
   await idle();
   const turn = ++opening;
-  set({ hover: null, pointed: null, selected: new Set(), pending: [], findings: null, rubber: null, stroke: null, ring: [] });
+  set({ hover: null, pointed: null, selected: new Set(), pending: [], findings: null, thresholds: {}, rubber: null, stroke: null, ring: [] });
   await attempt(async () => {
     const facts = await request("GET", `/api/photos/${id}`);
     if (turn !== opening) return;
@@ -50,7 +50,9 @@ export async function reload() {
   if (id === undefined) return;
   await attempt(async () => {
     const facts = await request("GET", `/api/photos/${id}`);
-    if (get().photo?.id === id) set({ photo: photoOf(facts, get().photo), pending: [] });
+    if (get().photo?.id !== id) return;
+    const photo = photoOf(facts, get().photo);
+    set({ photo, pending: [], photos: counted(id, photo.masks.size) });
   });
 }
 

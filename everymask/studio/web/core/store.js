@@ -22,12 +22,16 @@ const initial = {
   panel: "masks",
   findings: null,
   thresholds: {},
+  sizes: { smallest: 0, largest: 1, level: null },
+  wiper: 0.5,
   pending: [],
   busy: 0,
   online: true,
   rubber: null,
   stroke: null,
   ring: [],
+  outline: null,
+  detail: 2,
   sheet: false,
 };
 

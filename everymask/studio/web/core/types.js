@@ -53,8 +53,17 @@
 /** @typedef {"click" | "select" | "brush" | "erase" | "polygon" | "hand"} Tool */
 
 /**
- * What the photo looks like on the stage: screen = (photo - origin) * scale, in CSS pixels.
- * @typedef {{scale: number, x: number, y: number}} Camera
+ * What the photo looks like on the stage: screen = (photo - origin) * scale, in CSS pixels. `fits` says that
+ * nobody has moved it since it was fitted: then it follows the size of the window.
+ * @typedef {{scale: number, x: number, y: number, fits?: boolean}} Camera
+ */
+
+/**
+ * Masks under some thresholds.
+ * @typedef {object} Choice
+ * @property {Record<string, number>} thresholds those that differ from the run's own
+ * @property {number[]} numbers of the masks
+ * @property {Map<number, number>} levels how deep each mask lies within others, where that was asked
  */
 
 /**
@@ -66,8 +75,14 @@
  * @property {number} total
  * @property {number} found
  * @property {string | null} error
- * @property {MaskView[]} masks
+ * @property {Record<string, unknown>} options what the run was asked with
+ * @property {Record<string, number>} defaults thresholds of the run
+ * @property {Record<string, number[]> | null} histograms
+ * @property {Map<number, MaskView>} pool every mask seen so far
+ * @property {Choice} choice what the sliders say now
+ * @property {Choice | null} pinned what it is compared with
  * @property {Set<number>} thrown numbers of masks that are thrown away by hand
+ * @property {{xy: [number, number], reasons: any[]} | null} why
  */
 
 /**
@@ -90,13 +105,17 @@
  * @property {{opacity: number, outlines: boolean, isolate: boolean, checker: boolean}} look
  * @property {"masks" | "everything" | "view"} panel
  * @property {Findings | null} findings
- * @property {Record<string, number>} thresholds
+ * @property {Record<string, number>} thresholds where the sliders stand
+ * @property {{smallest: number, largest: number, level: number | null}} sizes shares of a logarithmic scale; level of the hierarchy
+ * @property {number} wiper where the line of the comparison is, as a share of the stage
  * @property {Step[]} pending prompts that are on their way
  * @property {number} busy requests under way
  * @property {boolean} online
  * @property {{box: number[]} | null} rubber the box being drawn
  * @property {{points: [number, number][], erase: boolean} | null} stroke the stroke being painted
  * @property {[number, number][]} ring corners of the polygon being drawn
+ * @property {{mask: MaskView, rings: [number, number][][]} | null} outline the corners of the selected mask, with the polygon tool
+ * @property {number} detail how far the corners may be off the mask, in pixels
  * @property {boolean} sheet whether the panel is open on a small screen
  */
 

@@ -5,7 +5,7 @@ import { toStage } from "../core/camera.js";
 import { byId } from "../core/dom.js";
 import { get, set, view } from "../core/store.js";
 import { fitting } from "../core/camera.js";
-import { kept } from "../panels/findings.js";
+import { kept, keptPinned } from "../panels/findings.js";
 import { MaskTiles } from "./mask_tiles.js";
 import { abgr, brighter, coloured, topmost } from "./paint.js";
 import { drawPhoto } from "./photo_tiles.js";
@@ -22,6 +22,7 @@ const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d")
 const overlay = document.createElement("canvas");
 const layer = document.createElement("canvas");
 const masks = new MaskTiles();
+const pinned = new MaskTiles(); // the other side of a comparison
 
 /** Begin to draw, and follow the size of the window. */
 export function startStage() {
@@ -30,7 +31,7 @@ export function startStage() {
     const before = get().stage;
     set({ stage: { width, height } });
     const { photo, camera } = get();
-    if (photo && before.width <= 1) set({ camera: fitting(photo.size, { width, height }) });
+    if (photo && (camera.fits || before.width <= 1)) set({ camera: fitting(photo.size, { width, height }) });
     else if (photo) set({ camera: { ...camera, x: camera.x + (before.width - width) / 2 / camera.scale, y: camera.y + (before.height - height) / 2 / camera.scale } });
   }).observe(byId("stage"));
   view(draw);
@@ -52,6 +53,7 @@ function draw(state, before) {
   else drawPhoto(context, photo, camera, stage, dpr);
   const more = drawMasks(state, dpr);
   drawOverlay(state, before, dpr);
+  drawOutline(state);
   drawPrompts(state);
   drawTools(state);
   return more;
@@ -77,7 +79,8 @@ function drawMasks(state, dpr) {
   if (!photo) return false;
   masks.show(shown(state), state.classes, photo.size);
   const dimmed = photo.draft || state.hover ? 0.55 : 1;
-  return masks.draw(context, camera, stage, dpr, (target, tile, x, y, side) => {
+  /** @type {Parameters<MaskTiles["draw"]>[4]} */
+  const put = (target, tile, x, y, side) => {
     target.imageSmoothingEnabled = true;
     if (!look.outlines && !look.checker) {
       target.globalAlpha = look.opacity * dimmed;
@@ -86,7 +89,31 @@ function drawMasks(state, dpr) {
     target.globalAlpha = dimmed;
     target.drawImage(tile.line, x, y, side, side);
     target.globalAlpha = 1;
-  });
+  };
+  const other = state.panel === "everything" ? keptPinned(state) : null;
+  if (!other) return masks.draw(context, camera, stage, dpr, put);
+  const at = state.wiper * stage.width;
+  pinned.show(other, state.classes, photo.size);
+  const left = clipped(0, at, stage.height, () => pinned.draw(context, camera, stage, dpr, put));
+  const right = clipped(at, stage.width - at, stage.height, () => masks.draw(context, camera, stage, dpr, put));
+  return left || right;
+}
+
+/**
+ * Draw into a part of the stage.
+ * @param {number} x
+ * @param {number} width
+ * @param {number} height
+ * @param {() => boolean} work
+ */
+function clipped(x, width, height, work) {
+  context.save();
+  context.beginPath();
+  context.rect(x, 0, width, height);
+  context.clip();
+  const more = work();
+  context.restore();
+  return more;
 }
 
 /**
@@ -247,6 +274,25 @@ function drawTools(state) {
       const at = toStage(camera, x, y);
       context.fillStyle = "#fff";
       context.fillRect(at[0] - 3.5, at[1] - 3.5, 7, 7);
+    }
+  }
+}
+
+/** @param {State} state */
+function drawOutline(state) {
+  const { outline, camera } = state;
+  if (!outline) return;
+  for (const ring of outline.rings) {
+    path(camera, [...ring, ring[0]]);
+    context.lineWidth = 1.5;
+    context.strokeStyle = "#fff";
+    context.stroke();
+    for (const [x, y] of ring) {
+      const at = toStage(camera, x, y);
+      context.fillStyle = "#0e0f12";
+      context.fillRect(at[0] - 4, at[1] - 4, 8, 8);
+      context.fillStyle = "#fff";
+      context.fillRect(at[0] - 3, at[1] - 3, 6, 6);
     }
   }
 }

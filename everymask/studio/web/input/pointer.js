@@ -3,6 +3,7 @@
 import { panned, toPhoto, toStage, zoomed } from "../core/camera.js";
 import { act, hover, unhover } from "../core/desk.js";
 import { byId } from "../core/dom.js";
+import { cornerAt, dropCorner, keepOutline, moveCorner, splitEdgeAt } from "../core/outline.js";
 import { holds } from "../core/runs.js";
 import { get, set } from "../core/store.js";
 import { toggleFinding } from "../panels/findings.js";
@@ -11,7 +12,17 @@ const MOVED = 5; // CSS pixels until a press is a drag
 const LONG_MS = 450;
 const REACH = 10; // CSS pixels around a point that take hold of it
 
-/** @typedef {{kind: "press" | "pan" | "box" | "point" | "stroke" | "pinch" | "none", x: number, y: number, index: number, exclude: boolean, add: boolean, long: number}} Gesture */
+/**
+ * @typedef {object} Gesture
+ * @property {"press" | "pan" | "box" | "point" | "corner" | "stroke" | "pinch" | "none"} kind
+ * @property {number} x where it is, on the stage
+ * @property {number} y
+ * @property {number} index of the prompt that is held
+ * @property {[number, number] | null} corner that is held: ring, corner
+ * @property {boolean} exclude
+ * @property {boolean} add to what is selected
+ * @property {number} long the timer of a long press
+ */
 
 /** @type {Gesture | null} */
 let gesture = null;
@@ -63,18 +74,25 @@ function down(event) {
     fingers.set(event.pointerId, { x, y });
     if (fingers.size === 2) {
       abandon();
-      gesture = { kind: "pinch", x, y, index: -1, exclude: false, add: false, long: 0 };
+      gesture = { kind: "pinch", x, y, index: -1, corner: null, exclude: false, add: false, long: 0 };
       return;
     }
     if (fingers.size > 2) return;
   }
   const exclude = event.button === 2 || event.altKey;
   const add = event.ctrlKey || event.metaKey || event.shiftKey;
-  gesture = { kind: "press", x, y, index: -1, exclude, add, long: 0 };
+  gesture = { kind: "press", x, y, index: -1, corner: null, exclude, add, long: 0 };
   if (event.button === 1 || tool === "hand" || document.body.classList.contains("panning")) gesture.kind = "pan";
   else if (tool === "click") {
     gesture.index = pointAt(x, y);
     if (event.pointerType === "touch") gesture.long = window.setTimeout(longPress, LONG_MS);
+  } else if (tool === "polygon" && get().outline) {
+    const [at, reach] = [toPhoto(camera, x, y), REACH / camera.scale];
+    gesture.corner = cornerAt(at, reach);
+    if (gesture.corner && exclude) {
+      dropCorner(gesture.corner);
+      gesture.kind = "none";
+    } else gesture.corner ??= splitEdgeAt(at, reach / 2);
   } else if (tool === "brush" || tool === "erase") {
     gesture.kind = "stroke";
     set({ stroke: { points: [toPhoto(camera, x, y)], erase: (tool === "erase") !== exclude } });
@@ -101,7 +119,8 @@ function moveTo(event) {
   if (gesture.kind === "press" && far) {
     clearTimeout(gesture.long);
     if (tool === "click") gesture.kind = gesture.index >= 0 ? "point" : event.pointerType === "touch" ? "pan" : "box";
-    else gesture.kind = tool === "select" ? "pan" : "none";
+    else if (gesture.corner) gesture.kind = "corner";
+    else gesture.kind = tool === "select" || get().outline ? "pan" : "none";
   }
   if (gesture.kind === "pan") {
     set({ camera: panned(camera, x - gesture.x, y - gesture.y, photo.size, stage) });
@@ -109,7 +128,8 @@ function moveTo(event) {
   } else if (gesture.kind === "box") {
     const from = toPhoto(camera, gesture.x, gesture.y);
     set({ rubber: { box: [Math.min(from[0], at[0]), Math.min(from[1], at[1]), Math.max(from[0], at[0]), Math.max(from[1], at[1])] } });
-  } else if (gesture.kind === "point") movePoint(gesture.index, at);
+  } else if (gesture.kind === "corner" && gesture.corner) moveCorner(gesture.corner, at);
+  else if (gesture.kind === "point") movePoint(gesture.index, at);
   else if (gesture.kind === "stroke") {
     const { stroke } = get();
     const events = event.getCoalescedEvents?.() ?? [event];
@@ -138,7 +158,8 @@ function up(event) {
   } else if (ended.kind === "point" && photo?.draft) {
     const [x, y] = photo.draft.steps[ended.index].xy;
     act({ type: "move_prompt", index: ended.index, x, y });
-  } else if (ended.kind === "stroke" && stroke) {
+  } else if (ended.kind === "corner") keepOutline();
+  else if (ended.kind === "stroke" && stroke) {
     const mask = brushed();
     set({ stroke: mask === null && stroke.erase ? null : stroke });
     const action = { type: "brush", mask, points: thinned(stroke.points, brush / 6), radius: brush, erase: stroke.erase, ...(mask === null && activeClass ? { label: activeClass } : {}) };
@@ -180,7 +201,9 @@ function press(pressed, at) {
   if (panel === "everything" && get().findings) toggleFinding(at);
   else if (tool === "click" && pressed.index >= 0) act({ type: "remove_prompt", index: pressed.index });
   else if (tool === "click") prompt(at, !pressed.exclude);
-  else if (tool === "polygon") set({ ring: [...ring, at] });
+  else if (tool === "polygon" && get().outline) {
+    if (!pressed.corner) set({ selected: new Set(), outline: null, ring: [at] }); // elsewhere: a new polygon begins
+  } else if (tool === "polygon") set({ ring: [...ring, at] });
   else if (tool === "select") {
     const mask = maskAt(at);
     const all = new Set(pressed.add ? selected : []);

@@ -24,7 +24,7 @@ const ICON = { undo: "undo", redo: "redo", previousPhoto: "previous", nextPhoto:
 export function startBar() {
   const name = h("span", { class: "name" });
   const place = h("span", { class: "place" });
-  const zoomed = h("button", { class: "quiet number", title: "Actual pixels (0)", "aria-label": "Zoom: show actual pixels", onclick: () => run("actual") });
+  const zoomed = h("button", { class: "quiet number", title: "Actual pixels (0)", onclick: () => run("actual") });
   const saved = h("span", { class: "saved" });
   const done = commandButton("done", "Done", "plain");
   byId("bar").append(
@@ -46,6 +46,7 @@ export function startBar() {
     name.title = photo?.name ?? "";
     place.textContent = photos.length > 1 ? `${row + 1} of ${photos.length}` : "";
     zoomed.textContent = `${Math.round(camera.scale * 100)}%`;
+    zoomed.setAttribute("aria-label", `${zoomed.textContent}, show actual pixels`);
     saved.textContent = !online ? "Server away" : busy ? "Saving" : photo ? "Saved" : "";
     saved.className = `saved ${online ? (busy ? "busy" : "") : "away"}`;
     done.setAttribute("aria-pressed", String(Boolean(photos[row]?.done)));

@@ -37,7 +37,7 @@ export function draftCard() {
           const score = Math.round(100 * candidate.score);
           const key = candidates.length > 1 ? `${place + 1} · ` : "";
           /** @type {HTMLElement} */ (button.lastChild).textContent = `${key}${score}%`;
-          button.setAttribute("aria-label", `Answer ${place + 1}, score ${score} percent`);
+          button.title = `Answer ${place + 1}, the model expects an IoU of ${score}%`;
         },
       );
       note.textContent = candidates.length > 1 ? "Tab for the next answer. Click again to correct." : draft.steps.length ? "Click where something is missing, right-click where it is too much." : "Click what is missing, right-click what is too much.";

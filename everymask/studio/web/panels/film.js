@@ -23,6 +23,7 @@ export function startFilm() {
       (frame, row) => {
         frame.setAttribute("aria-selected", String(row.id === photo?.id));
         frame.classList.toggle("done", row.done);
+        frame.setAttribute("aria-label", `${row.name}, ${row.masks} masks${row.done ? ", done" : ""}`);
         /** @type {HTMLElement} */ (frame.querySelector(".count")).textContent = row.masks ? String(row.masks) : "";
       },
     );

@@ -1,26 +1,19 @@
-// Everything mode: run it, see how far it is, choose by sliders and clicks what to keep.
+// Everything mode: run it, then choose by sliders and clicks what to keep. The model is asked once; the
+// server answers every position of the sliders from what the run found.
 
 import { act, attempt, maskOf, onEvent } from "../core/desk.js";
-import { h } from "../core/dom.js";
+import { byId, h } from "../core/dom.js";
 import { icon } from "../core/icons.js";
 import { holds } from "../core/runs.js";
 import { request } from "../core/server.js";
-import { get, set } from "../core/store.js";
+import { get, set, view } from "../core/store.js";
 import { say } from "./notices.js";
+import { SIZES, SLIDERS, makeSlider } from "./sliders.js";
 
 /** @typedef {import("../core/types.js").State} State */
 /** @typedef {import("../core/types.js").MaskView} MaskView */
-/** @typedef {{name: string, title: string, low: (masks: MaskView[], state: State) => number, high: (masks: MaskView[], state: State) => number, of: (mask: MaskView, state: State) => number, text: (value: number) => string}} Slider */
-
-const BINS = 40;
-
-/** @type {Slider[]} */
-const SLIDERS = [
-  { name: "iou", title: "Predicted IoU at least", low: () => 0, high: () => 1, of: (mask) => mask.predicted_iou ?? 1, text: (value) => value.toFixed(2) },
-  { name: "stability", title: "Stability at least", low: () => 0, high: () => 1, of: (mask) => mask.stability_score ?? 1, text: (value) => value.toFixed(2) },
-  { name: "smallest", title: "Area at least", low: () => 0, high: () => 1, of: (mask, state) => areaShare(mask, state), text: areaText },
-  { name: "largest", title: "Area at most", low: () => 0, high: () => 1, of: (mask, state) => areaShare(mask, state), text: areaText },
-];
+/** @typedef {import("../core/types.js").Findings} Findings */
+/** @typedef {import("../core/types.js").Choice} Choice */
 
 /** @type {Record<string, {title: string, options: Record<string, unknown>}>} */
 const EFFORTS = {
@@ -30,33 +23,34 @@ const EFFORTS = {
 };
 let effort = "normal";
 
-/** @param {MaskView} mask @param {State} state on a logarithmic scale from one pixel to the photo */
-function areaShare(mask, state) {
-  const [height, width] = state.photo?.size ?? [1, 1];
-  return Math.log(Math.max(1, mask.area)) / Math.log(Math.max(2, height * width));
-}
+// --- which masks ----------------------------------------------------------------------------------------
 
-/** @param {number} value */
-function areaText(value) {
-  const [height, width] = get().photo?.size ?? [1, 1];
-  const pixels = Math.round((height * width) ** value);
-  return pixels >= 1e6 ? `${(pixels / 1e6).toFixed(1)} M px` : pixels >= 1e4 ? `${Math.round(pixels / 1e3)} k px` : `${pixels} px`;
+/**
+ * @param {State} state
+ * @param {Choice} choice
+ * @returns {MaskView[]}
+ */
+function fitting(state, choice) {
+  const { findings, sizes, photo } = state;
+  if (!findings || !photo) return [];
+  const whole = Math.max(2, photo.size[0] * photo.size[1]);
+  const [least, most] = [whole ** sizes.smallest, whole ** sizes.largest];
+  const masks = choice.numbers.map((number) => /** @type {MaskView} */ (findings.pool.get(number)));
+  return masks.filter((mask) => mask.area >= Math.floor(least) && mask.area <= Math.ceil(most) && (sizes.level === null || Math.min(2, choice.levels.get(mask.id) ?? 0) === sizes.level));
 }
 
 /** The masks that sliders and clicks leave. @param {State} state @returns {MaskView[]} */
 export function kept(state) {
-  const { findings, thresholds } = state;
-  if (!findings) return [];
-  return findings.masks.filter((mask) => !findings.thrown.has(mask.id) && passes(mask, thresholds, state));
+  const { findings } = state;
+  return findings ? fitting(state, findings.choice).filter((mask) => !findings.thrown.has(mask.id)) : [];
 }
 
-/** @param {MaskView} mask @param {Record<string, number>} thresholds @param {State} state */
-function passes(mask, thresholds, state) {
-  return SLIDERS.every(({ name, of }) => {
-    const limit = thresholds[name];
-    return limit === undefined || (name === "largest" ? of(mask, state) <= limit : of(mask, state) >= limit);
-  });
+/** The masks they are compared with, if they are. @param {State} state */
+export function keptPinned(state) {
+  return state.findings?.pinned ? fitting(state, state.findings.pinned) : null;
 }
+
+// --- the run --------------------------------------------------------------------------------------------
 
 /** Find everything on the open photo. */
 export async function runEverything() {
@@ -64,130 +58,271 @@ export async function runEverything() {
   if (!photo) return;
   await attempt(async () => {
     const job = await request("POST", `/api/photos/${photo.id}/everything`, EFFORTS[effort].options);
-    set({ findings: { job: job.id, state: "running", done: 0, total: 1, found: 0, error: null, masks: [], thrown: new Set() }, hover: null });
-    await follow(job.id);
+    set({ findings: begun(job), thresholds: {}, hover: null });
+    learn(await request("GET", `/api/jobs/${job.id}`)); // it may have ended before we could hear of it
   });
 }
 
-/** What the run has come to by now; the live channel tells the rest. @param {number} id */
-async function follow(id) {
-  const job = await request("GET", `/api/jobs/${id}`);
-  const { findings, photo } = get();
-  if (!findings || findings.job !== id || !photo) return;
-  const masks = (job.masks ?? []).map((/** @type {any} */ mask, /** @type {number} */ place) => maskOf({ ...mask, id: place + 1, label: null, locked: false, counts: mask.segmentation.counts, bbox: mask.bbox }, photo.size));
-  set({ findings: { ...findings, state: job.state, done: job.done, total: job.total || 1, found: job.found, error: job.error, masks } });
+/** @param {any} job @returns {Findings} */
+function begun(job) {
+  return { job: job.id, state: job.state, done: 0, total: 1, found: 0, error: null, options: job.options, defaults: {}, histograms: null, pool: new Map(), choice: { thresholds: {}, numbers: [], levels: new Map() }, pinned: null, thrown: new Set(), why: null };
+}
+
+/** What the server says of the run. @param {any} job */
+function learn(job) {
+  const { findings } = get();
+  if (!findings || findings.job !== job.id) return;
+  const fresh = job.state === "done" && findings.state !== "done";
+  set({ findings: { ...findings, state: job.state, done: job.done, total: job.total || 1, found: job.found, error: job.error, defaults: job.thresholds ?? {}, histograms: job.histograms ?? findings.histograms } });
+  if (fresh) choose({});
 }
 
 /** Hear how far runs are. */
 export function startFindings() {
   onEvent((event) => {
-    const { findings } = get();
-    if (event.type !== "job" || !findings || event.id !== findings.job) return;
-    if (event.state === "done") attempt(() => follow(event.id));
-    else set({ findings: { ...findings, state: event.state, done: event.done, total: event.total || 1, found: event.found, error: event.error } });
+    if (event.type === "job") learn(event);
   });
+  startWiper();
 }
 
-/** Throw away or keep the finding at a place of the photo. @param {[number, number]} at */
+let asking = false;
+
+/**
+ * Move the sliders. While an answer is on its way the newest position waits, and the others are left out.
+ * @param {Record<string, number>} thresholds
+ */
+export async function choose(thresholds) {
+  set({ thresholds });
+  if (asking) return;
+  asking = true;
+  try {
+    for (let asked = null; asked !== get().thresholds; ) {
+      asked = get().thresholds;
+      await attempt(() => ask(asked));
+    }
+  } finally {
+    asking = false;
+  }
+}
+
+/** @param {Record<string, number>} thresholds */
+async function ask(thresholds) {
+  const { findings, photo, sizes } = get();
+  if (findings?.state !== "done" || !photo) return;
+  const answer = await request("POST", `/api/jobs/${findings.job}/masks`, { thresholds, known: findings.pool.size + 1, levels: sizes.level !== null });
+  const now = get().findings;
+  if (now?.job !== findings.job) return;
+  const pool = new Map(now.pool);
+  for (const values of answer.fresh) pool.set(values.id, maskOf({ ...values, label: null, locked: false, predicted_iou: null, stability_score: null }, photo.size));
+  answer.numbers.forEach((/** @type {number} */ number, /** @type {number} */ place) => {
+    const mask = /** @type {MaskView} */ (pool.get(number));
+    [mask.predicted_iou, mask.stability_score] = answer.scores[place];
+  });
+  const levels = new Map(answer.levels ? answer.numbers.map((/** @type {number} */ number, /** @type {number} */ place) => [number, answer.levels[place]]) : []);
+  set({ findings: { ...now, pool, choice: { thresholds, numbers: answer.numbers, levels } } });
+}
+
+// --- clicks on the photo --------------------------------------------------------------------------------
+
+/** Throw away or keep the finding at a place of the photo; where there is none, say why. @param {[number, number]} at */
 export function toggleFinding(at) {
-  const { findings, photo, thresholds } = get();
-  if (!findings || !photo) return;
-  const here = findings.masks.filter((mask) => passes(mask, thresholds, get()) && holds(mask, photo.size, at[0], at[1])).sort((a, b) => a.area - b.area);
+  const { findings, photo } = get();
+  if (findings?.state !== "done" || !photo) return;
+  const here = fitting(get(), findings.choice).filter((mask) => holds(mask, photo.size, at[0], at[1])).sort((a, b) => a.area - b.area);
   const mask = here.find((each) => !findings.thrown.has(each.id)) ?? here[0];
   if (!mask) {
-    say("No mask here under these settings.", "info");
+    explain(at);
     return;
   }
   const thrown = new Set(findings.thrown);
   if (!thrown.delete(mask.id)) thrown.add(mask.id);
-  set({ findings: { ...findings, thrown } });
+  set({ findings: { ...findings, thrown, why: null } });
+}
+
+/** @param {[number, number]} at */
+function explain(at) {
+  const { findings, photo, thresholds } = get();
+  if (!findings || !photo || at[0] < 0 || at[1] < 0 || at[0] >= photo.size[1] || at[1] >= photo.size[0]) return;
+  attempt(async () => {
+    const reasons = await request("POST", `/api/jobs/${findings.job}/why`, { x: at[0], y: at[1], thresholds });
+    const now = get().findings;
+    if (now?.job === findings.job) set({ findings: { ...now, why: { xy: at, reasons } }, sheet: true });
+  });
 }
 
 /** Make what is kept masks of the photo. */
 export async function takeFindings() {
-  const { findings, activeClass } = get();
+  const { findings } = get();
   const masks = kept(get());
   if (findings?.state !== "done" || !masks.length) return;
-  const values = masks.map((/** @type {any} */ mask) => ({ counts: mask.counts, label: activeClass, predicted_iou: mask.predicted_iou, stability_score: mask.stability_score, points: mask.point_coords?.length ? mask.point_coords : null }));
-  if (await act({ type: "add", masks: values })) set({ findings: null, panel: "masks" });
+  const values = masks.map((/** @type {any} */ mask) => ({ counts: mask.counts, label: null, predicted_iou: mask.predicted_iou, stability_score: mask.stability_score, points: mask.points ?? null }));
+  if (await act({ type: "add", masks: values })) set({ findings: null, thresholds: {}, panel: "masks" });
+}
+
+// --- the same elsewhere ---------------------------------------------------------------------------------
+
+/** Options and moved thresholds, as they are given to the library. @param {Findings} findings @param {State} state */
+function asked(findings, state) {
+  const { sizes, photo } = state;
+  const whole = photo ? photo.size[0] * photo.size[1] : 1;
+  const filters = { ...(sizes.smallest > 0 ? { min_area: Math.floor(whole ** sizes.smallest) } : {}), ...(sizes.largest < 1 ? { max_area: Math.ceil(whole ** sizes.largest) } : {}) };
+  return { options: { ...findings.options, ...findings.choice.thresholds }, filters };
+}
+
+/** @param {State} state */
+export function asCommand(state) {
+  const { findings, photo, session } = state;
+  if (!findings || !photo) return "";
+  const { options, filters } = asked(findings, state);
+  const flags = Object.entries({ ...options, ...filters }).map(([name, value]) => `--${name.replaceAll("_", "-")} ${value}`);
+  return ["everymask segment", shellQuoted(photo.name), `--model ${shellQuoted(session.model)}`, ...flags].join(" ");
+}
+
+/** @param {State} state */
+export function asPython(state) {
+  const { findings, photo, session } = state;
+  if (!findings || !photo) return "";
+  const { options, filters } = asked(findings, state);
+  const written = Object.entries(options).map(([name, value]) => `, ${name}=${value}`).join("");
+  const filtered = Object.entries(filters).map(([name, value]) => `${name}=${value}`).join(", ");
+  return [
+    "import everymask as em",
+    "",
+    `generator = em.AutomaticMaskGenerator(em.load(${JSON.stringify(session.model)})${written})`,
+    `masks = generator.generate(em.read_photo(${JSON.stringify(photo.name)}))${filtered ? `.filter(${filtered})` : ""}`,
+  ].join("\n");
+}
+
+/** @param {string} text */
+function shellQuoted(text) {
+  return /^[\w./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
+}
+
+/** @param {string} text */
+async function copy(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+    say("Copied.", "info");
+  } catch {
+    say(text, "info"); // without the right to the clipboard: to be copied by hand
+  }
+}
+
+// --- the wiper ------------------------------------------------------------------------------------------
+
+function startWiper() {
+  const handle = h("div", { class: "wiper", role: "slider", tabIndex: 0, "aria-label": "Where the comparison is divided", "aria-valuemin": "0", "aria-valuemax": "100" }, h("span", { class: "then" }, "before"), h("span", { class: "now" }, "now"));
+  const to = (/** @type {number} */ share) => set({ wiper: Math.min(1, Math.max(0, share)) });
+  handle.addEventListener("pointerdown", (event) => handle.setPointerCapture(event.pointerId));
+  handle.addEventListener("pointermove", (event) => {
+    const box = byId("stage").getBoundingClientRect();
+    if (handle.hasPointerCapture(event.pointerId)) to((event.clientX - box.left) / box.width);
+  });
+  handle.addEventListener("keydown", (event) => {
+    const way = { ArrowLeft: -0.02, ArrowRight: 0.02 }[event.key];
+    if (way) to(get().wiper + way);
+  });
+  byId("stage").append(handle);
+  view((state) => {
+    handle.hidden = !(state.panel === "everything" && state.findings?.pinned);
+    handle.style.left = `${100 * state.wiper}%`;
+    handle.setAttribute("aria-valuenow", String(Math.round(100 * state.wiper)));
+  });
 }
 
 // --- the panel ------------------------------------------------------------------------------------------
 
 /** The panel, and what keeps it up to date. @returns {{element: HTMLElement, show: (state: State, before: State) => void}} */
 export function findingsPanel() {
-  const efforts = h("div", { class: "segments", role: "radiogroup", "aria-label": "Effort" });
-  for (const [name, { title }] of Object.entries(EFFORTS)) {
-    const choice = h("button", { role: "radio", "aria-checked": String(name === effort), onclick: () => choose(name) }, title);
-    choice.dataset.name = name;
-    efforts.append(choice);
-  }
-  const choose = (/** @type {string} */ name) => {
+  const efforts = segments("Effort", Object.entries(EFFORTS).map(([name, { title }]) => [name, title]), (name) => {
     effort = name;
-    for (const child of /** @type {HTMLElement[]} */ ([...efforts.children])) child.setAttribute("aria-checked", String(child.dataset.name === name));
-  };
-  const begin = h("button", { class: "primary wide-button", onclick: runEverything }, icon("everything"), h("span", {}, "Find everything"));
+    efforts.show(name);
+  });
+  efforts.show(effort);
+  const beginText = h("span", {});
+  const begin = h("button", { onclick: runEverything }, icon("everything"), beginText);
   const bar = h("progress", { max: 1, value: 0, "aria-label": "Progress" });
   const progressText = h("span", { class: "number" });
   const stop = h("button", { class: "plain", onclick: () => attempt(() => request("DELETE", `/api/jobs/${get().findings?.job}`)) }, icon("stop"), h("span", {}, "Stop"));
   const running = h("div", { class: "running" }, h("div", { class: "row" }, progressText, stop), bar);
-  const sliders = SLIDERS.map(makeSlider);
-  const take = h("button", { class: "primary wide-button", onclick: takeFindings });
-  const again = h("button", { class: "plain", onclick: () => set({ findings: { .../** @type {any} */ (get().findings), thrown: new Set() }, thresholds: {} }) }, "Reset");
-  const counts = h("p", { class: "number faint" });
-  const results = h("div", { class: "results" }, ...sliders.map((each) => each.element), counts, h("div", { class: "row" }, again, take));
   const failed = h("p", { class: "trouble" });
-  const element = h("section", { class: "findings", "aria-label": "Everything" }, efforts, begin, running, failed, results);
+  const sliders = SLIDERS.map((slider) => makeSlider(slider, (value) => choose({ ...get().thresholds, [slider.name]: value })));
+  const sizes = SIZES.map((slider) => makeSlider(slider, (value) => set({ sizes: { ...get().sizes, [slider.name]: value } })));
+  const levels = segments("Levels of the hierarchy", [["all", "All"], ["0", "Wholes"], ["1", "Parts"], ["2", "Subparts"]], (name) => {
+    set({ sizes: { ...get().sizes, level: name === "all" ? null : Number(name) } });
+    choose({ ...get().thresholds });
+  });
+  const counts = h("p", { class: "number faint" });
+  const why = h("div", { class: "why" });
+  const take = h("button", { class: "primary wide-button", onclick: takeFindings });
+  const reset = h("button", { class: "plain", onclick: () => (set({ sizes: { smallest: 0, largest: 1, level: null }, findings: { .../** @type {Findings} */ (get().findings), thrown: new Set() } }), choose({})) }, "Defaults");
+  const all = h("button", { class: "plain", onclick: () => choose({ pred_iou_thresh: 0, stability_score_thresh: 0 }) }, "Show all");
+  const compare = h("button", { class: "plain", onclick: () => {
+    const findings = /** @type {Findings} */ (get().findings);
+    set({ findings: { ...findings, pinned: findings.pinned ? null : findings.choice } });
+  } }, "Compare");
+  const copies = h("div", { class: "row start" }, h("button", { class: "link", onclick: () => copy(asCommand(get())) }, icon("copy"), "as command"), h("button", { class: "link", onclick: () => copy(asPython(get())) }, icon("copy"), "as Python"));
+  const results = h("div", { class: "results" }, ...sliders.map((each) => each.element), ...sizes.map((each) => each.element), levels.element, h("div", { class: "row start" }, reset, all, compare), counts, why, copies);
+  const foot = h("div", { class: "foot" }, take);
+  const element = h("section", { class: "findings", "aria-label": "Everything" }, efforts.element, begin, running, failed, results, foot);
   return {
     element,
     show(state, before) {
-      if (state.findings === before.findings && state.thresholds === before.thresholds && state.photo === before.photo) return;
+      if (state.findings === before.findings && state.thresholds === before.thresholds && state.sizes === before.sizes && state.photo === before.photo) return;
       const { findings } = state;
-      const busy = findings?.state === "running";
-      running.hidden = !busy;
-      begin.hidden = busy;
-      results.hidden = findings?.state !== "done";
-      begin.className = findings?.state === "done" ? "plain wide-button" : "primary wide-button";
-      /** @type {HTMLElement} */ (begin.lastChild).textContent = findings?.state === "done" ? "Find again" : "Find everything";
+      const done = findings?.state === "done";
+      running.hidden = findings?.state !== "running";
+      begin.hidden = findings?.state === "running";
+      results.hidden = foot.hidden = !done;
+      begin.className = done ? "plain wide-button" : "primary wide-button";
+      beginText.textContent = done ? "Find again" : "Find everything";
       failed.hidden = !(findings?.state === "failed" || findings?.state === "cancelled");
       failed.textContent = findings?.state === "cancelled" ? "Stopped. Nothing was changed." : findings?.error ?? "";
       bar.value = findings ? findings.done / findings.total : 0;
       progressText.textContent = findings ? `${findings.done} of ${findings.total} points, ${findings.found} candidates` : "";
-      if (findings?.state !== "done") return;
+      if (!findings || !done) return;
       const masks = kept(state);
-      for (const slider of sliders) slider.show(state);
-      counts.textContent = `${masks.length} of ${findings.masks.length} masks kept. Click one on the photo to throw it away.`;
+      for (const each of [...sliders, ...sizes]) each.show(state);
+      levels.show(state.sizes.level === null ? "all" : String(state.sizes.level));
+      compare.setAttribute("aria-pressed", String(findings.pinned !== null));
+      counts.textContent = `${masks.length} of ${findings.found} candidates. Click a mask to throw it away, a bare place to ask why.`;
       take.textContent = masks.length === 1 ? "Keep 1 mask" : `Keep ${masks.length} masks`;
       take.disabled = masks.length === 0;
+      why.replaceChildren(...reasons(findings));
     },
   };
 }
 
-/** @param {Slider} slider */
-function makeSlider(slider) {
-  const upper = slider.name === "largest";
-  const chart = h("canvas", { width: BINS * 6, height: 36, class: "histogram", "aria-hidden": "true" });
-  const value = h("output", { class: "number" });
-  const input = h("input", { type: "range", min: "0", max: "1", step: "0.005", "aria-label": slider.title, oninput: () => set({ thresholds: { ...get().thresholds, [slider.name]: Number(input.value) } }) });
-  const element = h("label", { class: "slider" }, h("span", { class: "row" }, h("span", {}, slider.title), value), chart, input);
+/**
+ * Why there is no mask at a place, and what would bring one.
+ * @param {Findings} findings
+ */
+function reasons(findings) {
+  if (!findings.why) return [];
+  const { xy, reasons: told } = findings.why;
+  const title = h("h3", {}, `At ${Math.round(xy[0])}, ${Math.round(xy[1])}`);
+  if (!told.length) return [title, h("p", { class: "faint" }, "The model saw nothing here. Find again with more effort, or click it by hand.")];
+  return [
+    title,
+    ...told.slice(0, 3).map((reason) =>
+      h("div", { class: "reason" }, h("p", {}, reason.text), reason.changes ? h("button", { class: "plain", title: reason.remedy, onclick: () => choose({ ...get().thresholds, ...reason.changes }) }, Object.entries(reason.changes).map(([name, value]) => `${SLIDERS.find((each) => each.name === name)?.title ?? name} ${Number(value).toPrecision(3)}`).join(", ")) : null),
+    ),
+  ];
+}
+
+/**
+ * A row of choices of which one is taken.
+ * @param {string} title
+ * @param {[string, string][]} choices
+ * @param {(name: string) => void} take
+ */
+function segments(title, choices, take) {
+  const element = h("div", { class: "segments", role: "radiogroup", "aria-label": title }, ...choices.map(([name, text]) => h("button", { role: "radio", "data-name": name, onclick: () => take(name) }, text)));
   return {
     element,
-    /** @param {State} state */
-    show(state) {
-      const limit = state.thresholds[slider.name] ?? (upper ? 1 : 0);
-      input.value = String(limit);
-      value.textContent = slider.text(limit);
-      const counts = new Array(BINS).fill(0);
-      for (const mask of state.findings?.masks ?? []) counts[Math.min(BINS - 1, Math.max(0, Math.floor(slider.of(mask, state) * BINS)))]++;
-      const most = Math.max(1, ...counts);
-      const canvas = /** @type {CanvasRenderingContext2D} */ (chart.getContext("2d"));
-      canvas.clearRect(0, 0, chart.width, chart.height);
-      counts.forEach((count, bin) => {
-        const middle = (bin + 0.5) / BINS;
-        canvas.fillStyle = (upper ? middle <= limit : middle >= limit) ? "#7cc4ff" : "#3c4149";
-        const height = count ? Math.max(2, (count / most) * 34) : 0;
-        canvas.fillRect(bin * 6, 36 - height, 5, height);
-      });
+    /** @param {string} name */
+    show(name) {
+      for (const child of /** @type {HTMLElement[]} */ ([...element.children])) child.setAttribute("aria-checked", String(child.dataset.name === name));
     },
   };
 }

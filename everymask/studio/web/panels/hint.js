@@ -9,7 +9,7 @@ const HINTS = {
   select: "Click a mask · Ctrl for more · double-click to correct it",
   brush: "Paint into the selected mask, or a new one · wheel changes the size",
   erase: "Erase from the selected mask · wheel changes the size",
-  polygon: "Click corners · double-click or Enter closes",
+  polygon: "Click corners, Enter closes · with a mask selected: drag its corners, right-click takes one away",
   hand: "Drag to move · wheel to zoom",
 };
 

@@ -24,7 +24,8 @@ export function openKeys() {
 
 /** @param {string} name */
 function keyButton(name) {
-  const button = h("button", { class: "bind", "aria-label": `Key for: ${COMMANDS[name].title}`, onclick: listen }, ...keysOf(name).map((key) => h("kbd", {}, key)), keysOf(name).length ? null : h("kbd", {}, "none"));
+  const keys = keysOf(name).length ? keysOf(name) : ["none"];
+  const button = h("button", { class: "bind", "aria-label": `${keys.join(" ")}, key for: ${COMMANDS[name].title}`, onclick: listen }, ...keys.flatMap((key, place) => (place ? [" ", h("kbd", {}, key)] : [h("kbd", {}, key)])));
   function listen() {
     button.replaceChildren(h("kbd", {}, "press a key"));
     button.addEventListener("keydown", heard);

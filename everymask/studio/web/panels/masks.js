@@ -38,17 +38,39 @@ function select(id, event) {
   set({ selected: next });
 }
 
+/** What can be done to the pixels of the selected masks. */
+function repairs() {
+  const detail = h("input", { type: "range", min: "0", max: "5", step: "0.05", "aria-label": "Detail of the outline", oninput: () => set({ detail: Math.round(10 * (2 ** Number(detail.value) - 1)) / 10 }) });
+  const value = h("output", { class: "number" });
+  const corners = h("label", { class: "slider" }, h("span", { class: "row" }, h("span", {}, "Corners at most off by"), value), detail);
+  const element = h("div", { class: "repairs" }, h("div", { class: "row start" }, ...[["fillHoles", "Fill holes"], ["dropIslands", "Largest part"], ["grow", "Grow"], ["shrink", "Shrink"]].map(([name, text]) => commandButton(name, text, "plain"))), corners);
+  return {
+    element,
+    /** @param {State} state */
+    show(state) {
+      element.hidden = state.selected.size === 0;
+      corners.hidden = !state.outline;
+      const count = state.outline?.rings.reduce((sum, ring) => sum + ring.length, 0) ?? 0;
+      value.textContent = `${state.detail} px, ${count} corners`;
+      const place = String(Math.log2(1 + state.detail));
+      if (Math.abs(Number(detail.value) - Number(place)) > 0.06) detail.value = place;
+    },
+  };
+}
+
 /** The list. @returns {{element: HTMLElement, show: (state: State, before: State) => void}} */
 export function masksCard() {
   const title = h("h2", {});
   const rows = h("div", { class: "masks", role: "listbox", "aria-multiselectable": "true", "aria-label": "Masks", tabIndex: 0, onkeydown: keys });
   const actions = h("div", { class: "actions", role: "toolbar", "aria-label": "With the selected masks" }, commandButton("reopen"), commandButton("merge"), commandButton("subtract"), commandButton("lock"), commandButton("remove"));
+  const repair = repairs();
   const empty = h("p", { class: "faint none" }, "No masks yet. Click on an object in the photo.");
-  const element = h("section", { class: "list", "aria-label": "Masks of the photo" }, h("div", { class: "row head" }, title, actions), rows, empty);
+  const element = h("section", { class: "list", "aria-label": "Masks of the photo" }, h("div", { class: "row head" }, title, actions), repair.element, rows, empty);
   return {
     element,
     show(state, before) {
       const { photo, selected, pointed, classes } = state;
+      repair.show(state);
       if (photo === before.photo && selected === before.selected && pointed === before.pointed && classes === before.classes) return;
       const masks = [...(photo?.masks.values() ?? [])];
       title.textContent = selected.size > 1 ? `${selected.size} of ${masks.length} selected` : masks.length === 1 ? "1 mask" : `${masks.length} masks`;

@@ -1,0 +1,88 @@
+"""A page of the studio, spoken to in pixels of the photo."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from tests.studio.harness import Studio
+
+SHOTS = os.environ.get("STUDIO_SHOTS")
+"""A folder for screenshots, to be looked at; docs/pictures takes those of the tour."""
+
+
+class Page:
+    """A page of the studio, spoken to in pixels of the photo."""
+
+    def __init__(self, browser: Any, studio: Studio, **context: Any) -> None:
+        self.studio = studio
+        self.context = browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **context})
+        self.tab = self.context.new_page()
+        self.troubles: list[str] = []
+        self.foreign: list[str] = []
+        self.tab.on("pageerror", lambda error: self.troubles.append(str(error)))
+        self.tab.on("console", lambda m: m.type == "error" and self.troubles.append(m.text))
+        self.tab.on("request", self._asked)
+        self.tab.goto(studio.link)
+        self.ready()
+
+    def _asked(self, request: Any) -> None:
+        if not request.url.startswith((f"http://127.0.0.1:{self.studio.port}/", "data:", "blob:")):
+            self.foreign.append(request.url)
+
+    def ready(self) -> None:
+        """Wait until the photo is encoded."""
+        self.until("state.photo?.encoded")
+
+    def state(self, expression: str) -> Any:
+        """Something of the page's state: ``state.photo.version``."""
+        script = f"(store) => {{ const state = store.get(); return {expression}; }}"
+        return self.tab.evaluate(f"import('/web/core/store.js').then({script})")
+
+    def until(self, expression: str) -> None:
+        """Wait for something of the page's state to be so."""
+        for _ in range(400):
+            if self.state(expression):
+                return
+            self.tab.wait_for_timeout(50)
+        raise AssertionError(f"never became true: {expression}; {self.troubles}")
+
+    def at(self, x: float, y: float) -> tuple[float, float]:
+        """Where a pixel of the photo is on the screen."""
+        camera = self.state("state.camera")
+        box = self.tab.locator("#canvas").bounding_box()
+        return (
+            box["x"] + (x + 0.5 - camera["x"]) * camera["scale"],
+            box["y"] + (y + 0.5 - camera["y"]) * camera["scale"],
+        )
+
+    def click(self, x: float, y: float, **how: Any) -> None:
+        """Click on a pixel of the photo and wait for what comes of it."""
+        before = self.state("state.photo.version")
+        self.tab.mouse.click(*self.at(x, y), **how)
+        self.until(f"state.photo.version > {before} && state.busy === 0")
+
+    def drag(self, *points: tuple[float, float]) -> None:
+        """Press on the first point, move through the others, let go."""
+        before = self.state("state.photo.version")
+        self.tab.mouse.move(*self.at(*points[0]))
+        self.tab.mouse.down()
+        for point in points[1:]:
+            self.tab.mouse.move(*self.at(*point), steps=4)
+        self.tab.mouse.up()
+        self.until(f"state.photo.version > {before} && state.busy === 0")
+
+    def press(self, *keys: str) -> None:
+        """Press keys that change the masks."""
+        for key in keys:
+            before = self.state("state.photo.version")
+            self.tab.keyboard.press(key)
+            self.until(f"state.photo.version > {before} && state.busy === 0")
+
+    def shot(self, name: str) -> None:
+        """A screenshot, where somebody wants to look."""
+        if SHOTS:
+            Path(SHOTS).mkdir(parents=True, exist_ok=True)
+            self.tab.wait_for_timeout(300)
+            self.tab.screenshot(path=f"{SHOTS}/studio-{name}.jpg", type="jpeg", quality=86)
