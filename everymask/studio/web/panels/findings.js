@@ -289,6 +289,7 @@ export function findingsPanel() {
       take.textContent = masks.length === 1 ? "Keep 1 mask" : `Keep ${masks.length} masks`;
       take.disabled = masks.length === 0;
       why.replaceChildren(...reasons(findings));
+      if (findings.why && findings.why !== before.findings?.why) why.scrollIntoView({ block: "nearest" });
     },
   };
 }
