@@ -39,9 +39,8 @@ class Explained:
         ``step`` is how far apart the points asked before are, as a share, too.
         """
         reach = AROUND * step * (1 + 1e-6)
-        near: np.ndarray = (np.abs(points[:, None] - np.stack(self._points)[None]) <= reach).all(
-            2
-        )  # [N, asked]
+        apart = np.abs(points[:, None] - np.stack(self._points)[None])
+        near = np.asarray((apart <= reach).all(2))  # [N, asked]
         pairs = zip(points, near, strict=True)
         return np.array([self._agree(np.flatnonzero(around), point) for point, around in pairs], bool)
 
