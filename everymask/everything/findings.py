@@ -176,6 +176,7 @@ class Findings:
             if holds.any():
                 numbers = numbers[holds]
                 best_first = np.argsort(-verdict.scores.iou[numbers], kind="stable")
+                verdict.scores.stability(numbers)  # all at once: it is remembered
                 return [self._reason(n, verdict.fate(n), verdict) for n in numbers[best_first].tolist()]
             near = np.argsort(-logits, kind="stable")[:NEAREST]
             near = near[logits[near] - options.stability_score_offset > self.lowest + 0.01]

@@ -102,7 +102,7 @@ class Measuring:
             x, y = self._crops[crop].x0, self._crops[crop].y0
             return found.boxes + np.array([x, y, x, y])
 
-        for group, boxes in self._grouped(todo, measure):
+        for group, boxes in self._grouped(todo, measure, AT_ONCE):
             memo.boxes[group], memo.boxed[group] = boxes, True
         return memo.boxes[numbers]
 
@@ -192,15 +192,18 @@ class Measuring:
         return logits.to(self._device)
 
     def _grouped(
-        self, numbers: np.ndarray, measure: Callable[[int, np.ndarray], Result]
+        self,
+        numbers: np.ndarray,
+        measure: Callable[[int, np.ndarray], Result],
+        together: int = TOGETHER,
     ) -> list[tuple[np.ndarray, Result]]:
         """``measure(crop, numbers)`` for some candidates of one crop at a time, on all cores."""
         of = self._pool.columns.crop[numbers]
         jobs = [
-            (int(crop), members[i : i + TOGETHER])
+            (int(crop), members[i : i + together])
             for crop in np.unique(of)
             for members in [numbers[of == crop]]
-            for i in range(0, len(members), TOGETHER)
+            for i in range(0, len(members), together)
         ]
         with cores_kept() as cores:
             count = min(cores if self._device.type == "cpu" else 1, len(jobs))

@@ -57,6 +57,17 @@ def test_the_tour_of_the_guide(beside_a_photo, capsys):
     assert capsys.readouterr().out.count("\n") > 3, "a line a mask"
 
 
+def test_the_tour_of_exploring(beside_a_photo, capsys):
+    names: dict[str, object] = {}
+    for code in examples("docs/explore.md", "python"):
+        coarse = code.replace("points_per_side=16", "points_per_side=4")
+        assert "points_per_side=32" not in coarse
+        exec(compile(coarse, "docs/explore.md", "exec"), names)
+    assert isinstance(names["again"], em.Findings)
+    assert len(names["again"]) == len(names["findings"]) == 5 * 16 * 3
+    assert "coverage " in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("page", ["docs/index.md", "docs/everything.md", "docs/api/index.md"])
 def test_a_page_whose_examples_stand_alone(beside_a_photo, page):
     assert "em" in session(page)
