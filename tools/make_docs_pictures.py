@@ -133,7 +133,7 @@ def prompts(studio: Studio) -> None:
     click = (width * 0.5, height * 0.15)
     cases: list[tuple[str, dict[str, Any]]] = [
         ("one click, the best of three", {"points": [click]}),
-        ("a box", {"box": (width * 0.14, height * 0.2, width * 0.88, height * 0.92)}),
+        ("a box", {"box": (width * 0.13, height * 0.03, width * 0.81, height * 0.98)}),
     ]
     panels = []
     for caption, prompt in cases:
