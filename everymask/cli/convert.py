@@ -168,8 +168,9 @@ def _in_folder(folder: Path, root: Path, any_suffix: bool) -> Iterator[tuple[Pat
     if (folder / "metadata.csv").is_file():
         yield folder, folder.relative_to(root).as_posix() if folder != root else folder.name
         return
+    pictures = {"images"} if (folder / "labels").is_dir() else set()  # YOLO's photos beside their labels
     for path in sorted(folder.iterdir()):
-        if path.name.startswith(".") or path.name in NOT_MASKS:
+        if path.name.startswith(".") or path.name in NOT_MASKS | pictures:
             continue
         if path.is_dir():
             yield from _in_folder(path, root, any_suffix)
@@ -184,12 +185,27 @@ def read_file(path: Path, stem: str, source: str | None, finder: PhotoFinder) ->
     records = read_photos(
         path,
         format_.name,
-        photo_hw=(lambda _: finder.size(stem)) if per_photo else finder.size,
+        photo_hw=(lambda _: finder.size(stem) or size_beside(path)) if per_photo else finder.size,
         georeference=finder.place(stem) if format_.name == "geojson" else None,
     )
     if per_photo and Path(records[0].photo).suffix.lower() not in PICTURE_SUFFIXES:
         records = [replace(records[0], photo=stem)]  # the format does not say the photo's name
     return [finder.named(record) for record in records]
+
+
+def size_beside(path: Path) -> tuple[int, int] | None:
+    """The size of the photo that belongs to a label file of YOLO: ``images/a.jpg`` for ``labels/a.txt``."""
+    parts = list(path.absolute().parts)
+    if path.suffix.lower() != ".txt" or "labels" not in parts:
+        return None
+    parts[len(parts) - 1 - parts[::-1].index("labels")] = "images"
+    plain = Path(*parts).with_suffix("")
+    photos = [
+        each
+        for suffix in sorted(PICTURE_SUFFIXES)
+        if (each := plain.with_name(plain.name + suffix)).is_file()
+    ]
+    return photo_size(photos[0]) if photos else None
 
 
 class PhotoFinder:

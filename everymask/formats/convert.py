@@ -57,7 +57,8 @@ def read_photos(
     except OSError as error:
         raise FormatError(f"cannot read {file}: {error.strerror or error}") from error
     except Exception as error:  # a file can be wrong in ways that only the libraries under us know
-        raise FormatError(f"{file} is not in the format {found.name}: {error!r}") from error
+        what = " ".join(f"{type(error).__name__}: {error}".split())
+        raise FormatError(f"{file} is not in the format {found.name} ({what})") from error
 
 
 def read_masks(

@@ -97,7 +97,7 @@ def read(path: Path, photo_hw: tuple[int, int] | None = None) -> list[PhotoMasks
         with parquet.ParquetFile(path) as file:
             table, metadata = file.read(), file.metadata.metadata or {}
     except (OSError, pyarrow.ArrowException) as error:
-        raise FormatError(f"{path} is not a Parquet file: {error}") from error
+        raise FormatError(f"{path} is not a Parquet file: {' '.join(str(error).split())}") from error
     if missing := {"image_id", "path", "width", "height", "rle_counts"} - set(table.column_names):
         raise FormatError(
             f"{path} has no column {sorted(missing)[0]!r}; it holds {', '.join(table.column_names)}"

@@ -111,7 +111,7 @@ def _checked(pixels: np.ndarray, valid: np.ndarray | None = None) -> np.ndarray:
     if pixels.dtype.kind == "f" and not np.isfinite(pixels if valid is None else pixels[valid]).all():
         raise PictureError(
             "a photo must hold finite values, got NaN or infinity; in an array, use np.nan_to_num first, "
-            "in a GeoTIFF say that they are no data: rio edit-info --nodata nan FILE"
+            "in a GeoTIFF set its nodata value to NaN"
         )
     return pixels
 

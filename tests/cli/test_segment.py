@@ -394,3 +394,23 @@ def test_closed_streams_are_no_traceback(tmp_path, closed):
     assert "Traceback" not in ran.stderr
     if closed == "<&-":
         assert ran.stderr == "error: no pictures in -; --recursive looks deeper\n"
+
+
+def test_yolo_trains_as_it_is_written_also_when_photos_share_a_stem(photos, engine):
+    supervision = pytest.importorskip("supervision")
+    save_photo(photos / "in" / "a.jpg", 9)
+    assert run("segment", "in", "-r", "-f", "yolo") == 0
+    out = photos / "out" / "yolo"
+    images, labels = (
+        {path.relative_to(out / kind).with_suffix("").as_posix() for path in (out / kind).rglob("*.*")}
+        for kind in ("images", "labels")
+    )
+    assert images == labels == {"a", "a_png", "b", "c", "sub/a"}
+    assert (out / "images" / "b.png").read_bytes() == (photos / "in" / "b.png").read_bytes()
+    data = supervision.DetectionDataset.from_yolo(
+        str(out / "images"), str(out / "labels"), str(out / "data.yaml"), force_masks=True
+    )
+    assert len(data) == 4, "the photos of the folder itself"
+    assert data.classes == ["object"]
+    assert all(len(found) for _, _, found in data)
+    assert run("convert", "out/yolo", "-f", "coco", "-o", "back") == 0, "the photos are beside the labels"

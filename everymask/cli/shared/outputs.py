@@ -2,6 +2,7 @@
 
 OUT/coco.json                 formats for the whole run
 OUT/<format>/<photo>.<...>    formats with a file a photo
+OUT/yolo/images, labels       photos and labels of the same names, and data.yaml: trains as it is
 OUT/overlay/<photo>.jpg       the photo with its masks
 OUT/cutouts/<photo>/<n>.png   each object alone, from 1
 OUT/colour_map/<photo>.png    each mask flat in its colour
@@ -10,6 +11,8 @@ OUT/report.json               what was done, what failed, what was lost
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -39,6 +42,7 @@ from ...maskset import MaskSet
 from .inputs import OWN_FOLDER
 from .keep import Keep
 from .look import Look
+from .stamps import stamp_of
 
 OVERLAY, CUTOUTS, COLOUR_MAP = "overlay", "cutouts", "colour_map"
 PICTURES = (OVERLAY, CUTOUTS, COLOUR_MAP)
@@ -148,7 +152,24 @@ def write_output(
         names = outputs.folder / "yolo" / NAMES_FILE
         names.parent.mkdir(parents=True, exist_ok=True)
         write_names(names, for_yolo(options.categories))
+        if photo.source is not None and photo.source.is_file():
+            _put_beside_labels(outputs.folder / "yolo", key, photo.source)
     return losses + write_file(FORMATS[output], path, [fitting], options, scratch)
+
+
+def _put_beside_labels(folder: Path, key: str, source: Path) -> None:
+    """The photo in ``images``, under the name of its labels, where trainers look for it: the same file on one
+    disk (a hard link), a copy on another."""
+    target = folder / "images" / f"{key}{source.suffix.lower()}"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if target.exists():
+        if target.samefile(source) or stamp_of(target) == stamp_of(source):
+            return
+        target.unlink()
+    try:
+        os.link(source.resolve(), target)
+    except OSError:  # another disk, or one without links
+        shutil.copy2(source, target)
 
 
 def _draw(
