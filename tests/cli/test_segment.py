@@ -414,3 +414,13 @@ def test_yolo_trains_as_it_is_written_also_when_photos_share_a_stem(photos, engi
     assert data.classes == ["object"]
     assert all(len(found) for _, _, found in data)
     assert run("convert", "out/yolo", "-f", "coco", "-o", "back") == 0, "the photos are beside the labels"
+
+
+def test_an_option_that_was_given_before_and_is_not_now_is_named(photos, engine, capsys):
+    assert run("segment", "in", "-f", "coco", "--range", "minmax", "--points-per-side", "8") == 0
+    index = photos / "out" / ".everymask" / "finished.jsonl"
+    index.write_text(
+        index.read_text("utf-8").replace('"settings": {', '"settings": {"bands": [4, 3, 2], '), "utf-8"
+    )
+    assert run("segment", "in", "-f", "coco", "--range", "minmax", "--points-per-side", "8") == 2
+    assert "holds masks made with other settings (bands: [4, 3, 2] -> None)" in capsys.readouterr().err

@@ -164,9 +164,10 @@ def _refuse_other_settings(run: Run, photos: list[Photo]) -> None:
         if before is None or before.settings == _as_read_back(run.segmenter.settings):
             continue
         now = _as_read_back(run.segmenter.settings)
-        names = [name for name in now if before.settings.get(name) != now[name]] or ["options"]
+        both = dict.fromkeys([*now, *before.settings])  # an option may have been given then and not now
+        names = [name for name in both if before.settings.get(name) != now.get(name)]
         told = ", ".join(
-            f"{name}: {_short(before.settings.get(name))} -> {_short(now[name])}" for name in names
+            f"{name}: {_short(before.settings.get(name))} -> {_short(now.get(name))}" for name in names
         )
         raise InputError(
             f"{run.outputs.folder} holds masks made with other settings ({told}); "
