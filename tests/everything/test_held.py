@@ -23,7 +23,10 @@ PHOTO = Path(__file__).parents[2] / "everymask" / "assets" / "photo.jpg"
 def test_letting_go_changes_no_mask(effort, monkeypatch):
     photo = em.read_photo(PHOTO)[::2, ::2]
     generator = em.AutomaticMaskGenerator(
-        em.load("nano", device="cpu", dtype=torch.float32), points_per_side=10, effort=effort
+        em.load("nano", device="cpu", dtype=torch.float32),
+        points_per_side=10,
+        effort=effort,
+        pred_iou_thresh=0.3,
     )
     expected = generator.generate(np.ascontiguousarray(photo)).to_dicts("coco_rle")
     again = []
