@@ -39,6 +39,10 @@ def matched(ours: list[dict[str, Any]], theirs: list[dict[str, Any]], least_iou:
     return len(used_a)
 
 
+FEW_PIXELS = 3
+"""So many pixels of a mask may lie within rounding of the threshold however small the photo is."""
+
+
 def assert_same_masks(ours: list[dict[str, Any]], theirs: list[dict[str, Any]], pixels: float = 1e-4) -> None:
     """The same masks in the same order: exact numbers where they are counted, close ones where computed."""
     assert len(ours) == len(theirs)
@@ -49,7 +53,8 @@ def assert_same_masks(ours: list[dict[str, Any]], theirs: list[dict[str, Any]], 
         np.testing.assert_allclose(mine["predicted_iou"], official["predicted_iou"], atol=2e-6)
         np.testing.assert_allclose(mine["stability_score"], official["stability_score"], atol=1e-3)
         a, b = (rle.decode(rle.from_coco(d["segmentation"])) for d in (mine, official))
-        assert (a != b).mean() <= pixels
+        # On 150 x 60 pixels the share is less than one, and without vector instructions two differ.
+        assert (a != b).sum() <= max(FEW_PIXELS, pixels * a.size)
         np.testing.assert_allclose(mine["bbox"], official["bbox"], atol=1)
 
 
