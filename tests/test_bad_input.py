@@ -306,7 +306,7 @@ PICTURES = [
         "bomb",
         picture("a.png", bomb),
         PictureError,
-        "'{folder}/a.png' has more than the 178,956,970 pixels that are decoded from one file; raise PIL.Image.MAX_IMAGE_PIXELS if you trust it",
+        "'{folder}/a.png' has more than the 178,956,970 pixels that are decoded from one file; if you trust it, raise PIL.Image.MAX_IMAGE_PIXELS, or in the shell: export EVERYMASK_MAX_PIXELS=PIXELS",
     ),
     Row(
         "animation",
