@@ -348,7 +348,7 @@ PICTURES = [
         "NaN pixels",
         photo(np.full((4, 5), NAN)),
         PictureError,
-        "a photo must hold finite values, got NaN or infinity; use np.nan_to_num first",
+        "a photo must hold finite values, got NaN or infinity; in an array, use np.nan_to_num first, in a GeoTIFF set its nodata value to NaN",
     ),
     Row(
         "complex pixels",
