@@ -364,6 +364,7 @@ class PointDecoder:
         view = out[:, :count].unflatten(1, (heads, tokens))
         self._by_head(view, mark.coefficients.to(self.work), basis.with_image)
         last = torch.mm(mark.last, basis.with_image.flatten(0, 1).to(mark.last.dtype))  # [G, N]
+        assert basis.constant_with_image is not None, "rows folded into others leave a constant"
         out[:, count] = last + basis.constant_with_image
         return count + 1
 

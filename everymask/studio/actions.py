@@ -307,7 +307,8 @@ def _(action: Accept, document: Document, tools: Tools) -> Done:
     known = {"predicted_iou": score, "point_coords": clicks or None}
     if target is not None:
         label = target.mask.label if action.label is None else action.label
-        changed = replace(target, mask=Mask.from_segmentation(pixels, label=label, **known))
+        kept = target.mask.attributes
+        changed = replace(target, mask=Mask.from_segmentation(pixels, label=label, attributes=kept, **known))
         return Done(document.with_items(changed), "correct a mask")
     mask = Mask.from_segmentation(pixels, label=action.label, **known)
     return Done(document.with_items(Item(document.next_id, mask)), "accept a mask")
@@ -493,7 +494,9 @@ def _inside(document: Document, x: float, y: float) -> tuple[float, float]:
 
 def _redrawn(mask: Mask, pixels: np.ndarray) -> Mask:
     """With other pixels, and without scores that speak of the old ones."""
-    return Mask.from_segmentation(pixels, label=mask.label, point_coords=mask.point_coords)
+    return Mask.from_segmentation(
+        pixels, label=mask.label, point_coords=mask.point_coords, attributes=mask.attributes
+    )
 
 
 def _kept(item: Item, pixels: np.ndarray) -> Item:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from everymask import Mask, MaskSet
+from everymask.formats.record import plain_attributes
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +34,7 @@ class Item:
             "predicted_iou": mask.predicted_iou,
             "stability_score": mask.stability_score,
             "points": None if mask.point_coords is None else [list(xy) for xy in mask.point_coords],
+            "attributes": plain_attributes(mask),
             "locked": self.locked,
         }
 
@@ -46,6 +48,7 @@ class Item:
             stability_score=values["stability_score"],
             point_coords=values["points"],
             bbox=values["bbox"],
+            attributes=values.get("attributes"),  # projects of earlier versions have none
         )
         return cls(values["id"], mask, values["locked"])
 

@@ -103,3 +103,12 @@ def test_a_file_that_is_no_project_is_left_alone(tmp_path, content):
     with pytest.raises(SessionError, match=r"other.db is no project of this studio"):
         Project(path)
     assert path.read_bytes() == before
+
+
+def test_what_a_file_said_of_a_mask_stays_with_it():
+    mask = item(1, 0).mask.replace(attributes={"iscrowd": np.int64(1), "file_id": "x7"})
+    kept = Item.from_json(Item(1, mask).to_json(), (2, 3))
+    assert dict(kept.mask.attributes) == {"iscrowd": 1, "file_id": "x7"}
+    before = Item(1, mask).to_json()
+    del before["attributes"]  # a project of an earlier version
+    assert dict(Item.from_json(before, (2, 3)).mask.attributes) == {}
