@@ -1,5 +1,6 @@
 """Files of Hugging Face's ``transformers``: the same masks from the same weights, there and back."""
 
+import sys
 from dataclasses import replace
 
 import pytest
@@ -19,6 +20,13 @@ SAM = replace(MODELS["sam_vit_b"], image_size=128, trunk=ViTSpec(32, 2, 2, globa
 SAM2 = replace(
     MODELS["sam2.1_hiera_tiny"], image_size=128, trunk=HieraSpec(16, 1, (1, 2, 2, 1), (4,), (7, 7))
 )
+
+
+@pytest.fixture(autouse=True)
+def without_the_stand_in(monkeypatch):
+    """transformers looks for torchvision and stumbles over the few functions that parity tests put there."""
+    for name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
+        monkeypatch.delitem(sys.modules, name)
 
 
 def seeded(spec):

@@ -366,7 +366,7 @@ WRONG_PROMPTS = [
     ({"points": None, "box": (9, 9, 3, 3)}, "box must be XYXY with x0 < x1 and y0 < y1"),
     ({"mask": np.ones((48, 64), bool)}, "a mask already says all; pass mask= without points= and box="),
     ({"points": None, "mask": np.ones((48, 60), bool)}, "mask must be 16 x 16 (H x W) logits"),
-    ({"points": None, "mask": np.zeros((16, 16), np.float32)}, "got logits"),
+    ({"points": None, "mask": np.zeros((16, 16), np.float32)}, "could be an empty mask or logits"),
     ({"points": [(np.nan, 3)]}, "points must be finite numbers, got NaN or infinity"),
     ({"points": None, "box": (1, 2, np.inf, 9)}, "box must be finite numbers, got NaN or infinity"),
     ({"points": None, "box": (90, 9, 99, 30)}, "does not overlap the picture of 64 x 48 pixels"),
