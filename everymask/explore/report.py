@@ -78,7 +78,7 @@ def trade_off(trials: tuple[Trial, ...]) -> np.ndarray:
     scores = np.array([trial.score for trial in trials])
     low, high = float(scores.min()), float(scores.max())
     spread, most = max(high - low, 1e-6), max(float(masks.max()), 1.0)
-    x = (MARGIN + masks / most * (WIDTH - 2 * MARGIN)).round().astype(int)
+    x = (MARGIN + np.log1p(masks) / np.log1p(most) * (WIDTH - 2 * MARGIN)).round().astype(int)
     y = (HEIGHT - MARGIN - (scores - low) / spread * (HEIGHT - 2 * MARGIN)).round().astype(int)
     picture = np.full((HEIGHT, WIDTH, 3), 255, np.uint8)
     frame = (MARGIN, MARGIN), (WIDTH - MARGIN, HEIGHT - MARGIN)
@@ -94,7 +94,7 @@ def trade_off(trials: tuple[Trial, ...]) -> np.ndarray:
         (f"{high:.3f}", (4, MARGIN + 5)),
         (f"{low:.3f}", (4, HEIGHT - MARGIN)),
         ("0", (MARGIN - 4, HEIGHT - MARGIN + 20)),
-        (f"{most:.0f} masks a photo", (WIDTH - 3 * MARGIN, HEIGHT - MARGIN + 20)),
+        (f"{most:.0f} masks a photo (logarithmic)", (WIDTH - 6 * MARGIN, HEIGHT - MARGIN + 20)),
     ):
         cv2.putText(picture, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.45, (60, 60, 60), 1, cv2.LINE_AA)
     return picture

@@ -29,9 +29,8 @@ SEARCHED: dict[str, tuple[float, float]] = {
     "pred_iou_thresh": (0.0, 0.98),
     "stability_score_thresh": (0.0, 0.99),
     "box_nms_thresh": (0.3, 0.95),
-    "min_mask_region_area": (0.0, 400.0),
 }
-"""Thresholds that are searched, and between what."""
+"""Thresholds that are searched, and between what: those that findings answer in some milliseconds."""
 DECIMALS = 3  # of a threshold: finer is noise on photos that were not tuned on
 GAIN_TOLD_FROM = 2  # photos: fewer cannot be split
 
