@@ -21,7 +21,7 @@ NUMERICAL := tests/parity tests/compat tests/nn tests/golden tests/masks/test_up
 AVX2 := ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2
 PLAIN := ATEN_CPU_CAPABILITY=default
 
-.PHONY: help setup demo test test-cpus test-native test-avx2 test-plain test-full lint bench docs clean \
+.PHONY: help setup demo test test-cpus test-native test-avx2 test-plain test-full lint bench docs dist clean \
 	browser page-tools
 
 help:
@@ -32,6 +32,7 @@ help:
 	@echo "make bench      speed and memory against the official code, in the same run"
 	@echo "make docs       the documentation site, in site/"
 	@echo "make browser    Debian's Chromium for the tests of the studio (as root; make test does it by itself)"
+	@echo "make dist       wheel and source archive, checked and tried in a clean venv"
 	@echo "make clean      remove .venv and everything built"
 
 $(CORE): pyproject.toml constraints.txt
@@ -99,6 +100,16 @@ bench: $(INSTALLED)
 docs: $(INSTALLED)
 	$(BIN)/pip install --quiet -c constraints.txt -e ".[docs]"
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+# Wheel and source archive, checked, the wheel installed in a venv of its own and run from another folder.
+dist: $(INSTALLED)
+	rm -rf dist && $(BIN)/python -m hatchling build
+	$(BIN)/pip install --quiet -c constraints.txt twine
+	$(BIN)/twine check --strict dist/*
+	rm -rf build/venv && $(PYTHON) -m venv build/venv
+	build/venv/bin/pip install --quiet --no-deps --retries 1 $(TORCH) -c constraints.txt torch
+	build/venv/bin/pip install --quiet -c constraints.txt dist/*.whl
+	mkdir -p build/elsewhere && cd build/elsewhere && ../venv/bin/everymask demo
 
 clean:
 	rm -rf $(VENV) build dist site
