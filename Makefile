@@ -1,7 +1,8 @@
 # Everything from a fresh clone: each target makes .venv first if it is missing or out of date.
-PYTHON ?= python3
+PYTHON ?= $(if $(filter Windows_NT,$(OS)),python,python3)
 VENV := .venv
-BIN := $(VENV)/bin
+BIN_NAME := $(if $(filter Windows_NT,$(OS)),Scripts,bin)
+BIN := $(VENV)/$(BIN_NAME)
 # What is in .venv: the package with what it needs, for the demo; the tools and packages of the tests besides.
 CORE := $(VENV)/.core
 INSTALLED := $(VENV)/.installed
@@ -107,9 +108,9 @@ dist: $(INSTALLED)
 	$(BIN)/pip install --quiet -c constraints.txt twine
 	$(BIN)/twine check --strict dist/*
 	rm -rf build/venv && $(PYTHON) -m venv build/venv
-	build/venv/bin/pip install --quiet --no-deps --retries 1 $(TORCH) -c constraints.txt torch
-	build/venv/bin/pip install --quiet -c constraints.txt dist/*.whl
-	mkdir -p build/elsewhere && cd build/elsewhere && ../venv/bin/everymask demo
+	build/venv/$(BIN_NAME)/pip install --quiet --no-deps --retries 1 $(TORCH) -c constraints.txt torch
+	build/venv/$(BIN_NAME)/pip install --quiet -c constraints.txt dist/*.whl
+	mkdir -p build/elsewhere && cd build/elsewhere && ../venv/$(BIN_NAME)/everymask demo
 
 clean:
 	rm -rf $(VENV) build dist site

@@ -27,7 +27,6 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 
 import everymask as em
-from everymask.cli.demo import SURE
 from everymask.everything.grid import crops, grids, points_in
 from everymask.maskset import Mask, MaskSet
 from everymask.media.draw import draw_overlay
@@ -285,7 +284,7 @@ SHEETS: tuple[Callable[[Studio], None], ...] = (
     prompts,
     points_per_side,
     crop_n_layers,
-    threshold("pred_iou_thresh", (0.55, 0.45, 0.35, 0.3)),
+    threshold("pred_iou_thresh", (0.55, 0.42, 0.35, 0.3)),
     threshold("stability_score_thresh", (0.95, 0.9, 0.8, 0.6)),
     stability,
     min_mask_region_area,
@@ -305,7 +304,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", choices=[sheet.__name__ for sheet in SHEETS])
     parser.add_argument("--maps", type=Path, metavar="FOLDER")
     arguments = parser.parse_args()
-    base = {name: float(value) for name, value in (text.split("=") for text in arguments.set)} or SURE
+    base = {name: float(value) for name, value in (text.split("=") for text in arguments.set)}
     studio = Studio(em.load(arguments.model), em.read_photo(arguments.photo), arguments.out, base)
     torch.set_num_threads(1)
     if arguments.maps is not None:

@@ -19,8 +19,6 @@ from .shared.outputs import Item, choose_outputs, write_at_once
 from .shared.progress import duration
 
 PHOTO = Path(__file__).resolve().parents[1] / "assets" / "photo.jpg"
-SURE = {"pred_iou_thresh": 0.45, "stability_score_thresh": 0.8, "box_nms_thresh": 0.6}
-"""For nano, whose defaults keep many unsure masks to miss little: a first picture should be tidy."""
 ON_THE_CUP = "300,60"
 
 
@@ -37,8 +35,7 @@ def demo(
     height, width = pixels.shape[:2]
     typer.echo(f"photo     {photo}, {width} x {height} pixels, CC0")  # before torch takes its second or two
     begun = time.monotonic()
-    options = SURE if model == "nano" else {}
-    segmenter = open_segmenter(model, device, dict(options), {})
+    segmenter = open_segmenter(model, device, {}, {})
     loaded = time.monotonic()
     typer.echo(f"model     {model}, loaded in {duration(loaded - begun)}")
     masks = segmenter(pixels, lambda done, total: None)
@@ -48,13 +45,11 @@ def demo(
     write_at_once(outputs, [Item(PHOTO.stem, record, lambda: pixels)], overwrite=True)
     share = int(masks.segmentations().any(axis=0).sum()) / (height * width)
     typer.echo(f"masks     {len(masks)} in {duration(seconds)}; they cover {share:.0%} of the photo")
-    if options:
-        typer.echo("options   " + " ".join(f"--{name.replace('_', '-')} {x}" for name, x in options.items()))
     if len(masks):
         areas = masks.areas
         typer.echo(f"sizes     {areas.min():,} to {areas.max():,} pixels")
     else:
-        typer.echo("          none passed the filters; try the first line below with --pred-iou-thresh 0.5")
+        typer.echo("          none passed the filters; a lower --pred-iou-thresh lets more through")
     typer.echo(f"picture   {outputs.path_of('overlay', PHOTO.stem, masks.photo_hw)}   <- look at this first")
     typer.echo(f"file      {outputs.run_path(outputs.formats[0])}")
     for number, (command, why) in enumerate(next_steps(photo, output)):

@@ -18,13 +18,14 @@ import numpy as np
 from everymask.errors import OptionError
 from everymask.everything.generate import AutomaticMaskGenerator
 from everymask.explore.structures import Options, combinations, grouped, split
-from everymask.masks.coverage import covered
+from everymask.masks.coverage import layers
 from everymask.maskset import MaskSet
 from everymask.media.captions import side_by_side
 from everymask.media.draw import draw_overlay
 from everymask.media.photos import PhotoLike, read_photo
 from everymask.models.base import PromptableModel
 from everymask.models.load import load
+from everymask.opencv import encoded
 
 MOST = 100
 """Settings that one comparison may have: a sheet of more helps nobody."""
@@ -48,13 +49,11 @@ class Setting:
     def row(self) -> dict[str, Any]:
         """The options, then masks, coverage 0 to 1, median area in pixels, pixels under two masks or more
         as a share of those covered, seconds."""
-        times = np.zeros(self.masks.photo_hw, np.int32)
-        for mask in self.masks:
-            times[mask.extent] += mask.crop()
+        times = layers((mask.runs for mask in self.masks), self.masks.photo_hw)
         return {
             **self.options,
             "masks": len(self.masks),
-            "coverage": round(float(covered((m.runs for m in self.masks), self.masks.photo_hw).mean()), 4),
+            "coverage": round(float((times > 0).mean()), 4),
             "median_area": float(np.median(self.masks.areas)) if len(self.masks) else 0.0,
             "overlaps": round(float((times > 1).sum() / max((times > 0).sum(), 1)), 4),
             "seconds": round(self.seconds, 3),
@@ -202,9 +201,7 @@ def _counted(masks: int) -> str:
 
 
 def _png(picture: np.ndarray) -> bytes:
-    done, encoded = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
-    assert done, "OpenCV writes PNG of uint8"
-    return encoded.tobytes()
+    return encoded(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
 
 
 PAGE = """<!doctype html>

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from everymask.errors import OptionError
-from everymask.masks.coverage import covered
+from everymask.masks.coverage import layers, share
 from everymask.maskset import MaskSet
 
 RECALLED_AT = np.linspace(0.5, 0.95, 10)
@@ -66,12 +66,10 @@ class Wish:
         return float(sum(self.weights[name] * value for name, value in parts.items()) / total)
 
     def _coverage(self, masks: MaskSet) -> float:
-        return float(covered((mask.runs for mask in masks), masks.photo_hw).mean())
+        return share((mask.runs for mask in masks), masks.photo_hw)
 
     def _single(self, masks: MaskSet) -> float:
-        times = np.zeros(masks.photo_hw, np.int32)
-        for mask in masks:
-            times[mask.extent] += mask.crop()
+        times = layers((mask.runs for mask in masks), masks.photo_hw)
         return float((times == 1).sum() / max((times > 0).sum(), 1))
 
     def _stability(self, masks: MaskSet) -> float:

@@ -9,12 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from everymask.errors import EverymaskError, InputError
-from everymask.formats import PhotoMasks, read_photos
+from everymask.formats.beside import Paired, photos_in, photos_with_masks
 from everymask.maskset import MaskSet
 from everymask.media.photos import photo_size, read_photo
-
-PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
-MASK_SUFFIXES = (".json", ".png", ".tif", ".tiff", ".txt")
 
 
 @dataclass(frozen=True)
@@ -43,25 +40,21 @@ def find_examples(photos: Path | str, masks: Path | str | None) -> tuple[list[Ex
     folder = Path(photos).expanduser()
     if not folder.is_dir():
         raise InputError(f"expected a folder of photos, got {str(folder)!r}; name the folder")
-    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in PHOTO_SUFFIXES)
     problems: list[str] = []
     if masks is None:
-        examples = [Example(path) for path in paths]
+        examples = [Example(path) for path in photos_in(folder)]
     else:
         where = Path(masks).expanduser()
         if not where.exists():
             raise InputError(f"there is no file or folder {str(where)!r} to read reference masks from")
-        found = _of_one_file(folder, where) if where.is_file() else _of_folder(paths, where)
-        examples, problems = _checked(found)
+        examples, problems = _checked(photos_with_masks(folder, where))
     if not examples:
         reasons = "; ".join(problems[:3]) or "no photo has masks of its name"
         raise InputError(f"no photo of {str(folder)!r} can be tuned on: {reasons}")
     return examples, problems
 
 
-def _checked(
-    found: Iterator[tuple[Path, list[PhotoMasks] | EverymaskError]],
-) -> tuple[list[Example], list[str]]:
+def _checked(found: Iterator[Paired]) -> tuple[list[Example], list[str]]:
     examples, problems = [], []
     for path, entries in found:
         try:
@@ -77,34 +70,3 @@ def _checked(
         except (EverymaskError, OSError) as error:
             problems.append(f"{path.name}: {error}")
     return examples, problems
-
-
-def _of_one_file(folder: Path, file: Path) -> Iterator[tuple[Path, list[PhotoMasks]]]:
-    for entry in read_photos(file):
-        path = folder / entry.photo
-        if path.is_file():
-            yield path, [entry]
-
-
-def _of_folder(paths: list[Path], where: Path) -> Iterator[tuple[Path, list[PhotoMasks] | EverymaskError]]:
-    files = sorted(file for file in where.iterdir() if file.suffix.lower() in MASK_SUFFIXES)
-    taken = set(paths)
-    for path in paths:
-        own = [file for file in files if file != path and _is_named_after(file, path)]
-        if not own or (path.stem.rpartition("_")[2].isdigit() and _is_annotation(path, taken)):
-            continue
-        try:
-            yield path, [entry for file in own for entry in read_photos(file)]
-        except EverymaskError as error:
-            yield path, error
-
-
-def _is_named_after(file: Path, photo: Path) -> bool:
-    tail = file.stem.removeprefix(photo.stem)
-    return file.stem.startswith(photo.stem) and (not tail or (tail[0] == "_" and tail[1:].isdigit()))
-
-
-def _is_annotation(path: Path, photos: set[Path]) -> bool:
-    """NAME_0.png beside NAME.jpg is the photo's annotation, not a photo."""
-    stem = path.stem.rpartition("_")[0]
-    return any(other.stem == stem for other in photos)

@@ -23,6 +23,19 @@ def covered(masks: Iterable[Rle], photo_hw: tuple[int, int]) -> np.ndarray:
     return pixels.T
 
 
+def layers(masks: Iterable[Rle], photo_hw: tuple[int, int]) -> np.ndarray:
+    """Under how many masks each pixel lies, int32 [H, W].
+
+    >>> from everymask.masks.rle import encode
+    >>> layers([encode(np.array([[True, False]])), encode(np.array([[True, True]]))], (1, 2)).tolist()
+    [[2, 1]]
+    """
+    counts = np.zeros(photo_hw[::-1], np.int32)  # [W, H], as the runs go
+    for mask in masks:
+        counts += decode(mask).T
+    return counts.T
+
+
 def share(masks: Iterable[Rle], photo_hw: tuple[int, int]) -> float:
     """The covered share of the photo, 0 to 1; 0 for a photo without pixels.
 

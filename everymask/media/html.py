@@ -11,6 +11,7 @@ import numpy as np
 
 from ..errors import EverymaskError
 from ..maskset import Mask, MaskSet
+from ..opencv import encoded
 from .draw import draw_overlay
 from .photos import read_photo
 
@@ -49,9 +50,7 @@ def of_candidates(masks: Sequence[np.ndarray], scores: Sequence[float], caption:
 def with_caption(picture: np.ndarray, caption: str, longest: int = LONG_SIDE) -> str:
     """A figure with a picture RGB uint8 [H, W, 3] in the page itself, and an escaped line of text."""
     small = _fitted(picture, longest)
-    done, encoded = cv2.imencode(".png", cv2.cvtColor(small, cv2.COLOR_RGB2BGR))
-    assert done, "OpenCV writes PNG of uint8"
-    source = base64.b64encode(encoded.tobytes()).decode()
+    source = base64.b64encode(encoded(cv2.cvtColor(small, cv2.COLOR_RGB2BGR))).decode()
     text = html.escape(caption)
     return (
         f'<figure style="margin:0"><img alt="{text}" width="{small.shape[1]}" height="{small.shape[0]}" '

@@ -14,15 +14,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from everymask.errors import InputError
-from everymask.formats import PhotoMasks, read_photos
+from everymask.errors import EverymaskError, InputError
+from everymask.formats import PhotoMasks
+from everymask.formats.beside import photos_with_masks
 from everymask.media.photos import read_photo
 from everymask.train.augment import augment
 from everymask.train.scenes import MAX_LABEL, Scene
 
 SIDE = 512  # photos are kept this large (long side), enough for crops at training size
-PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
-MASK_SUFFIXES = (".json", ".png", ".tif", ".tiff", ".txt")
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ def read_examples(photos: Path | str, masks: Path | str | None = None) -> list[E
     """
     folder = Path(photos)
     where = folder if masks is None else Path(masks)
-    examples = list(_from_one_file(folder, where) if where.is_file() else _from_folder(folder, where))
+    examples = list(_found(folder, where))
     if not examples:
         raise InputError(
             f"expected photos in {str(folder)!r} with masks in {str(where)!r}, found no pair; "
@@ -52,19 +51,12 @@ def read_examples(photos: Path | str, masks: Path | str | None = None) -> list[E
     return examples
 
 
-def _from_one_file(folder: Path, file: Path) -> Iterator[Example]:
-    for entry in read_photos(file):
-        path = folder / entry.photo
-        if path.is_file():
-            yield _example(path, entry)
-
-
-def _from_folder(folder: Path, where: Path) -> Iterator[Example]:
-    for path in sorted(p for p in folder.glob("*") if p.suffix.lower() in PHOTO_SUFFIXES):
-        candidates = [where / f"{path.stem}{tail}{s}" for s in MASK_SUFFIXES for tail in ("", "_0")]
-        found = next((c for c in candidates if c.is_file() and c != path), None)
-        if found is not None:
-            yield _example(path, read_photos(found)[0])
+def _found(folder: Path, where: Path) -> Iterator[Example]:
+    for path, entries in photos_with_masks(folder, where):
+        if isinstance(entries, EverymaskError):
+            raise entries
+        if entries:
+            yield _example(path, entries[0])
 
 
 def _example(path: Path, entry: PhotoMasks) -> Example:

@@ -23,7 +23,6 @@ def test_demo_writes_masks_and_says_where_to_look(tmp_path, monkeypatch, capsys)
     assert f"masks     {len(masks)} in " in said
     assert "out/demo/overlay/photo.jpg   <- look at this first" in said
     assert "everymask models list" in said
-    assert "--pred-iou-thresh 0.45" in said, "what differs from nano's defaults is said"
     assert max(len(line) for line in said.splitlines()) <= 90
     with Image.open(tmp_path / "out" / "demo" / "overlay" / "photo.jpg") as picture:
         assert picture.size == masks.photo_hw[::-1]
