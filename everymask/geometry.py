@@ -10,14 +10,16 @@ Letters used in shapes: H x W the photo, S the model's side, h x w low-resolutio
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
 import numpy as np
-import torch
-from torch import Tensor
-from torch.nn import functional as F
 
-Points = TypeVar("Points", np.ndarray, Tensor)
+if TYPE_CHECKING:
+    from torch import Tensor
+
+# torch is imported where tensors are made: a click on features that are kept does without it.
+
+Points = TypeVar("Points", np.ndarray, "Tensor")
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,7 @@ class Letterbox:
 
     def resize(self, photo: np.ndarray) -> Tensor:
         """PIL's bilinear filter on uint8, as the model was trained: values stay whole, 0 to 255."""
+        import torch
         from PIL import Image
 
         height, width = self.resized_hw
@@ -129,6 +132,9 @@ class Squash:
 
     def resize(self, photo: np.ndarray) -> Tensor:
         """Antialiased bilinear filter on float values of 0 to 1."""
+        import torch
+        from torch.nn import functional as F
+
         pixels = torch.from_numpy(photo.copy()).permute(2, 0, 1).float().contiguous() / 255
         size = (self.model_size, self.model_size)
         if tuple(pixels.shape[1:]) == size:
@@ -154,6 +160,9 @@ def _stretched(logits: Tensor, stretches: tuple[Stretch, ...]) -> Tensor:
 
 def _bilinear(logits: Tensor, hw: tuple[int, int]) -> Tensor:
     """[..., h, w] -> [..., H, W], float32 at least, pixel centres aligned as OpenCV and PIL do."""
+    import torch
+    from torch.nn import functional as F
+
     *leading, h, w = logits.shape
     wide = logits if logits.dtype == torch.float64 else logits.float()
     maps = wide.reshape(1, -1, h, w) if logits.numel() else wide.reshape(1, 0, h, w)
@@ -172,7 +181,9 @@ def _divided(points_xy: Points, x: float, y: float) -> Points:
 
 def _pair(points_xy: Points, x: float, y: float) -> Any:
     """(x, y) in the kind, type and place of ``points_xy``; whole numbers are taken as float64."""
-    if isinstance(points_xy, Tensor):
+    if not isinstance(points_xy, np.ndarray) and hasattr(points_xy, "detach"):  # a tensor
+        import torch
+
         dtype = points_xy.dtype if points_xy.is_floating_point() else torch.float32
         return torch.tensor([x, y], dtype=dtype, device=points_xy.device)
     points = np.asarray(points_xy)

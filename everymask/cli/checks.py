@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 
 from .. import __version__
 from ..errors import EverymaskError
-from ..models import hub
+from ..models import hub, places
 from .shared.downloads import size_text
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ def self_test() -> Iterator[Check]:
     """The main job on the bundled photo, timed: load, encode, one click, everything."""
     import everymask as em
 
-    photo_path = hub.ASSETS / "photo.jpg"
+    photo_path = places.ASSETS / "photo.jpg"
     try:
         with _timed() as clock:
             model = em.load("nano")

@@ -17,8 +17,8 @@ from torch import Tensor
 from everymask.everything.candidate_pool import CandidatePool
 from everymask.everything.grid import Crop
 from everymask.everything.workers import Result, Workers, cores_kept
+from everymask.masks.bilinear import exact_values
 from everymask.masks.cells import Patch
-from everymask.masks.interpolation import exact_values
 from everymask.masks.regions import clean_logits
 from everymask.masks.rle import Rle, encode_at
 from everymask.masks.scores import stability

@@ -14,13 +14,37 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from everymask.errors import OptionError, SessionError
-from everymask.image.predictor import Answer, ImagePredictor
+from everymask.image.answer import Answer
 from everymask.prompts import BACKGROUND, FOREGROUND
+
+
+class Predictor(Protocol):
+    """Who answers: an :class:`ImagePredictor`, or what answers alike on a photo that is kept."""
+
+    @property
+    def photo_sizes(self) -> list[tuple[int, int]]:
+        """Height and width of each photo."""
+        ...
+
+    def alone(self, image: int | None = None) -> Predictor:
+        """The same with one of the photos alone, which stays set in it."""
+        ...
+
+    def predict(
+        self,
+        points: Any = None,
+        labels: Any = None,
+        box: Any = None,
+        mask: Any = None,
+        multimask: bool = True,
+    ) -> Answer:
+        """The answer to one prompt."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -85,8 +109,8 @@ class ClickSession:
     The photo is the one that is set when the session begins: setting another one later changes nothing.
     """
 
-    def __init__(self, predictor: ImagePredictor, *, image: int | None = None) -> None:
-        """``image`` says which of the photos of :meth:`ImagePredictor.set_images`.
+    def __init__(self, predictor: Predictor, *, image: int | None = None) -> None:
+        """``predictor``: an :class:`ImagePredictor`; ``image``: which of the photos of its ``set_images``.
 
         Raises SessionError while no photo is set.
         """

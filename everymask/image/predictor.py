@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
@@ -25,9 +25,9 @@ from torch.nn import functional as F
 
 from everymask.errors import OptionError, PromptError, SessionError
 from everymask.geometry import Frame
+from everymask.image.answer import SAM2_LOGIT_LIMIT, Answer
 from everymask.masks.regions import innermost_point
 from everymask.masks.upscaled import check_finite
-from everymask.maskset import Mask, MaskSet
 from everymask.media.photos import PhotoLike, Range, read_photo
 from everymask.models.base import PromptableModel
 from everymask.models.feature_cache import FeatureCache
@@ -38,55 +38,8 @@ from everymask.prompts import FOREGROUND, PADDING, Outside, Prompts, read_prompt
 MASK_LOGIT = 10.0
 """What a pixel surely inside a binary mask prompt is worth as a logit; outside is its negative."""
 
-SAM2_LOGIT_LIMIT = 32.0
-"""SAM 2 hands low-resolution logits back clamped to this, after the masks are made of them."""
-
 _PROMPTS_AT_ONCE = 64  # in the decoder
 _PHOTO_LOGITS_AT_ONCE = 2**25  # values while masks are scaled up to the photo: 128 MB in float32
-
-
-@dataclass(frozen=True, eq=False)
-class Answer:
-    """The masks of one prompt, or with a leading axis P of many."""
-
-    masks: np.ndarray  # bool [K, H, W] or [P, K, H, W]
-    scores: np.ndarray  # float32 [K] or [P, K]: the model's own estimate of each mask's IoU
-    logits: np.ndarray  # float32 [K, h, w] or [P, K, h, w]; feed one back as mask=
-    photo_logits: np.ndarray | None = None
-    """float32, shaped like ``masks``, if asked for by ``return_logits``; masks are ``photo_logits > 0``."""
-
-    def best(self) -> Answer:
-        """Of each prompt the mask with the highest score, K = 1."""
-        index = self.scores.argmax(axis=-1)[..., None]
-
-        def pick(values: np.ndarray) -> np.ndarray:
-            extra = values.ndim - index.ndim
-            return np.take_along_axis(values, index.reshape(index.shape + (1,) * extra), axis=index.ndim - 1)
-
-        wide = None if self.photo_logits is None else pick(self.photo_logits)
-        return Answer(pick(self.masks), pick(self.scores), pick(self.logits), wide)
-
-    def to_mask_set(self) -> MaskSet:
-        """All masks with their scores, prompt after prompt, to be saved, drawn or filtered."""
-        height, width = self.masks.shape[-2:]
-        scored = zip(self.masks.reshape(-1, height, width), self.scores.ravel().tolist(), strict=True)
-        masks = (Mask.from_segmentation(mask, predicted_iou=score) for mask, score in scored)
-        return MaskSet(masks, (height, width))
-
-    def _repr_html_(self) -> str:
-        """The masks side by side with their scores, for a notebook; of many prompts the best of each."""
-        from everymask.media import html
-
-        if self.scores.ndim == 1:
-            return html.of_candidates(list(self.masks), self.scores.tolist(), "Answer")
-        return html.of_masks(self.best().to_mask_set())
-
-    def __repr__(self) -> str:
-        *prompts, count = self.scores.shape
-        height, width = self.masks.shape[-2:]
-        whose = f" for each of {prompts[0]} prompts" if prompts else ""
-        scores = "" if prompts else ", scores " + " ".join(f"{score:.3f}" for score in self.scores)
-        return f"Answer({count} masks{whose} of {height} x {width} pixels{scores})"
 
 
 class ImagePredictor:

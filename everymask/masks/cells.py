@@ -19,7 +19,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from torch import Tensor
 
-from everymask.masks.interpolation import Axis, exact_values
+from everymask.masks.bilinear import exact_values
+from everymask.masks.interpolation import Axis
 
 TOLERANCE = 4e-6
 """Float32 rounding of two bilinear steps, as a share of a mask's largest logit, with room to spare."""

@@ -1,11 +1,11 @@
-"""How ``torch.nn.functional.interpolate`` makes pixels from logits, along one axis and to the last bit.
+"""What pixels are made of which logits by :mod:`everymask.masks.bilinear`, along one axis.
 
 Letters used in shapes: k x l logits, f knots, G groups of pixels along one axis, K logits in a row.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -14,17 +14,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from everymask.masks.bilinear import Step, exact_values, scale_of, step_of
+
 BLOCK = 64  # knots made with one small matrix
-
-
-@dataclass(frozen=True)
-class Step:
-    """One bilinear step along one axis, as torch computes it: two neighbours of each pixel, their weights."""
-
-    low: np.ndarray  # int64 [out]
-    high: np.ndarray  # int64 [out]
-    low_weight: np.ndarray  # float32 [out]
-    high_weight: np.ndarray  # float32 [out]
 
 
 @dataclass(frozen=True)
@@ -93,7 +85,7 @@ def axis_of(length: int, sizes: Sequence[int], kept: Sequence[int]) -> Axis:
     """An axis of ``length`` logits that is stretched to each of ``sizes`` in turn and cut to ``kept``."""
     steps, size = [], length
     for to, keep in zip(sizes, kept, strict=True):
-        steps.append(_step(size, to, keep))
+        steps.append(step_of(size, to, keep))
         size = keep
     last = steps[-1]
     # At the near edge the places of some pixels are cut off at 0: a group apart.
@@ -101,7 +93,7 @@ def axis_of(length: int, sizes: Sequence[int], kept: Sequence[int]) -> Axis:
     begins = np.diff(last.low, prepend=-1).astype(bool) | np.diff(fixed, prepend=fixed[:1]).astype(bool)
     first = np.flatnonzero(begins)
     start = np.append(first, len(last.low))
-    pace = np.where(fixed[first], 0.0, _scale(kept[-2] if len(kept) > 1 else length, sizes[-1]))
+    pace = np.where(fixed[first], 0.0, scale_of(kept[-2] if len(kept) > 1 else length, sizes[-1]))
     group = np.repeat(np.arange(len(first)), np.diff(start))
     straight = last.high_weight[first][group] + pace[group] * (np.arange(len(group)) - first[group])
     slack = float(np.abs(straight - last.high_weight)[last.high > last.low].max(initial=0.0))
@@ -117,60 +109,16 @@ def axis_of(length: int, sizes: Sequence[int], kept: Sequence[int]) -> Axis:
     )
 
 
-def exact_values(
-    pick: Callable[[np.ndarray, np.ndarray], np.ndarray],
-    y: np.ndarray,
-    x: np.ndarray,
-    rows: Sequence[Step],
-    columns: Sequence[Step],
-) -> np.ndarray:
-    """Single upscaled pixels (y, x) [n], rounded as torch's CPU kernel rounds: float32 [n].
-
-    ``pick(y, x)`` gives the logits at n places; place i is always asked for pixel i.
-    The kernel computes ``fma(fma(a, v, b * w), s, fma(c, v, d * w) * t)`` from the four neighbours. A fused
-    product and sum is a float64 one rounded once: the product of two float32 is exact there.
-    """
-    if not rows:
-        return pick(y, x)
-    row, column = rows[-1], columns[-1]
-    v, w = column.low_weight[x].astype(np.float64), column.high_weight[x].astype(np.float64)
-    s, t = row.low_weight[y].astype(np.float64), row.high_weight[y].astype(np.float64)
-
-    def line(lines: np.ndarray) -> np.ndarray:
-        left = exact_values(pick, lines, column.low[x], rows[:-1], columns[:-1])
-        right = exact_values(pick, lines, column.high[x], rows[:-1], columns[:-1])
-        return _rounded(left * v + _rounded(right * w))
-
-    return _rounded(line(row.low[y]) * s + _rounded(line(row.high[y]) * t)).astype(np.float32)
-
-
 @lru_cache
 def formula_holds() -> bool:
     """Whether this machine's bilinear kernel rounds as :func:`exact_values` says; asked once."""
     logits = torch.randn(23, 29, generator=torch.Generator().manual_seed(0))
     hw = (211, 167)
-    rows, columns = (_step(n, to, to) for n, to in zip(logits.shape, hw, strict=True))
+    rows, columns = (step_of(n, to, to) for n, to in zip(logits.shape, hw, strict=True))
     y, x = (i.reshape(-1) for i in np.meshgrid(*(np.arange(n) for n in hw), indexing="ij"))
     ours = exact_values(lambda y, x: logits.numpy()[y, x], y, x, (rows,), (columns,))
     theirs = F.interpolate(logits[None, None], hw, mode="bilinear", align_corners=False)
     return np.array_equal(ours, theirs.reshape(-1).numpy())
-
-
-def _rounded(x: np.ndarray) -> np.ndarray:
-    return x.astype(np.float32).astype(np.float64)
-
-
-def _scale(length: int, to: int) -> np.float32:
-    return np.float32(length) / np.float32(to)
-
-
-def _step(length: int, to: int, keep: int) -> Step:
-    """torch's source positions, in its float32 (the product and the sum are fused there)."""
-    centres = np.arange(keep, dtype=np.float64) + 0.5
-    at = np.maximum((centres * np.float64(_scale(length, to)) - 0.5).astype(np.float32), np.float32(0))
-    low = np.minimum(np.floor(at).astype(np.int64), length - 1)
-    high_weight = np.clip(at - low.astype(np.float32), 0, 1).astype(np.float32)
-    return Step(low, np.minimum(low + 1, length - 1), np.float32(1) - high_weight, high_weight)
 
 
 def _spread(length: int, steps: Sequence[Step]) -> Spread:

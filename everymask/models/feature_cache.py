@@ -6,7 +6,6 @@ is what encoding would give again, bit for bit.
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections import OrderedDict
 from collections.abc import Callable
@@ -19,9 +18,8 @@ from everymask import __version__
 from everymask.errors import SessionError
 from everymask.models.base import PromptableModel
 from everymask.models.features import EncodedPhoto, fingerprint, read_features, write_features
+from everymask.models.kept_files import disk_limit, folder, key_from, trim
 
-DISK_LIMIT = 2 * 10**9
-"""Bytes of all files together; the variable EVERYMASK_FEATURE_CACHE sets another limit, 0 for no files."""
 MEMORY_LIMIT = 256 * 10**6
 
 
@@ -74,39 +72,27 @@ class FeatureCache:
             return
         try:
             write_features(path, model, (photo,))
-            _trim(path.parent, self._disk_limit)
+            trim(path.parent, self._disk_limit)
         except OSError:
             return  # a full or read-only disk costs time, not the answer
 
 
 def default_cache() -> FeatureCache:
     """The cache in the user's cache folder, beside the weights."""
-    from everymask.models.hub import home
-
-    limit = os.environ.get("EVERYMASK_FEATURE_CACHE", "")
-    return FeatureCache(home() / "features", int(limit) if limit.isdecimal() else DISK_LIMIT)
+    return FeatureCache(folder(), disk_limit())
 
 
 def key_of(model: PromptableModel, photo: np.ndarray) -> str:
-    """What photo and model are known by; also the versions, whose last bits may differ."""
-    made_by = f"{fingerprint(model)} {model.device.type} {__version__} {torch.__version__}"
-    digest = hashlib.sha256(f"{made_by} {photo.shape} ".encode())
-    digest.update(np.ascontiguousarray(photo).data)
-    return digest.hexdigest()[:40]
+    """What photo and model are known by."""
+    return key_from(made_by(model), photo)
+
+
+def made_by(model: PromptableModel) -> str:
+    """What makes features: weights, kind of device, and the versions, whose last bits may differ."""
+    return f"{fingerprint(model)} {model.device.type} {__version__} {torch.__version__}"
 
 
 def _size(photo: EncodedPhoto) -> int:
     features = photo.features
     tensors = (features.embedding, *features.high_res, *features.early)
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
-
-
-def _trim(folder: Path, limit: int) -> None:
-    """Remove the files used longest ago until all together are within the limit."""
-    files = [(each.stat(), each) for each in folder.glob("*.safetensors")]
-    files.sort(key=lambda pair: pair[0].st_mtime_ns, reverse=True)
-    total = 0
-    for status, path in files:
-        total += status.st_size
-        if total > limit:
-            path.unlink(missing_ok=True)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from torch import Tensor
 
 from everymask.errors import SessionError
 from everymask.models.base import PromptableModel
+from everymask.models.kept_files import write_whole
 from everymask.nn.records import ImageFeatures
 
 FORMAT = "everymask image features 1"
@@ -57,7 +57,7 @@ def write_features(
         "weights_sha256": fingerprint(model),
         "photo_hw": json.dumps([photo.photo_hw for photo in photos]),
     }
-    _write_whole(Path(path), save(tensors, metadata))
+    write_whole(Path(path), save(tensors, metadata))
 
 
 def read_features(path: str | os.PathLike[str], model: PromptableModel) -> tuple[EncodedPhoto, ...]:
@@ -109,16 +109,3 @@ def _from_named(tensors: dict[str, Tensor], index: int) -> ImageFeatures:
         return tuple(tensors[f"{index}.{name}.{i}"] for i in range(count))
 
     return ImageFeatures(tensors[f"{index}.embedding"], group("high_res"), group("early"))
-
-
-def _write_whole(path: Path, data: bytes) -> None:
-    """Write beside ``path`` and move into place, so that no half-written file is ever found there."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, partial = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        os.replace(partial, path)
-    except BaseException:
-        os.unlink(partial)
-        raise

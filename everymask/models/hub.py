@@ -17,7 +17,6 @@ the system drops when its process dies).
 from __future__ import annotations
 
 import os
-import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,8 +30,8 @@ from ..errors import ChecksumError, DownloadError, OfflineError
 from .catalog import CATALOG, WeightsFile, entry_of, find
 from .download import FIRST_PAUSE_SECONDS, Progress, Wanted, fetch, sha256_of
 from .hub_repository import is_hub_id, pull_from_repository
+from .places import home, path_of
 
-ASSETS = Path(__file__).resolve().parents[1] / "assets"
 LOCK_POLL_SECONDS = 0.2
 
 
@@ -52,17 +51,6 @@ class Verdict:
     expected: str | None
 
 
-def home() -> Path:
-    """The cache folder, which need not exist yet."""
-    if chosen := os.environ.get("EVERYMASK_HOME"):
-        return Path(chosen).expanduser()
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "everymask"
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local")) / "everymask" / "Cache"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "everymask"
-
-
 def offline() -> bool:
     """True where ``EVERYMASK_OFFLINE`` forbids the network."""
     return os.environ.get("EVERYMASK_OFFLINE", "").strip().lower() in {"1", "true", "yes", "on"}
@@ -71,12 +59,6 @@ def offline() -> bool:
 def mirror() -> str | None:
     """The address that takes the place of the labs' servers, or None."""
     return os.environ.get("EVERYMASK_MIRROR", "").strip() or None
-
-
-def path_of(name: str) -> Path:
-    """Where the weights called ``name`` lie, or will lie."""
-    entry = entry_of(name)
-    return (ASSETS if entry.bundled else home() / "models") / entry.file
 
 
 def is_cached(name: str) -> bool:

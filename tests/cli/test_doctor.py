@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from everymask.cli import checks
 from everymask.cli.checks import Check, threads
 from everymask.cli.doctor import doctor, in_words, verdict
-from everymask.models import hub
+from everymask.models import places
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def test_self_test_of_a_sound_installation_finds_the_cup_and_more(run):
 
 
 def test_missing_bundled_model_is_a_problem_with_advice_and_exit_1(run, tmp_path, monkeypatch):
-    monkeypatch.setattr(hub, "ASSETS", tmp_path)
+    monkeypatch.setattr(places, "ASSETS", tmp_path)
     result = run("--quick")
     assert result.exit_code == 1
     assert "PROBLEM nano" in result.stdout
@@ -76,7 +76,7 @@ def test_missing_bundled_model_is_a_problem_with_advice_and_exit_1(run, tmp_path
 
 
 def test_self_test_that_stops_is_a_problem_not_a_traceback(tmp_path, monkeypatch):
-    monkeypatch.setattr(hub, "ASSETS", tmp_path)
+    monkeypatch.setattr(places, "ASSETS", tmp_path)
     (check,) = checks.self_test()
     assert (check.name, check.state) == ("stopped", "problem")
     assert "nano.safetensors should have come with the package" in check.value

@@ -40,7 +40,8 @@ from .earlier import Earlier
 from .prompts import ObjectPrompt, check_against, names_of, read_object_prompts
 
 if TYPE_CHECKING:
-    from ...image import Answer, Click, ClickSession
+    from ...image import Answer, Click, ClickSession, ImagePredictor
+    from ...image.clicks import Predictor
 
 
 @with_flags(look=Look, keep=Keep)
@@ -155,12 +156,9 @@ def ask(
     multimask: bool,
 ) -> list[Found]:
     """The masks of each object, best first, with its name, and the clicks they do not obey."""
-    from ...image import ClickSession, ImagePredictor
-    from ...models.feature_cache import default_cache
-    from ..shared.downloads import load_visibly
+    from ...image.clicks import ClickSession
 
-    predictor = ImagePredictor(load_visibly(model, device), cache=default_cache())
-    predictor.set_image(photo)
+    predictor = predictor_for(model, device, photo, bool(rough))
     found = []
     for object_id, prompt in prompts.items():
         session = ClickSession(predictor)
@@ -179,6 +177,37 @@ def ask(
         ]
         found.append(Found(object_id, masks, () if multimask else session.disobeyed))
     return found
+
+
+def predictor_for(model: str, device: str | None, photo: np.ndarray, has_masks: bool) -> Predictor:
+    """Who answers on the photo: what earlier runs kept of it, which needs no torch, or else the model.
+
+    What can be kept is answered from what is kept, the first time too: the same command gives the same
+    masks, bit for bit.
+    """
+    if has_masks or device not in (None, "cpu"):
+        return loaded_predictor(model, device, photo)
+    from ...image.kept import kept_predictor
+
+    known = kept_predictor(model, photo)
+    if known is not None:
+        return known
+    loaded = loaded_predictor(model, device, photo)
+    from ...models.without_torch import keep_decoder
+
+    keep_decoder(model, loaded.model)
+    return kept_predictor(model, photo) or loaded
+
+
+def loaded_predictor(model: str, device: str | None, photo: np.ndarray) -> ImagePredictor:
+    """The model itself, with the photo set."""
+    from ...image import ImagePredictor
+    from ...models.feature_cache import default_cache
+    from ..shared.downloads import load_visibly
+
+    predictor = ImagePredictor(load_visibly(model, device), cache=default_cache())
+    predictor.set_image(photo)
+    return predictor
 
 
 def said(session: ClickSession, prompt: ObjectPrompt, rough: np.ndarray | None) -> Answer:

@@ -1,0 +1,59 @@
+"""What a model answers to a prompt: masks, its estimate of each, and the logits to feed back.
+
+Letters used in shapes: P prompts, K masks of a prompt (3, or 1), H x W the photo, h x w low-resolution masks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from everymask.maskset import Mask, MaskSet
+
+SAM2_LOGIT_LIMIT = 32.0
+"""SAM 2 hands low-resolution logits back clamped to this, after the masks are made of them."""
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """The masks of one prompt, or with a leading axis P of many."""
+
+    masks: np.ndarray  # bool [K, H, W] or [P, K, H, W]
+    scores: np.ndarray  # float32 [K] or [P, K]: the model's own estimate of each mask's IoU
+    logits: np.ndarray  # float32 [K, h, w] or [P, K, h, w]; feed one back as mask=
+    photo_logits: np.ndarray | None = None
+    """float32, shaped like ``masks``, if asked for by ``return_logits``; masks are ``photo_logits > 0``."""
+
+    def best(self) -> Answer:
+        """Of each prompt the mask with the highest score, K = 1."""
+        index = self.scores.argmax(axis=-1)[..., None]
+
+        def pick(values: np.ndarray) -> np.ndarray:
+            extra = values.ndim - index.ndim
+            return np.take_along_axis(values, index.reshape(index.shape + (1,) * extra), axis=index.ndim - 1)
+
+        wide = None if self.photo_logits is None else pick(self.photo_logits)
+        return Answer(pick(self.masks), pick(self.scores), pick(self.logits), wide)
+
+    def to_mask_set(self) -> MaskSet:
+        """All masks with their scores, prompt after prompt, to be saved, drawn or filtered."""
+        height, width = self.masks.shape[-2:]
+        scored = zip(self.masks.reshape(-1, height, width), self.scores.ravel().tolist(), strict=True)
+        masks = (Mask.from_segmentation(mask, predicted_iou=score) for mask, score in scored)
+        return MaskSet(masks, (height, width))
+
+    def _repr_html_(self) -> str:
+        """The masks side by side with their scores, for a notebook; of many prompts the best of each."""
+        from everymask.media import html
+
+        if self.scores.ndim == 1:
+            return html.of_candidates(list(self.masks), self.scores.tolist(), "Answer")
+        return html.of_masks(self.best().to_mask_set())
+
+    def __repr__(self) -> str:
+        *prompts, count = self.scores.shape
+        height, width = self.masks.shape[-2:]
+        whose = f" for each of {prompts[0]} prompts" if prompts else ""
+        scores = "" if prompts else ", scores " + " ".join(f"{score:.3f}" for score in self.scores)
+        return f"Answer({count} masks{whose} of {height} x {width} pixels{scores})"
