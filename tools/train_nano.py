@@ -108,6 +108,11 @@ def main() -> None:
     parser.add_argument("--eval-photos", type=int, default=15)
     parser.add_argument("--eval-minutes", type=float, default=5)
     parser.add_argument("--optimiser", choices=("adam", "muon"), default="muon")
+    parser.add_argument(
+        "--bfloat16",
+        action=argparse.BooleanOptionalAction,
+        help="products in bfloat16; otherwise where the device is faster in them",
+    )
     parser.add_argument("--threads", type=int, default=1, help="of each process")
     parser.add_argument("--processes", type=int, default=1, help="that train together, a batch each")
     arguments = parser.parse_args()
@@ -137,6 +142,7 @@ def run(arguments: argparse.Namespace) -> None:
         train_parts=tuple(arguments.parts),
         dense=any(part.startswith("image_encoder") for part in arguments.parts),
         optimiser=arguments.optimiser,
+        bfloat16=arguments.bfloat16,
         corrections=arguments.corrections,
         most_clicks=arguments.most_clicks,
         rough_masks=arguments.rough_masks,

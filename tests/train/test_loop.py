@@ -10,10 +10,11 @@ from everymask.models.sam2 import Sam2
 from everymask.models.specs import MODELS
 from everymask.nn.encoders.convnet import ConvSpec
 from everymask.nn.encoders.efficientnet_lite import LiteSpec, LiteStage
+from everymask.train import objective
 from everymask.train.begin import begin
 from everymask.train.loop import learning_rate, train
 from everymask.train.losses import LossWeights
-from everymask.train.objective import count_clicks
+from everymask.train.objective import count_clicks, steps_faster_in_bfloat16
 from everymask.train.scenes import Scene
 from everymask.train.state import TrainOptions, resume, save_state, start
 
@@ -148,3 +149,10 @@ def test_a_fresh_second_task_leaves_the_encoder_alone_at_first():
     assert max(gradients) == 0
     assert state.dense is not None
     assert state.dense.embed.weight.grad.abs().max() > 0
+
+
+@pytest.mark.parametrize("width", [32, 256])
+def test_narrow_models_train_in_float32_on_a_cpu_with_bfloat16_units(monkeypatch, width):
+    monkeypatch.setattr(objective, "fast_dtype", lambda device: torch.bfloat16)
+    model = Sam2(replace(TINY, embed_dim=width))
+    assert steps_faster_in_bfloat16(model) == (width == 256)
