@@ -14,7 +14,8 @@ from .shared.options import Device, Model
 
 def studio(
     photos: Annotated[
-        list[str] | None, typer.Argument(metavar="[PHOTO | FOLDER]...", help="Photos, or a folder of them.")
+        list[str] | None,
+        typer.Argument(metavar="[PHOTO | FOLDER | VIDEO]...", help="Photos or videos, or a folder of them."),
     ] = None,
     project: Annotated[
         Path | None,
@@ -24,6 +25,9 @@ def studio(
         list[Path] | None,
         typer.Option(metavar="FILE", help="Masks to begin with, in any format. May be repeated."),
     ] = None,
+    frames: Annotated[
+        bool, typer.Option("--frames", help="The pictures of a folder are the frames of one clip.")
+    ] = False,
     recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Subfolders too.")] = False,
     model: Model = "nano",
     device: Device = None,
@@ -39,21 +43,23 @@ def studio(
     """Click, correct and export masks in the browser; nothing leaves this machine.
 
     Everything you accept is kept in a project file beside the photos, and is there when you come back.
-    Without photos you get an empty page to drop some onto.
+    In a video objects are followed from frame to frame, and corrected where they are lost. Without photos
+    you get an empty page to drop some onto.
     """
     require("fastapi", "studio", "the studio")
     require("uvicorn", "studio", "the studio")
     if token is not None and len(token) < 16:
         raise OptionError(f"a token must have at least 16 characters, got {len(token)}; leave it out for one")
-    from ..studio.opening import begin
+    from ..studio.opening import begin, find_clips
     from ..studio.server.serve import Address, serve
     from ..studio.session import Session
     from .shared.downloads import load_visibly
 
     words = photos or []
-    found = find_photos(words, recursive=recursive)
+    clips, others = find_clips(words, frames=frames)
+    found = find_photos(others, recursive=recursive)
     opened = Path(words[0]) if words else None
-    start = begin([(photo.path, photo.name) for photo in found], opened, project, masks or [])
+    start = begin([(photo.path, photo.name) for photo in found], opened, project, masks or [], clips)
     session = Session(start, load_visibly(model, device), model)
     address = Address(host, port, token)
     if not address.is_local:
@@ -65,7 +71,8 @@ def studio(
 
     def announce(link: str) -> None:
         typer.echo(f"studio    {link}")
-        typer.echo(f"photos    {len(start.photos)}, model {model}")
+        count = f"{len(start.photos)}" + (f", clips {len(start.clips)}" if start.clips else "")
+        typer.echo(f"photos    {count}, model {model}")
         typer.echo(f"project   {start.project}   (Ctrl-C ends; work is kept at every step)")
         if browser and address.is_local:
             import webbrowser

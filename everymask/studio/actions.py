@@ -396,7 +396,7 @@ def _(action: Add, document: Document, tools: Tools) -> Done:
 
 @_perform.register
 def _(action: Brush, document: Document, tools: Tools) -> Done:
-    touched = _stroke(action.points, action.radius, document.photo_hw)
+    touched = stroke_pixels(action.points, action.radius, document.photo_hw)
     if action.mask is None:
         if action.erase:
             raise InputError("choose the mask to erase from")
@@ -436,7 +436,7 @@ def _cleaned(mask: Mask, action: Clean) -> np.ndarray:
     return pixels
 
 
-def _stroke(points: Sequence[Point], radius: float, photo_hw: tuple[int, int]) -> np.ndarray:
+def stroke_pixels(points: Sequence[Point], radius: float, photo_hw: tuple[int, int]) -> np.ndarray:
     """The pixels under a round pen, bool [H, W]: those whose centre is within ``radius`` of the line."""
     height, width = photo_hw
     touched = np.zeros(photo_hw, dtype=bool)

@@ -10,33 +10,68 @@ from everymask.errors import FormatError, InputError
 from everymask.formats import read_photos
 from everymask.media.photos import photo_size
 
+from .clips.clip import ClipFile
 from .photos import within
 from .session import Begin
 
 PROJECT_NAME = "everymask-studio.db"
 UPLOADS_NAME = "everymask-uploads"
+VIDEO_SUFFIXES = {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ogv", ".mts"}
 BESIDE_A_PHOTO = (".json", ".geojson", ".xml")
 """Endings of mask files that are looked for beside a photo of the same name."""
 
 
 def begin(
-    photos: Sequence[tuple[Path, str]], opened: Path | None, project: Path | None, mask_files: Iterable[Path]
+    photos: Sequence[tuple[Path, str]],
+    opened: Path | None,
+    project: Path | None,
+    mask_files: Iterable[Path],
+    clips: Sequence[ClipFile] = (),
 ) -> Begin:
     """What a session starts from.
 
-    photos: files and their names; opened: the folder or photo that was named; project: where the project
-    file is, by default in that folder or beside that photo. Raises InputError for photos that lie outside of
-    the folder by a link, and for mask files that cannot be read.
+    photos: files and their names; opened: the folder, photo or clip that was named; project: where the
+    project file is, by default in that folder or beside that file; clips: those named. Photos
+    and clips that lie outside of the folder by a link are left out. Raises InputError for mask files that
+    cannot be read.
     """
     base = opened if opened is not None else Path.cwd()
     folder = base if base.is_dir() else base.parent
     if base.is_dir():
         photos = [(path, name) for path, name in photos if _is_allowed(path, folder)]
+        clips = [clip for clip in clips if within(Path(clip.source), folder)]
     chosen = project or (folder / PROJECT_NAME if base.is_dir() else base.with_suffix(".studio.db"))
     uploads = chosen.parent / UPLOADS_NAME
     earlier = sorted(uploads.iterdir()) if uploads.is_dir() else []
     uploaded = [(path, f"{UPLOADS_NAME}/{path.name}") for path in earlier if not path.name.startswith(".")]
-    return Begin(chosen, [*photos, *uploaded], known_masks(photos, mask_files), uploads)
+    return Begin(chosen, [*photos, *uploaded], known_masks(photos, mask_files), uploads, clips)
+
+
+def find_clips(words: Sequence[str], *, frames: bool = False) -> tuple[list[ClipFile], list[str]]:
+    """The clips among words of a command line, and the other words.
+
+    A clip is a video file, named or in a folder that was named; with ``frames`` a folder is one clip, its
+    pictures the frames.
+    """
+    clips: list[ClipFile] = []
+    others: list[str] = []
+    for word in words:
+        path = Path(word)
+        if path.is_dir() and frames:
+            clips.append(ClipFile(path, path.resolve().name))
+            continue
+        if path.is_dir():
+            inside = sorted(each for each in path.iterdir() if _is_video(each))
+            clips += [ClipFile(each, each.name) for each in inside]
+        if _is_video(path):
+            clips.append(ClipFile(path, path.name))
+        else:
+            others.append(word)
+    return clips, others
+
+
+def _is_video(path: Path) -> bool:
+    return path.suffix.lower() in VIDEO_SUFFIXES and not path.name.startswith(".")
 
 
 def _is_allowed(path: Path, folder: Path) -> bool:

@@ -97,7 +97,7 @@ class Project:
 
     def add_photos(self, paths: list[str]) -> list[PhotoRow]:
         """The rows of these photos in their order, made where there are none."""
-        with self._transaction():
+        with self.transaction():
             self._db.executemany("INSERT OR IGNORE INTO photos(path) VALUES (?)", [(path,) for path in paths])
         by_path = {row.path: row for row in self.photos()}
         return [by_path[path] for path in paths]
@@ -110,7 +110,7 @@ class Project:
 
     def mark_done(self, photo: int, done: bool) -> None:
         """Whether a person has finished the photo."""
-        with self._transaction():
+        with self.transaction():
             self._db.execute("UPDATE photos SET done = ? WHERE id = ?", (int(done), photo))
 
     # --- settings ---------------------------------------------------------------------------------
@@ -123,7 +123,7 @@ class Project:
 
     def set_setting(self, key: str, value: Any) -> None:
         """Keep a JSON value under a name."""
-        with self._transaction():
+        with self.transaction():
             self._db.execute("INSERT OR REPLACE INTO settings VALUES (?, ?)", (key, json.dumps(value)))
 
     # --- documents --------------------------------------------------------------------------------
@@ -140,7 +140,7 @@ class Project:
 
     def begin(self, photo: int, document: Document) -> State:
         """Make the first document of a photo."""
-        with self._transaction():
+        with self.transaction():
             height, width = document.photo_hw
             values = (photo, height, width, 0, 0, document.next_id, *_loose_ends(document))
             self._db.execute("INSERT INTO documents VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
@@ -153,7 +153,7 @@ class Project:
 
         Raises StaleError if the photo is no longer at ``version``.
         """
-        with self._transaction():
+        with self.transaction():
             state = self._at(photo, version)
             forward = patch_between(state.document, document)
             if not forward:
@@ -173,7 +173,7 @@ class Project:
         return self._travel(photo, version, "forward")
 
     def _travel(self, photo: int, version: int, way: str) -> tuple[State, Patch]:
-        with self._transaction():
+        with self.transaction():
             state = self._at(photo, version)
             seq = state.head + (way == "forward")
             row = self._db.execute(
@@ -211,12 +211,13 @@ class Project:
     # --- the file ---------------------------------------------------------------------------------
 
     @contextmanager
-    def _transaction(self) -> Iterator[None]:
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """All or nothing: what is done within is in the file, synced, when the block ends well."""
         with self._lock:
             self._moved = None
             self._db.execute("BEGIN IMMEDIATE")
             try:
-                yield
+                yield self._db
             except BaseException:
                 self._db.execute("ROLLBACK")
                 raise

@@ -15,12 +15,13 @@ from typing import Any
 import cv2
 import numpy as np
 
-from everymask import InputError, Mask, MaskSet, PromptableModel
+from everymask import InputError, Mask, MaskSet, PromptableModel, VideoTracker
 from everymask.formats.outlines import outlines
 from everymask.masks import rle as runs_of
 from everymask.media.photos import photo_size
 
 from . import actions
+from .clips.clip import Clip, ClipFile
 from .document import Document, Draft, Item, Patch
 from .photos import Photos, Source, View, depth_of, levels_of, pages_of
 from .project import PhotoRow, Project, State
@@ -46,13 +47,23 @@ class Begin:
     photos: Sequence[tuple[Path, str]]  # file, and its name in the project
     known_masks: Mapping[str, MaskSet]  # by the name of the photo; used where the project has no masks yet
     uploads: Path  # where photos go that are dropped onto the page
+    clips: Sequence[ClipFile] = ()
 
 
 class Session:
     """An open project with its model."""
 
-    def __init__(self, begin: Begin, model: PromptableModel, model_name: str) -> None:
+    def __init__(
+        self, begin: Begin, model: PromptableModel, model_name: str, tracker: VideoTracker | None = None
+    ) -> None:
+        """``tracker`` follows objects through clips, by default with the model.
+
+        Raises OptionError for a model that cannot follow where there are clips, and what :class:`Project`
+        and :class:`Clip` raise.
+        """
         self.model_name = model_name
+        if begin.clips and tracker is None:
+            tracker = VideoTracker(model)
         self.project = Project(begin.project)
         self.photos = Photos(model)
         self.begin = begin
@@ -62,9 +73,16 @@ class Session:
         rows = self.project.add_photos([name for _, name in begin.photos])
         for row, (path, name) in zip(rows, begin.photos, strict=True):
             self.photos.add(Source(row.id, path, name))
+        self.clips: dict[int, Clip] = {}
+        for file in begin.clips:
+            assert tracker is not None
+            clip = Clip(file, self.project, tracker, self.tell)
+            self.clips[clip.id] = clip
 
     def close(self) -> None:
         """End; the project file is whole at any time, this only lets go of it."""
+        for clip in self.clips.values():
+            clip.close()
         self.project.close()
 
     # --- listeners --------------------------------------------------------------------------------
@@ -161,6 +179,12 @@ class Session:
                 done = actions.Done(state.document, "")
             state, patch = self.project.commit(photo, version, done.document, done.title)
         return self._told(photo, state, patch, by)
+
+    def act_on_clip(self, clip: int, version: int, action: Any, by: str = "") -> dict[str, Any]:
+        """As :meth:`act`, in a clip; on the thread of the model."""
+        outcome = self.clips[clip].act(version, action, by)
+        self._learn_classes(_labels_of(action))
+        return outcome
 
     def undo(self, photo: int, version: int, by: str = "") -> dict[str, Any]:
         """Take the last action back; what changed."""

@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from everymask.formats.video_record import ObjectMask
+from everymask.masks.rle import encode
 from everymask.maskset import Mask, MaskSet
 
 
@@ -62,6 +64,14 @@ class TrackedFrame:
             if mask.any()
         ]
         return MaskSet(masks, self.frame_hw)
+
+    def object_masks(self) -> dict[int, ObjectMask]:
+        """The objects as run lengths, empty masks too: what files of clips are made of."""
+        rows = zip(self.object_ids, self.masks, self.scores, self.visibility, strict=True)
+        return {
+            object_id: ObjectMask(encode(mask), float(score), float(visibility))
+            for object_id, mask, score, visibility in rows
+        }
 
     def _upscaled(self, logits: Tensor) -> Tensor:
         if tuple(logits.shape[-2:]) == self.frame_hw or len(logits) == 0:

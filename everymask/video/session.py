@@ -126,11 +126,7 @@ class VideoSession:
             raise PromptError("one call prompts one object; call add_prompt once for each object")
         if mask is None:
             return self.prompt_with_points(frame, object_id, prompts, keep_points)
-        if prompts.photo_masks is None:
-            raise PromptError(
-                "a video's mask must be the object's pixels, bool (H, W) of the frame's size; got logits"
-            )
-        return self.prompt_with_mask(frame, object_id, torch.from_numpy(prompts.photo_masks[0]))
+        return self.prompt_with_mask(frame, object_id, _photo_mask(prompts))
 
     @torch.inference_mode()
     def prompt_with_points(
@@ -158,6 +154,28 @@ class VideoSession:
         track.masks[frame] = square > 0
         track.points.pop(frame, None)
         return self._keep(track, frame, known)
+
+    @torch.inference_mode()
+    def add_tracked(self, frame: int, object_id: int, mask: Any) -> None:
+        """Take a mask [H, W] bool for what tracking found on a frame: in an earlier session, or in a file.
+
+        Tracking from there, and corrections on the frame, go on from it; unlike a prompt it does not stay
+        in memory for good, and where the object was prompted the prompt stands. The object must have been
+        prompted somewhere. Raises SessionError and PromptError; nothing is changed then.
+        """
+        frame, track = self._check_frame(frame), self._track(_check_object_id(object_id))
+        prompts = read_prompts(self.frame_hw, self._model.logits_size, mask=mask)
+        square = self._follower.model_mask(_photo_mask(prompts))
+        if frame in track.prompted_frames:
+            return
+        seen = self._follower.answer_mask(self._features[frame], square).seen
+        track.recent[frame] = self._follower.remembered(seen, self._features[frame])
+        track.tracked[frame] = False
+
+    def knows(self, frame: int, object_id: int) -> bool:
+        """Whether an object's mask on a frame is remembered: it was prompted or tracked there, not too long
+        ago (``keep_frames``)."""
+        return object_id in self._tracks and self._tracks[object_id].latest(frame) is not None
 
     def _keep(self, track: Track, frame: int, known: Known) -> TrackedFrame:
         """Note the answer to a prompt; it becomes a memory when tracking goes on."""
@@ -377,6 +395,13 @@ class VideoSession:
                     f"object {track.object_id} has no prompts left; prompt it again or call "
                     f"remove_object({track.object_id})"
                 )
+
+
+def _photo_mask(prompts: Prompts) -> Tensor:
+    """The one mask of the prompts, bool [H, W]."""
+    if prompts.photo_masks is None or prompts.many:
+        raise PromptError("a video's mask must be the object's pixels, bool (H, W) of the frame's size")
+    return torch.from_numpy(prompts.photo_masks[0])
 
 
 def _joined(earlier: PointPrompt, later: PointPrompt, has_box: bool) -> PointPrompt:

@@ -15,6 +15,7 @@ import httpx
 import uvicorn
 
 from everymask import PromptableModel
+from everymask.studio.clips.clip import ClipFile
 from everymask.studio.opening import begin
 from everymask.studio.server.app import Access, make_app
 from everymask.studio.session import Session
@@ -52,6 +53,31 @@ class Studio:
         assert answer.status_code == 200, answer.text
         return answer.json()
 
+    def act_on_clip(self, clip: int, **action: Any) -> dict[str, Any]:
+        """Do an action that must be done, on the clip as it is now."""
+        version = self.get(f"/api/clips/{clip}")["version"]
+        body = {"version": version, "action": action}
+        answer = self.client.post(f"/api/clips/{clip}/actions", json=body)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def track(self, clip: int, frame: int, count: int | None = None, reverse: bool = False) -> dict[str, Any]:
+        """Track, and wait for the end of it; where it came."""
+        version = self.get(f"/api/clips/{clip}")["version"]
+        body = {"version": version, "frame": frame, "count": count, "reverse": reverse}
+        answer = self.client.post(f"/api/clips/{clip}/track", json=body)
+        assert answer.status_code == 202, answer.text
+        return self.tracked(clip)
+
+    def tracked(self, clip: int) -> dict[str, Any]:
+        """Wait for the end of tracking; where it came."""
+        for _ in range(3000):
+            run = self.get(f"/api/clips/{clip}/track")
+            if run["state"] != "running":
+                return run
+            time.sleep(0.01)
+        raise AssertionError(f"tracking never ended: {run}")
+
     def masks(self, photo: int) -> list[dict[str, Any]]:
         """The masks of a photo as they are now."""
         return self.get(f"/api/photos/{photo}")["document"]["masks"]
@@ -61,11 +87,12 @@ class Studio:
 def running(
     folder: Path, model: PromptableModel, names: list[str] | None = None, **opening: Any
 ) -> Iterator[Studio]:
-    """A studio on the photos of a folder."""
+    """A studio on the photos and clips of a folder."""
     files = sorted(path for path in folder.iterdir() if path.suffix in (".jpg", ".png", ".tif"))
     photos = [(path, path.name) for path in files if names is None or path.name in names]
-    masks = opening.get("masks", [])
-    session = Session(begin(photos, folder, opening.get("project"), masks), model, "nano")
+    clips = [ClipFile(path, path.name) for path in sorted(folder.glob("*.mp4"))]
+    start = begin(photos, folder, opening.get("project"), opening.get("masks", []), clips)
+    session = Session(start, model, "nano", opening.get("tracker"))
     listener = socket.create_server(("127.0.0.1", 0))
     port = listener.getsockname()[1]
     config = uvicorn.Config(

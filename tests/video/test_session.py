@@ -151,6 +151,32 @@ def test_a_given_mask_is_believed(tracker, scene):
     assert agreement > 0.85  # it went through the model's grid
 
 
+def test_masks_of_an_earlier_session_are_gone_on_from(tracker, scene):
+    box = np.zeros((48, 64), bool)
+    box[12:36, 16:48] = True
+    with tracker.open(scene) as session:
+        with pytest.raises(SessionError, match="no object 1"):
+            session.add_tracked(5, 1, box)
+        shown = session.add_prompt(0, 1, mask=box).masks[0]
+        alone = [frame.logits for frame in session.propagate(start=10)]
+    with tracker.open(scene) as session:
+        session.add_prompt(0, 1, mask=box)
+        assert not session.knows(9, 1)
+        for index in range(4, 10):
+            session.add_tracked(index, 1, box)
+        assert session.knows(9, 1)
+        assert session.prompted_frames(1) == [0]
+        assert np.array_equal(session.show(9).masks[0], shown)
+        session.add_tracked(0, 1, np.zeros_like(box))  # the prompt stands
+        assert np.array_equal(session.show(0).masks[0], shown)
+        with pytest.raises(PromptError):
+            session.add_tracked(9, 1, np.zeros((3, 3), bool))
+        after = list(session.propagate(start=10))
+    assert [frame.index for frame in after] == list(range(10, 24))
+    assert not np.array_equal(after[0].logits, alone[0])  # they are remembered
+    assert after[2].object_masks()[1].rle.area == after[2].masks[0].sum()
+
+
 def test_objects_not_known_on_a_frame_are_absent_there(tracker, scene):
     with tracker.open(scene) as session:
         session.add_prompt(0, 1, points=[(14, 20)])

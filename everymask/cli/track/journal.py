@@ -16,8 +16,7 @@ from ...errors import InputError
 from ...formats.landing import landing, remove
 from ...formats.text import read_json, write_json
 from ...formats.video_record import ObjectMask
-from ...masks.rle import encode, from_coco, to_coco
-from ...video.result import TrackedFrame
+from ...masks.rle import from_coco, to_coco
 from ..shared.folder_lock import alone_in
 
 CALLED = {
@@ -31,15 +30,6 @@ CALLED = {
     "stop": "another --stop",
 }
 """What it means when a setting differs."""
-
-
-def objects_of(frame: TrackedFrame) -> dict[int, ObjectMask]:
-    """The objects of a tracked frame as run lengths."""
-    rows = zip(frame.object_ids, frame.masks, frame.scores, frame.visibility, strict=True)
-    return {
-        object_id: ObjectMask(encode(mask), float(score), float(visibility))
-        for object_id, mask, score, visibility in rows
-    }
 
 
 class TrackJournal:

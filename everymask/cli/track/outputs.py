@@ -17,6 +17,7 @@ from ...formats.landing import landing
 from ...formats.video_record import ClipMasks, ObjectMask
 from ...formats.video_table import VIDEO_FORMATS
 from ...media.frame_source import FrameSource
+from ...video.pictures import CLIP_PICTURES, PictureOutput
 from ..shared.look import Style
 from .keep import KeepObjects
 
@@ -24,21 +25,6 @@ if TYPE_CHECKING:
     from ...video.render import ClipPictures
 
 
-@dataclass(frozen=True)
-class PictureOutput:
-    """Pictures of the tracked frames."""
-
-    maker: str  # in video/render.py
-    suffix: str
-    in_order: bool  # frames have to come in the order of the clip
-
-
-PICTURES = {
-    "overlay": PictureOutput("OverlayVideo", "_overlay.mp4", in_order=True),
-    "alpha": PictureOutput("CutoutPictures", "_alpha", in_order=False),
-    "alpha-mov": PictureOutput("AlphaMov", "_alpha.mov", in_order=True),
-    "alpha-webm": PictureOutput("AlphaWebm", "_alpha.webm", in_order=True),
-}
 STRIP = "strip"
 FORMAT_NAMES = ("overlay", "alpha", *VIDEO_FORMATS, "alpha-mov", "alpha-webm", STRIP)
 
@@ -78,7 +64,9 @@ class Drawing:
         """``scratch`` is a folder for what is not finished yet."""
         self._wish = wish
         self._scratch = scratch
-        self._outputs = [(PICTURES[name], folder / f"{stem}{PICTURES[name].suffix}") for name in names]
+        self._outputs = [
+            (CLIP_PICTURES[name], folder / f"{stem}{CLIP_PICTURES[name].suffix}") for name in names
+        ]
         self._frames = frames
         self._drawn: list[ClipPictures] | None = None
         self._open = ExitStack()
@@ -102,15 +90,12 @@ class Drawing:
             pictures.add(index, photo, kept, self._frames.time_s(index))
 
     def _begun(self, output: PictureOutput, path: Path) -> ClipPictures:
-        from ...video import render
-
         rate = getattr(self._frames, "frames_per_second", 30.0)
         temporary = self._open.enter_context(landing(path, self._scratch))
-        maker = getattr(render, output.maker)
         options: dict[str, Any] = {}
-        if maker is render.OverlayVideo:
+        if output.is_drawn:
             options = {"names": self._wish.names, "options": self._wish.style.overlay_options}
-        pictures: ClipPictures = maker(temporary, rate, **options)
+        pictures = output.load()(temporary, rate, **options)
         return self._open.enter_context(pictures)
 
     def __enter__(self) -> Drawing:

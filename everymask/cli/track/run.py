@@ -13,19 +13,13 @@ import typer
 from ...errors import InputError, OptionError, PromptError, SessionError, VideoError
 from ...formats.video_record import ClipMasks
 from ...formats.video_table import VIDEO_FORMATS
+from ...video.pictures import CLIP_PICTURES
 from ..shared.messages import disobedience, warn
 from ..shared.stamps import stamp_of
 from .beside import Beside
 from .finder import Finder
-from .journal import TrackJournal, objects_of
-from .outputs import (
-    PICTURES,
-    STRIP,
-    Drawing,
-    Wish,
-    write_masks,
-    write_strip,
-)
+from .journal import TrackJournal
+from .outputs import STRIP, Drawing, Wish, write_masks, write_strip
 from .progress import FrameProgress
 from .prompts import FramePrompt, added
 from .quality import Followed, followed
@@ -126,12 +120,13 @@ def run(request: Request, output: Path, wanted: list[str], wish: Wish) -> Outcom
             stem = Path(request.video).stem
             # An overlay of frames that come backwards is drawn when all have come,
             # and which objects are the best is known when all are tracked.
+            pictured = [name for name in wanted if name in CLIP_PICTURES]
             late = [
                 name
-                for name in wanted
-                if name in PICTURES and (wish.keep.top or (request.both_ways and PICTURES[name].in_order))
+                for name in pictured
+                if wish.keep.top or (request.both_ways and CLIP_PICTURES[name].in_order)
             ]
-            beside = [name for name in wanted if name in PICTURES and name not in late]
+            beside = [name for name in pictured if name not in late]
             with Drawing(beside, output, journal.scratch, stem, session.source, wish) as drawing:
                 broken = _track(request, session, journal, drawing, finder or None)
             clip = wish.keep.apply(_clip(stem, session, journal, wish.names))
@@ -271,7 +266,7 @@ def _track(
 
 
 def _note(frame: TrackedFrame, photo: Any, journal: TrackJournal, drawing: Drawing) -> None:
-    objects = objects_of(frame)
+    objects = frame.object_masks()
     journal.add(frame.index, objects)
     if photo is not None:
         drawing.add(frame.index, photo, objects)

@@ -22,6 +22,7 @@ import everymask
 from everymask import EverymaskError
 
 from ..actions import AnyAction, Coordinate, Point
+from ..clips.export import clip_formats
 from ..export import format_table
 from ..photos import View
 from ..project import StaleError
@@ -33,6 +34,7 @@ from .limits import BodyLimit, TooLargeError
 from .live import Channel
 from .turns import Turns, Urgency
 from .uploads import take_upload
+from .video import add_video
 
 WEB = Path(__file__).resolve().parents[1] / "web"
 JSON_LIMIT_BYTES = 64_000_000
@@ -138,6 +140,7 @@ def make_app(session: Session, access: Access) -> FastAPI:
     _add_masks(app, session, turns)
     _add_everything(app, jobs, session)
     exports.add_to(app)
+    add_video(app, session, turns, exports)
 
     @app.websocket("/api/live")
     async def live(socket: WebSocket) -> None:
@@ -183,14 +186,25 @@ def _add_session(app: FastAPI, session: Session) -> None:
                 {"id": row.id, "name": row.path, "done": row.done, "masks": row.masks} for row in rows
             ],
             "photo": last if last in known else rows[0].id if rows else None,
+            "clips": [clip.row() for clip in session.clips.values()],
+            "clip": _clip_to_open(session, bool(rows)),
             "classes": session.classes(),
             "formats": format_table(),
+            "clip_formats": clip_formats(),
         }
 
     @app.put("/api/classes")
     def write_classes(classes: Annotated[list[ClassRequest], Body(max_length=10_000)]) -> None:
         """Names and colours of the classes, in the order of their number keys."""
         session.set_classes([each.model_dump() for each in classes])
+
+
+def _clip_to_open(session: Session, has_photos: bool) -> int | None:
+    """The clip that was open last, unless a photo was; where there are no photos, the first clip."""
+    last = session.project.setting("clip")
+    if last in session.clips:
+        return last
+    return None if has_photos else next(iter(session.clips), None)
 
 
 def _add_photos(app: FastAPI, session: Session, turns: Turns) -> None:
@@ -207,6 +221,7 @@ def _add_photos(app: FastAPI, session: Session, turns: Turns) -> None:
         facts = await run_in_threadpool(session.facts, photo)
         draft = session.open(photo).document.draft
         session.project.set_setting("photo", photo)
+        session.project.set_setting("clip", None)
         _encode(session, turns, photo, Urgency.OPEN)
         following = _after(session, photo)
         if following is not None:

@@ -6,6 +6,7 @@ import itertools
 import shutil
 import tempfile
 import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -13,6 +14,8 @@ from typing import Annotated, Any, Literal
 from fastapi import FastAPI
 from fastapi.responses import FileResponse
 from pydantic import BaseModel, ConfigDict, Field
+
+from everymask.formats import Losses
 
 from ..export import Ready, Wanted, export
 from ..session import Session
@@ -54,11 +57,8 @@ class Exports:
         """Delete what lies ready."""
         shutil.rmtree(self._root, ignore_errors=True)
 
-    def prepare(self, request: ExportRequest) -> dict[str, Any]:
-        """Write everything; what each format could not hold."""
-        number = next(self._numbers)
-        folder = self._root / f"everymask-export-{number}"
-        folder.mkdir()
+    def photos(self, request: ExportRequest) -> Callable[[Path], dict[str, Losses]]:
+        """What writes the photos asked for."""
         draws = request.overlay or request.cutouts
         photos = [self._ready_photo(photo, draws) for photo in self._chosen(request.photos)]
         wanted = Wanted(
@@ -69,7 +69,18 @@ class Exports:
             request.overlap,
             request.rings,
         )
-        losses = export(folder, photos, wanted)
+        return lambda folder: export(folder, photos, wanted)
+
+    def prepare(self, write: Callable[[Path], dict[str, Losses]]) -> dict[str, Any]:
+        """Have ``write`` write into a new folder; which files, and what each format could not hold."""
+        number = next(self._numbers)
+        folder = self._root / f"everymask-export-{number}"
+        folder.mkdir()
+        try:
+            losses = write(folder)
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
         archive = folder.with_suffix(".zip")
         files = sorted(path for path in folder.rglob("*") if path.is_file())
         with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as zipped:
@@ -109,7 +120,7 @@ class Exports:
         @app.post("/api/exports", status_code=201)
         def prepare(request: ExportRequest) -> dict[str, Any]:
             """Prepare files in any formats: which they are, and what each format could not hold."""
-            return self.prepare(request)
+            return self.prepare(self.photos(request))
 
         @app.get("/api/exports/{number}.zip", response_class=FileResponse)
         def download(number: int) -> FileResponse:

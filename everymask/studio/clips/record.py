@@ -1,0 +1,90 @@
+"""What is kept of a clip, as JSON values by key.
+
+    object/3       {"label", "locked"}
+    prompt/12/3    {"steps": [...], "base": mask | None}     what was said of object 3 on frame 12
+    mask/12/3      {"counts", "area", "score", "visibility"}  object 3 on frame 12
+
+Steps are ``{"kind": "point", "xy", "include"}``, ``{"kind": "box", "xy"}``, and
+``{"kind": "mask", "counts"}`` for what was drawn by hand; ``base`` is the mask that the first of them
+corrected.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from everymask.formats.video_record import ObjectMask
+from everymask.masks.rle import decode, encode, from_coco, to_coco
+
+Values = Mapping[str, Any]
+Step = dict[str, Any]
+MaskValue = dict[str, Any]
+
+
+def object_key(object_id: int) -> str:
+    """The key of an object."""
+    return f"object/{object_id}"
+
+
+def prompt_key(frame: int, object_id: int) -> str:
+    """The key of what was said of an object on a frame."""
+    return f"prompt/{frame}/{object_id}"
+
+
+def mask_key(frame: int, object_id: int) -> str:
+    """The key of an object's mask on a frame."""
+    return f"mask/{frame}/{object_id}"
+
+
+def objects_of(values: Values) -> dict[int, dict[str, Any]]:
+    """The objects by number."""
+    found = {int(key[7:]): value for key, value in values.items() if key.startswith("object/")}
+    return dict(sorted(found.items()))
+
+
+def by_frame(values: Values, kind: str, object_id: int | None = None) -> dict[tuple[int, int], Any]:
+    """The prompts or masks by frame and object; ``kind`` is "prompt" or "mask"."""
+    found = {}
+    for key, value in values.items():
+        name, _, rest = key.partition("/")
+        if name == kind:
+            frame, _, number = rest.partition("/")
+            if object_id is None or int(number) == object_id:
+                found[int(frame), int(number)] = value
+    return dict(sorted(found.items()))
+
+
+def prompted(values: Values) -> set[int]:
+    """The objects that were prompted on some frame: those that can be followed."""
+    return {object_id for _, object_id in by_frame(values, "prompt")}
+
+
+def mask_value(mask: ObjectMask) -> MaskValue:
+    """A mask as it is kept."""
+    return {
+        "counts": to_coco(mask.rle)["counts"],
+        "area": mask.rle.area,
+        "score": round(mask.score, 4),
+        "visibility": round(mask.visibility, 4),
+    }
+
+
+def drawn_value(pixels: np.ndarray) -> MaskValue:
+    """A mask drawn by hand, bool [H, W]: believed."""
+    return mask_value(ObjectMask(encode(pixels), 1.0, float(pixels.any())))
+
+
+def object_mask(value: MaskValue, frame_hw: tuple[int, int]) -> ObjectMask:
+    """The inverse of :func:`mask_value`."""
+    rle = from_coco({"size": list(frame_hw), "counts": value["counts"]})
+    return ObjectMask(rle, value["score"], value["visibility"])
+
+
+def pixels_of(value: MaskValue | None, frame_hw: tuple[int, int]) -> np.ndarray:
+    """A mask's pixels, bool [H, W]; none for no mask."""
+    if value is None:
+        return np.zeros(frame_hw, bool)
+    return decode(from_coco({"size": list(frame_hw), "counts": value["counts"]}))
