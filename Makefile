@@ -44,10 +44,15 @@ $(CORE): pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet -c constraints.txt -e .
 	touch $@
 
-$(INSTALLED): $(CORE) tests/parity/requirements.txt
+# Official packages that would shadow one another, each in a folder of its own.
+RELATIVES := edgetam segment_anything_hq
+
+$(INSTALLED): $(CORE) tests/parity/requirements.txt $(RELATIVES:%=tests/parity/relatives/%.txt)
 	$(BIN)/pip install --quiet -c constraints.txt setuptools wheel
 	$(BIN)/pip install --quiet -c constraints.txt -e ".[dev]"
 	SAM2_BUILD_CUDA=0 $(BIN)/pip install --quiet --no-deps --no-build-isolation -r tests/parity/requirements.txt
+	for name in $(RELATIVES); do $(BIN)/pip install --quiet --no-deps --upgrade \
+		--target $(VENV)/relatives/$$name -r tests/parity/relatives/$$name.txt || exit 1; done
 	touch $@
 
 setup: $(INSTALLED)

@@ -2,7 +2,7 @@
 
 A turn is one frame of 1280 x 720 with a full memory (the prompted frame, six recent frames, 16 object
 pointers): image encoder, memory attention, decoder, memory encoder, masks at the frame's size. ``--memory``
-measures instead how the process grows with the length of a clip.
+measures instead how the process grows with the length of a clip, ``--beside`` several of everymask's models.
 """
 
 from __future__ import annotations
@@ -134,6 +134,23 @@ def speed(model: str, size: int, objects: int, turns: int, threads: int) -> None
         print(f"{one.name}: {difference(one.answer, measured[0].answer)}")
 
 
+def side_by_side(models: list[str], objects: int, turns: int, threads: int) -> None:
+    """Print what a frame takes with each of everymask's models, all at their own picture size."""
+    from everymask.models.specs import MODELS
+
+    sides = [
+        Side(
+            model,
+            "benchmarks.video:our_side",
+            {"model": model, "size": MODELS[model].image_size, "objects": objects},
+        )
+        for model in models
+    ]
+    measured = compare(sides, turns=turns, threads=threads, warmup=objects < 4)
+    print(f"\n{objects} object{'s' * (objects > 1)}, {threads} threads")
+    print(ratio_table(measured))
+
+
 def growth(model: str, size: int, lengths: list[int]) -> None:
     """Print the peak memory of a process that tracks one object through clips of these lengths."""
     for length in lengths:
@@ -164,6 +181,7 @@ def main() -> None:
     """See the file's docstring."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default="sam2.1_hiera_tiny")
+    parser.add_argument("--beside", nargs="+", metavar="MODEL", help="other models, not the official code")
     parser.add_argument("--size", type=int, default=1024)
     parser.add_argument("--objects", type=int, nargs="+", default=[1, 4, 16])
     parser.add_argument("--turns", type=int, default=2)
@@ -176,6 +194,9 @@ def main() -> None:
         growth(chosen.model, chosen.size, chosen.memory)
         return
     for objects in chosen.objects:
+        if chosen.beside:
+            side_by_side([chosen.model, *chosen.beside], objects, chosen.turns, chosen.threads)
+            continue
         speed(chosen.model, chosen.size, objects, chosen.turns, chosen.threads)
 
 

@@ -113,6 +113,8 @@ def _row(entry: WeightsFile) -> str:
     """Two or three lines: name, size, licence, state; then what it is for."""
     head = f"{typer.style(f'{entry.name:<23}', bold=True)} {size_text(_size(entry)):>7}  {entry.licence:<11}"
     purpose = entry.purpose if entry.opens else f"{entry.purpose} (can be fetched, not opened yet)"
+    if entry.listed:
+        purpose += " (listed: size and hash as mirrors have them)"
     return f"{head} {_state(entry)}\n{_wrapped('    ', purpose)}"
 
 
@@ -127,7 +129,8 @@ def _said(verdict: hub.Verdict) -> str:
         return f"bundled, SHA-256 {verdict.sha256}"
     match verdict.state:
         case "good":
-            return "good, the published bytes"
+            listed = catalog.entry_of(verdict.name).listed
+            return f"good, the {'listed' if listed else 'published'} bytes"
         case "recorded":
             return "unchanged; no published hash is known"
         case "absent":
@@ -156,6 +159,7 @@ def _facts(entry: WeightsFile) -> dict[str, Any]:
         "size_bytes": _size(entry),
         "sha256": entry.sha256,
         "opens": entry.opens,
+        "listed": entry.listed,
         "bundled": entry.bundled,
         "cached": hub.is_cached(entry.name),
         "path": str(hub.path_of(entry.name)),

@@ -1,7 +1,8 @@
 """The weights files that everymask knows by name: where they come from, how large, which hash.
 
-Sizes and hashes are those of the files that the labs published. ``None`` means that we could not
-check the value ourselves: such a file is accepted on first use, and its hash is remembered.
+Sizes and hashes are those of the files that the labs published, or for ``listed`` entries those that
+mirrors list. ``None`` means that we know none: such a file is accepted on first use, and its hash is
+remembered.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ class WeightsFile:
     """A Hugging Face repository that holds the same bytes."""
     opens: bool = True
     """False: the file can be fetched, but its architecture is not in ``specs.MODELS`` yet."""
+    listed: bool = False
+    """True: size and hash are as mirrors and model cards list them; none of us has had the file."""
 
     @property
     def bundled(self) -> bool:
@@ -175,10 +178,10 @@ CATALOG: dict[str, WeightsFile] = {
             "edgetam.pt",
             _EDGETAM + "edgetam.pt",
             None,
-            None,
+            "ed2d4850b8792c239689b043c47046ec239b6e808a3d9b6ae676c803fd8780df",
             "Apache-2.0",
-            "video on small devices",
-            opens=False,
+            "video on a CPU: SAM 2's way with a small encoder and small memories; photos too",
+            listed=True,
         ),
         WeightsFile(
             "sam_hq_vit_b",

@@ -148,6 +148,11 @@ def _fetch(entry: WeightsFile, path: Path, progress: Progress | None, first_paus
     try:
         digest = fetch(wanted, path, progress, first_pause_seconds=first_pause_seconds)
     except ChecksumError as error:
+        if entry.listed:
+            raise ChecksumError(
+                f"{error}. That hash is from listings, none of us has had the file; if you trust where yours "
+                "comes from, load it by its path"
+            ) from error
         if entry.sha256 or not known:
             raise
         raise ChecksumError(

@@ -59,7 +59,7 @@ class MemoryTokens:
 
     tokens: Tensor  # [B, T, D]
     position: Tensor  # [B or 1, T, D]
-    pointer_tokens: int  # how many of them, at the end, are pieces of object pointers
+    unplaced: int  # how many of them, at the end, have no place on the grid: object pointers, for one
 
 
 def gather(
@@ -72,23 +72,30 @@ def gather(
 ) -> MemoryTokens:
     """Memories and pointers as tokens.
 
-    ``memories`` holds (slot, memory [B, D, h, w]): slot 0 is that of a prompted frame, 1 of the frame
-    farthest back, ``spec.memory.frames - 1`` of the frame just before. ``longest`` is the number of
+    ``memories`` holds (slot, memory of :func:`remember`): slot 0 is that of a prompted frame, 1 of the
+    frame farthest back, ``spec.memory.frames - 1`` of the frame just before. ``longest`` is the number of
     frames that distances are measured by (:func:`everymask.video.bank.pointer_span`).
     """
     spec = memory_spec(model)
-    place = sine_map(model.embedding_size, spec.dim).to(model.device, model.dtype)  # [1, D, h, w]
+    place = sine_map(model.memory_grid, spec.dim).to(model.device, model.dtype)  # [1, D, h, w]
     place = place.flatten(2).transpose(1, 2)  # [1, L, D]
     tokens = [memory.flatten(2).transpose(1, 2).to(model.dtype) for _, memory in memories]
-    positions = [place + model.maskmem_tpos_enc[spec.frames - slot - 1] for slot, _ in memories]
+    slots = [model.maskmem_tpos_enc[spec.frames - slot - 1] for slot, _ in memories]  # [1, 1, D] each
+    positions = [place + slot for slot in slots]
+    unplaced = 0
+    if spec.perceiver is not None:  # the latents of all frames that have a place, then those without one
+        at, unplaced = spec.perceiver.placed, spec.perceiver.unplaced * len(tokens)
+        tokens = [each[:, :at] for each in tokens] + [each[:, at:] for each in tokens]
+        positions += [slot.expand(1, spec.perceiver.unplaced, -1) for slot in slots]
     objects, count = distances.shape
     if count == 0:
-        return MemoryTokens(torch.cat(tokens, dim=1), torch.cat(positions, dim=1), 0)
+        return MemoryTokens(torch.cat(tokens, dim=1), torch.cat(positions, dim=1), unplaced)
     pieces = model.spec.embed_dim // spec.dim  # a pointer is cut into pieces as wide as a memory
     tokens.append(pointers.reshape(objects, count * pieces, spec.dim).to(model.dtype))
     times = _pointer_times(model, distances, longest).repeat_interleave(pieces, dim=1)
     positions = [position.expand(objects, -1, -1) for position in positions]
-    return MemoryTokens(torch.cat(tokens, dim=1), torch.cat([*positions, times], dim=1), count * pieces)
+    unplaced += count * pieces
+    return MemoryTokens(torch.cat(tokens, dim=1), torch.cat([*positions, times], dim=1), unplaced)
 
 
 def _pointer_times(model: Sam2, distances: Tensor, longest: int) -> Tensor:
@@ -127,7 +134,8 @@ def attend(
         model.frame_position(),
         memory.tokens,
         memory.position,
-        pointer_tokens=memory.pointer_tokens,
+        memory_grid=model.memory_grid,
+        unplaced=memory.unplaced,
         product_dtype=product_dtype,
         begun=begun,
     )
@@ -195,7 +203,8 @@ def take_mask(model: Sam2, features: ImageFeatures, mask: Tensor) -> Seen:
 def remember(
     model: Sam2, features: ImageFeatures, mask_logits: Tensor, object_logit: Tensor, *, binary: bool = False
 ) -> Tensor:
-    """The memories [B, D, h, w] of objects on a frame, from its own features (B = 1).
+    """The memories of objects on a frame, from its own features (B = 1): [B, D, h, w], or with a perceiver
+    [B, D, T], its latents.
 
     ``mask_logits`` [B, 1, 4h, 4w] are brought to the model's size. ``binary`` is for prompted frames:
     the mask enters as the caller saw it, cut at 0, not as probabilities.
@@ -206,10 +215,10 @@ def remember(
     share = (high > 0).float() if binary else high.sigmoid()
     scaled = share * spec.mask_scale + spec.mask_bias
     memory = model.memory_encoder(features.embedding, scaled.to(model.dtype))
-    if not spec.no_object_embedding:
-        return memory
-    absent = (object_logit <= 0).to(memory.dtype)[..., None, None]  # [B, 1, 1, 1]
-    return memory + absent * model.no_obj_embed_spatial[..., None, None]
+    if spec.no_object_embedding:
+        absent = (object_logit <= 0).to(memory.dtype)[..., None, None]  # [B, 1, 1, 1]
+        memory = memory + absent * model.no_obj_embed_spatial[..., None, None]
+    return memory if spec.perceiver is None else model.spatial_perceiver(memory)
 
 
 def _pointer(model: Sam2, token: Tensor, there: Tensor) -> Tensor:

@@ -1,8 +1,8 @@
-"""SAM 2 and SAM 2.1 (Ravi et al. 2024), and nano: a multi-scale trunk with a pyramid neck, the prompt
+"""SAM 2 and SAM 2.1 (Ravi et al. 2024), EdgeTAM and nano: a multi-scale trunk with a pyramid neck, the prompt
 encoder, the mask decoder, and the parts that remember objects from frame to frame.
 
-How those parts are used through a video is the business of the room ``video``. EdgeTAM will be a SAM 2
-with another trunk and a perceiver behind the memory encoder.
+How those parts are used through a video is the business of the room ``video``. EdgeTAM is a SAM 2 with
+another trunk and a perceiver behind the memory encoder.
 """
 
 from __future__ import annotations
@@ -19,10 +19,12 @@ from everymask.models.specs import MemorySpec, ModelSpec
 from everymask.nn.encoders.convnet import PIXEL_MEAN, PIXEL_STD, ConvNet, ConvSpec
 from everymask.nn.encoders.fpn import FpnNeck
 from everymask.nn.encoders.hiera import Hiera, HieraSpec
+from everymask.nn.encoders.repvit import RepViT, RepViTSpec
 from everymask.nn.layers import MLP
 from everymask.nn.mask_decoder import MaskDecoder
 from everymask.nn.memory.attention import MemoryAttention
 from everymask.nn.memory.encoder import MemoryEncoder
+from everymask.nn.memory.perceiver import Perceiver
 from everymask.nn.position import sine_map
 from everymask.nn.prompt_encoder import PromptEncoder
 from everymask.nn.records import ImageFeatures
@@ -45,7 +47,7 @@ class ImageEncoder(nn.Module):
 
 
 class Sam2(PromptableModel):
-    """SAM 2, SAM 2.1 or nano. Attribute names are those of the official checkpoints."""
+    """SAM 2, SAM 2.1, EdgeTAM or nano. Attribute names are those of the official checkpoints."""
 
     def __init__(self, spec: ModelSpec) -> None:
         super().__init__(spec)
@@ -62,6 +64,8 @@ class Sam2(PromptableModel):
             dim, memory.dim, layers=memory.layers, hidden=memory.mlp_dim, heads=memory.heads
         )
         self.memory_encoder = MemoryEncoder(dim, memory.dim)
+        if memory.perceiver is not None:
+            self.spatial_perceiver = Perceiver(memory.dim, memory.perceiver)
         self.maskmem_tpos_enc = nn.Parameter(_small(memory.frames, 1, 1, memory.dim))
         self.no_mem_pos_enc = nn.Parameter(_small(1, 1, dim))  # in every checkpoint, used by no model
         self.mask_downsample = nn.Conv2d(1, 1, kernel_size=4, stride=4)
@@ -108,6 +112,12 @@ class Sam2(PromptableModel):
         """The features of a frame that has nothing to remember, ready for the mask decoder."""
         return replace(features, embedding=features.embedding + self.no_mem_embed.reshape(1, -1, 1, 1))
 
+    @property
+    def memory_grid(self) -> tuple[int, int]:
+        """Height and width of the grid on which the tokens of a memory have their places."""
+        perceiver = self.spec.memory.perceiver if self.spec.memory else None
+        return self.embedding_size if perceiver is None else perceiver.grid_hw
+
     def frame_position(self) -> Tensor:
         """The position code of a frame's features in memory attention, [1, C, h, w]."""
         return sine_map(self.embedding_size, self.spec.embed_dim).to(self.device, self.dtype)
@@ -130,9 +140,13 @@ def _trunk(spec: ModelSpec) -> tuple[nn.Module, tuple[int, ...]]:
     match spec.trunk:
         case HieraSpec():
             return Hiera(spec.trunk), spec.trunk.channels
+        case RepViTSpec():
+            return RepViT(spec.trunk), spec.trunk.channels
         case ConvSpec():
             return ConvNet(spec.trunk), spec.trunk.dims
-    raise TypeError(f"a SAM 2 model needs a HieraSpec or a ConvSpec as its trunk, got {spec.trunk!r}")
+    raise TypeError(
+        f"a SAM 2 model needs a HieraSpec, RepViTSpec or ConvSpec as its trunk, got {spec.trunk!r}"
+    )
 
 
 def _small(*shape: int) -> Tensor:

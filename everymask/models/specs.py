@@ -16,11 +16,13 @@ from everymask.nn.choice import StabilityFallback
 from everymask.nn.encoders.convnet import ConvSpec
 from everymask.nn.encoders.efficientnet_lite import LiteSpec
 from everymask.nn.encoders.hiera import HieraSpec
+from everymask.nn.encoders.repvit import RepViTSpec
 from everymask.nn.encoders.tiny_vit import TinyViTSpec
 from everymask.nn.encoders.vit import ViTSpec
 from everymask.nn.mask_decoder import DecoderSpec
+from everymask.nn.memory.perceiver import PerceiverSpec
 
-TrunkSpec = ViTSpec | TinyViTSpec | HieraSpec | ConvSpec
+TrunkSpec = ViTSpec | TinyViTSpec | HieraSpec | RepViTSpec | ConvSpec
 STRIDE = 16  # model pixels per cell of the image embedding, in every family
 
 
@@ -36,7 +38,8 @@ class MemorySpec:
     mlp_dim: int = 2048
     mask_scale: float = 20.0  # mask probabilities enter memory as p * scale + bias
     mask_bias: float = -10.0
-    # SAM 2.1 adds these three; SAM 2.0 checkpoints have none of their weights:
+    perceiver: PerceiverSpec | None = None  # EdgeTAM: a memory is kept as its latents
+    # SAM 2.1 adds these; SAM 2.0 and EdgeTAM checkpoints have none of their weights:
     pointer_times: bool = True  # pointers carry their (signed, projected) distance in time
     no_object_embedding: bool = True  # memories of frames without the object carry a mark
 
@@ -71,7 +74,7 @@ def _sam(name: str, trunk: ViTSpec | TinyViTSpec) -> ModelSpec:
 _SAM2_DECODER = DecoderSpec(mlp_block=False, iou_sigmoid=True, high_res=True, object_score=True)
 
 
-def _sam2(name: str, trunk: HieraSpec, memory: MemorySpec) -> ModelSpec:
+def _sam2(name: str, trunk: HieraSpec | RepViTSpec, memory: MemorySpec) -> ModelSpec:
     return ModelSpec(
         name,
         "sam2",
@@ -95,6 +98,7 @@ _HIERA_L = HieraSpec(144, 2, (2, 6, 36, 4), (23, 33, 43), (7, 7), window_sizes=(
 
 _SAM21 = MemorySpec()
 _SAM20 = replace(_SAM21, pointer_times=False, no_object_embedding=False)
+_EDGETAM = replace(_SAM20, layers=2, perceiver=PerceiverSpec())
 
 _NANO = ModelSpec(
     "nano",
@@ -133,6 +137,7 @@ MODELS: dict[str, ModelSpec] = {
         _sam2("sam2.1_hiera_small", _HIERA_S, _SAM21),
         _sam2("sam2.1_hiera_base_plus", _HIERA_B, _SAM21),
         _sam2("sam2.1_hiera_large", _HIERA_L, _SAM21),
-        # HQ-SAM (the same trunks, a decoder with one more token) and EdgeTAM (RepViT, perceiver) go here.
+        _sam2("edgetam", RepViTSpec(), _EDGETAM),
+        # HQ-SAM (the same trunks, a decoder with one more token) goes here.
     )
 }

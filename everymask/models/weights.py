@@ -38,6 +38,7 @@ from everymask.models.transformers_layout import (
 )
 from everymask.nn.encoders.convnet import ConvSpec
 from everymask.nn.encoders.hiera import HieraSpec
+from everymask.nn.encoders.repvit import RepViTSpec
 from everymask.nn.encoders.tiny_vit import TinyViTSpec
 from everymask.nn.encoders.vit import ViTSpec
 
@@ -199,10 +200,7 @@ def _of_its_size(spec: ModelSpec, state: Mapping[str, Tensor]) -> ModelSpec:
 
 def _refuse_relatives(state: Mapping[str, Tensor]) -> None:
     """Known models that everymask does not run yet."""
-    relatives = (
-        ("mask_decoder.hf_token.weight", "HQ-SAM weights, which everymask does not run yet"),
-        ("spatial_perceiver.", "EdgeTAM weights, which everymask does not run yet"),
-    )
+    relatives = (("mask_decoder.hf_token.weight", "HQ-SAM weights, which everymask does not run yet"),)
     for prefix, what in relatives:
         if any(key.startswith(prefix) for key in state):
             raise UnknownModelError(f"these are {what}")
@@ -213,6 +211,7 @@ _TRUNKS = (
     ("hiera", "pos_embed_window", "patch_embed.proj.weight"),
     ("vit", "patch_embed.proj.weight", "patch_embed.proj.weight"),
     ("tiny_vit", "patch_embed.seq.0.c.weight", "patch_embed.seq.0.c.weight"),
+    ("repvit", "body.stem.conv1.c.weight", "body.stem.conv1.c.weight"),
     ("conv with pretrained", "pretrained.stem.conv.weight", "stem.0.0.weight"),
     ("conv", "stem.0.0.weight", "stem.0.0.weight"),
 )
@@ -244,6 +243,8 @@ def _signature_of_spec(spec: ModelSpec) -> tuple[object, ...]:
             sizes = ("vit", width, depth)
         case TinyViTSpec(embed_dims=widths):
             sizes = ("tiny_vit", widths[0] // 2, 0)
+        case RepViTSpec(dims=widths):
+            sizes = ("repvit", widths[0] // 2, 0)
         case ConvSpec(dims=widths, pretrained=pretrained):
             sizes = ("conv" if pretrained is None else "conv with pretrained", widths[0] // 2, 0)
     return spec.family, *sizes, spec.memory is not None and spec.memory.pointer_times

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import replace
 
 import pytest
 from safetensors.torch import save_file
@@ -82,12 +83,26 @@ def test_pull_of_an_unknown_name_says_which_are_near(capsys):
     assert "no model is called 'sam_vit_x'; did you mean" in capsys.readouterr().err
 
 
-def test_pull_of_a_file_without_published_hash_says_so(run, tmp_path):
-    (tmp_path / "mirror" / "edgetam.pt").write_bytes(DATA)
-    result = run("pull", "edgetam")
+def test_pull_of_a_file_without_published_hash_says_so(run, tmp_path, monkeypatch):
+    (tmp_path / "mirror" / "sam_hq_vit_b.pth").write_bytes(DATA)
+    monkeypatch.setitem(catalog.CATALOG, "sam_hq_vit_b", unhashed(catalog.CATALOG["sam_hq_vit_b"]))
+    result = run("pull", "sam_hq_vit_b")
     assert result.exit_code == 0
-    assert "note: no published SHA-256 of edgetam.pt is known to everymask" in result.stderr
+    assert "note: no published SHA-256 of sam_hq_vit_b.pth is known to everymask" in result.stderr
     assert HASH in result.stderr
+
+
+def unhashed(entry):
+    return replace(entry, size_bytes=None, sha256=None, listed=False)
+
+
+def test_a_file_that_is_not_the_listed_one_is_refused_with_a_way_out(run, tmp_path):
+    (tmp_path / "mirror" / "edgetam.pt").write_bytes(DATA)
+    assert "(listed: size and hash as mirrors have them)" in run("list").stdout.replace("\n    ", " ")
+    result = run("pull", "edgetam")
+    assert result.exit_code == 1
+    assert "load it by its path" in result.stderr
+    assert not list((tmp_path / "home/models").glob("edgetam.pt"))
 
 
 def test_verify_tells_good_from_bad(run, tmp_path):

@@ -374,10 +374,6 @@ def test_sam_2_and_2_1_are_told_apart(state):
             ["image_encoder.pos_embed", "mask_decoder.hf_token.weight"],
             "these are HQ-SAM weights, which everymask does not run yet",
         ),
-        (
-            ["sam_mask_decoder.iou_token.weight", "spatial_perceiver.latents"],
-            "these are EdgeTAM weights, which everymask does not run yet",
-        ),
     ],
 )
 def test_other_weights_are_not_mistaken_for_ours(keys, text):

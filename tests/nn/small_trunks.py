@@ -5,11 +5,12 @@ from torch import nn
 
 from everymask.nn.encoders.convnet import ConvNet, ConvSpec
 from everymask.nn.encoders.hiera import Hiera, HieraSpec
+from everymask.nn.encoders.repvit import RepViT, RepViTSpec
 from everymask.nn.encoders.tiny_vit import TinyViT, TinyViTSpec
 from everymask.nn.encoders.vit import ViT, ViTSpec
 from tests.parity.seeded import seeded_state
 
-TRUNKS = ("vit", "hiera", "tiny_vit", "convnet")
+TRUNKS = ("vit", "hiera", "tiny_vit", "repvit", "convnet")
 
 
 def trunk(kind: str) -> nn.Module:
@@ -22,6 +23,8 @@ def trunk(kind: str) -> nn.Module:
         module = Hiera(HieraSpec(16, 1, (1, 2, 2, 1), (3,), (7, 7)))
     elif kind == "tiny_vit":
         module = TinyViT(TinyViTSpec((16, 24, 32, 40), (1, 1, 2, 1), (1, 3, 4, 5), out_dim=16))
+    elif kind == "repvit":
+        module = RepViT(RepViTSpec((16, 24, 32, 40), (1, 1, 2, 1)))
     else:
         module = ConvNet(ConvSpec((16, 16, 32, 32), (1, 1, 2, 1), attention_after=((), (), (2,), (1,))))
     state = {key: value.shape for key, value in module.state_dict().items()}

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from everymask.nn.encoders.convnet import ConvNet
-from everymask.nn.encoders.hiera import Hiera
+from everymask.nn.encoders.repvit import RepViT
 from everymask.nn.encoders.tiny_vit import TinyViT
 from everymask.nn.encoders.vit import ViT
 from everymask.nn.layers import MLP
@@ -108,6 +108,8 @@ def blocks_of(module):
     """Modules that stand behind one another and hand on a stream."""
     if isinstance(module, TinyViT):
         return [block for layer in module.layers for block in layer.blocks]
+    if isinstance(module, RepViT):
+        return [block for name in module.body.names for block in module.body.get_submodule(name).blocks]
     if isinstance(module, ConvNet):
         return [block for stage in module.stages for block in stage]
     return list(module.blocks)
@@ -158,8 +160,7 @@ def test_what_hooks_on_every_part_keep_is_not_overwritten(small):
 @torch.no_grad()
 def test_blocks_called_by_hand_leave_their_inputs_alone(small):
     module, _ = small
-    dims = {ViT: (1, 8, 8, 32), Hiera: (1, 16, 16, 16), TinyViT: (1, 16, 16, 16), ConvNet: (1, 16, 16, 16)}
-    x = torch.randn(*dims[type(module)])
+    x = torch.randn(*((1, 8, 8, 32) if isinstance(module, ViT) else (1, 16, 16, 16)))
     first = blocks_of(module)[0]
     given, before = x, x.clone()
     first(given)
@@ -170,10 +171,10 @@ def test_blocks_called_by_hand_leave_their_inputs_alone(small):
 def test_a_replaced_layer_is_called(small):
     module, pixels = small
     before = module(pixels)
-    named = [(name, part) for name, part in module.named_modules() if "qkv" in name]
-    name, layer = named[0]
-    parent = module.get_submodule(name.rpartition(".")[0])
-    parent.qkv = nn.Sequential(layer, Tripled())
+    wanted = ".channel_mixer.conv2" if isinstance(module, RepViT) else "qkv"
+    name, layer = next((name, part) for name, part in module.named_modules() if name.endswith(wanted))
+    parent, _, last = name.rpartition(".")
+    setattr(module.get_submodule(parent), last, nn.Sequential(layer, Tripled()))
     assert difference(module(pixels), before) > 1e-3
 
 

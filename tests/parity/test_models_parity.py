@@ -219,7 +219,7 @@ def test_trap_14_sizes_of_feature_maps_follow_from_the_spec():
 
 @pytest.mark.full
 @torch.inference_mode()
-@pytest.mark.parametrize("name", [name for name, spec in MODELS.items() if name != "mobile_sam"])
+@pytest.mark.parametrize("name", [name for name in MODELS if name not in ("mobile_sam", "edgetam")])
 @pytest.mark.parametrize("photo_hw", [(1500, 1000), (4000, 3000)], ids=["portrait", "4000px"])
 def test_published_sizes(name, photo_hw, official_predictors):
     from tests.parity.conftest import seeded_photo

@@ -10,7 +10,9 @@ from tests.parity.official import official_model
 from tests.parity.seeded import fill
 from tests.parity.test_models_parity import SMALL
 
-WITH_OFFICIAL_CODE = [name for name in MODELS if name != "mobile_sam"]
+OTHER_PACKAGES = ("mobile_sam", "edgetam")
+"""Tested against their own official code: ``tests/golden``, ``tests/parity/test_edgetam.py``."""
+WITH_OFFICIAL_CODE = [name for name in MODELS if name not in OTHER_PACKAGES]
 
 
 def bare(make):

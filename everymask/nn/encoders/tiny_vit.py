@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from everymask.nn.encoders.conv_norm import ConvNorm
 from everymask.nn.encoders.tokens import StreamNorm, add_branch, band_rows, feed_forward, linear, normed
 from everymask.nn.encoders.vit import neck
 from everymask.nn.encoders.windows import (
@@ -22,7 +23,6 @@ from everymask.nn.encoders.windows import (
     window_partition,
     window_unpartition,
 )
-from everymask.nn.layers import in_type_of
 from everymask.nn.touched import untouched
 
 EXPANSION = 4  # of the inner channels, in convolution blocks and feed-forward branches alike
@@ -63,40 +63,6 @@ class TinyViT(nn.Module):
         for layer in self.layers:
             x = layer(x)
         return self.neck(x.to(pixels.dtype))
-
-
-class ConvNorm(nn.Module):
-    """A convolution and its batch norm, run as one convolution outside training.
-
-    Works in the dtype of what comes in; the two are multiplied together in float32.
-    """
-
-    PARTS: ClassVar = {"c": nn.Conv2d, "bn": nn.BatchNorm2d}
-
-    def __init__(self, dim: int, dim_out: int, kernel: int = 1, stride: int = 1, groups: int = 1) -> None:
-        super().__init__()
-        self.c = nn.Conv2d(dim, dim_out, kernel, stride, kernel // 2, groups=groups, bias=False)
-        self.bn = nn.BatchNorm2d(dim_out)
-
-    def forward(self, x: Tensor) -> Tensor:  # [B, C, H, W]
-        return (
-            self.fast(x) if not self.training and untouched(self, x) else self.bn(self.c(in_type_of(self, x)))
-        )
-
-    def fast(self, x: Tensor, padding: tuple[int, int] | None = None) -> Tensor:
-        """The same as one convolution, outside training; ``padding`` in place of the layer's own."""
-        weight, bias = self.folded()
-        around = self.c.padding if padding is None else padding
-        return F.conv2d(x, weight.to(x.dtype), bias.to(x.dtype), self.c.stride, around, groups=self.c.groups)
-
-    def folded(self) -> tuple[Tensor, Tensor]:
-        """Weight [C_out, C_in / groups, k, k] and bias [C_out] of the one convolution, float32."""
-        norm = self.bn
-        mean, variance = norm.running_mean, norm.running_var
-        assert mean is not None, "BatchNorm2d tracks its statistics unless told not to"
-        assert variance is not None
-        scale = norm.weight.float() * torch.rsqrt(variance.float() + norm.eps)
-        return self.c.weight.float() * scale[:, None, None, None], norm.bias.float() - mean.float() * scale
 
 
 class PatchEmbed(nn.Module):

@@ -1,7 +1,8 @@
 """Memory attention: the features of a frame look at what is remembered of earlier frames.
 
-Letters: B objects, L = h * w tokens of the frame, F remembered frames, T = F * L + P memory tokens (P of
-object pointers, at the end), C channels of the frame, D of a memory token (64 in SAM 2), H heads.
+Letters: B objects, L = h * w tokens of the frame, F remembered frames, T memory tokens: those with a place on
+the memory's grid, frame by frame (F * L in SAM 2), then those without one (object pointers, the latents of
+EdgeTAM that see a whole memory), C channels of the frame, D of a memory token (64 in SAM 2), H heads.
 Attribute names are those of the official checkpoints (``memory_attention.layers.0.self_attn.q_proj...``).
 """
 
@@ -46,12 +47,14 @@ class RotaryAttention(nn.Module):
         queries: Tensor,  # [B, L, C], or [1, L, C] shared by all objects
         keys: Tensor,  # [B, T, D]
         values: Tensor,  # [B, T, D]
-        rotation: Rotation,
+        rotation: Rotation,  # of queries
         *,
-        unplaced: int = 0,  # the last so many keys have no place on the grid (object pointers)
+        key_rotation: Rotation | None = None,  # of keys, if their grid is another one
+        unplaced: int = 0,  # the last so many keys have no place on the grid
         product_dtype: torch.dtype | None = None,
     ) -> Tensor:
         q = rotate(self._split(self.q_proj(queries)), rotation)  # [B, H, L, C / H]
+        rotation = key_rotation or rotation
         if torch.is_grad_enabled():
             k = self._rotated_keys(keys, rotation, unplaced)
             v = self._split(self.v_proj(values))
@@ -138,11 +141,18 @@ class MemoryAttentionLayer(nn.Module):
         keys: Tensor,  # [B, T, D]
         values: Tensor,  # [B, T, D]
         rotation: Rotation,
+        key_rotation: Rotation,
         unplaced: int,
         product_dtype: torch.dtype | None,
     ) -> Tensor:
         answer = self.cross_attn_image(
-            self.norm2(x), keys, values, rotation, unplaced=unplaced, product_dtype=product_dtype
+            self.norm2(x),
+            keys,
+            values,
+            rotation,
+            key_rotation=key_rotation,
+            unplaced=unplaced,
+            product_dtype=product_dtype,
         )
         x = x + self.dropout(answer)
         if torch.is_grad_enabled():
@@ -186,19 +196,22 @@ class MemoryAttention(nn.Module):
         memory: Tensor,  # [B, T, D]
         memory_position: Tensor,  # [B or 1, T, D]
         *,
-        pointer_tokens: int = 0,
+        memory_grid: tuple[int, int] | None = None,
+        unplaced: int = 0,
         product_dtype: torch.dtype | None = None,
         begun: Tensor | None = None,
     ) -> Tensor:
         """The frame's features with memory in them, [B, C, h, w].
 
-        ``pointer_tokens`` says how many of the last memory tokens are object pointers, which have no
-        place on the grid. ``product_dtype=torch.bfloat16`` does the big products of attention in
-        bfloat16 (faster, not the official values). A frame shared by all objects stays shared until
-        the objects' memories make it differ; ``begun`` is what :meth:`begin` gave for it, where many
-        objects are asked for a few at a time.
+        ``memory_grid`` is the grid (height, width) of memory tokens, the frame's unless given, and
+        ``unplaced`` says how many of the last memory tokens have no place on it.
+        ``product_dtype=torch.bfloat16`` does the big products of attention in bfloat16 (faster, not the
+        official values). A frame shared by all objects stays shared until the objects' memories make it
+        differ; ``begun`` is what :meth:`begin` gave for it, where many objects are asked for a few at a time.
         """
         rotation = self._rotation(frame)
+        grid = memory_grid or rotation.grid_hw
+        key_rotation = rotation if grid == rotation.grid_hw else self._turns(grid, frame)
         x = self.begin(frame, frame_position, product_dtype=product_dtype) if begun is None else begun
         memory = memory.to(x.dtype)  # kept in bfloat16
         keys = memory + memory_position
@@ -206,7 +219,7 @@ class MemoryAttention(nn.Module):
             assert isinstance(layer, MemoryAttentionLayer)
             if index:
                 x = layer.look_at_frame(x, rotation, product_dtype)
-            x = layer.look_at_memory(x, keys, memory, rotation, pointer_tokens, product_dtype)
+            x = layer.look_at_memory(x, keys, memory, rotation, key_rotation, unplaced, product_dtype)
         return self.norm(x).transpose(1, 2).reshape(-1, self.channels, *frame.shape[-2:])
 
     def begin(
@@ -220,8 +233,10 @@ class MemoryAttention(nn.Module):
         return first.look_at_frame(x, self._rotation(frame), product_dtype)
 
     def _rotation(self, frame: Tensor) -> Rotation:
-        hw = int(frame.shape[-2]), int(frame.shape[-1])
-        return grid_rotation(self.channels // self.heads, hw, theta=self.theta, device=frame.device)
+        return self._turns((int(frame.shape[-2]), int(frame.shape[-1])), frame)
+
+    def _turns(self, grid_hw: tuple[int, int], like: Tensor) -> Rotation:
+        return grid_rotation(self.channels // self.heads, grid_hw, theta=self.theta, device=like.device)
 
 
 def _join(x: Tensor) -> Tensor:

@@ -71,7 +71,7 @@ def test_memory_attention_equals_the_official_one(attentions, frames, pointers, 
             current_pos[:, :1].permute(1, 2, 0).reshape(1, 32, GRID, GRID),
             memory.transpose(0, 1),
             memory_pos.transpose(0, 1),
-            pointer_tokens=pointers,
+            unplaced=pointers,
         )
     expected = expected.permute(1, 2, 0).reshape(objects, 32, GRID, GRID)
     assert (answer - expected).abs().max() < 1e-5 * expected.std()
@@ -103,8 +103,8 @@ def test_several_heads_give_the_same_with_and_without_gradients():
     ours = MemoryAttention(32, 8, layers=2, hidden=16, heads=2).eval()
     inputs = torch.randn(2, 32, 4, 4), torch.randn(1, 32, 4, 4), torch.randn(2, 20, 8), torch.randn(1, 20, 8)
     with torch.no_grad():
-        without = ours(*inputs, pointer_tokens=4)
-    assert torch.allclose(ours(*inputs, pointer_tokens=4), without, atol=1e-5)
+        without = ours(*inputs, unplaced=4)
+    assert torch.allclose(ours(*inputs, unplaced=4), without, atol=1e-5)
 
 
 def test_gradients_reach_the_memory(attentions):
