@@ -16,6 +16,7 @@
     ├── VideoError                   a clip cannot be read, or ends unexpectedly
     ├── SessionError                 an operation that the state of a session does not allow
     ├── TrainingError                training cannot go on
+    ├── BatchError                   a batch run cannot start or go on; what it has landed stays
     └── MissingExtraError (ImportError)  an optional dependency is not installed
 
 A message says what was expected, what came and what to do.
@@ -89,6 +90,10 @@ class SessionError(EverymaskError):
 
 class TrainingError(EverymaskError):
     """Training cannot go on."""
+
+
+class BatchError(EverymaskError):
+    """A batch run cannot start or go on: Ray, or where it writes to. What has landed stays."""
 
 
 class SlowTypeWarning(UserWarning):

@@ -37,7 +37,7 @@ LEVEL_OF_ROOM = {
     "evaluate": 7,
     "train": 7,
     "studio": 7,
-    "batch": 7,
+    "batching": 7,
 }
 EDGE_LEVEL = 7
 FRONT_DOOR = "the front door"
@@ -56,7 +56,7 @@ EXCEPTIONS_AT_THE_EDGES = {
     ("cli/evaluate.py", "evaluate"): "a command is the shell's door to its edge",
     ("cli/studio.py", "studio"): "a command is the shell's door to its edge",
 }
-MAY_PRINT = {"cli", "evaluate", "train", "studio", "batch"}
+MAY_PRINT = {"cli", "evaluate", "train", "studio", "batching"}
 
 
 @dataclass(frozen=True)

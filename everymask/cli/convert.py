@@ -19,8 +19,9 @@ from ..formats.georeference import Georeference, read_georeference
 from ..formats.sniff import recognise
 from ..formats.yolo import NAMES_FILE
 from ..media.photos import photo_size, read_photo
+from ..media.picture_files import PICTURE_SUFFIXES
 from .shared.flags import with_flags
-from .shared.inputs import PICTURE_SUFFIXES, Keys
+from .shared.inputs import Keys
 from .shared.keep import Keep, nothing_left
 from .shared.look import Look
 from .shared.messages import note, warn

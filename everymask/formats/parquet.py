@@ -14,19 +14,10 @@ from typing import Any
 from ..errors import FormatError, require
 from ..maskset import Mask, MaskSet
 from .losses import Losses
+from .mask_row import columns_of_a_mask, mask_of, row_of
+from .photo_rows import is_by_photo, photos_of
 from .raster import checked_size
-from .record import (
-    PhotoMasks,
-    WriteOptions,
-    attributes_of,
-    build_mask,
-    category_of,
-    label_of,
-    pixel_box_xywh,
-    plain_attributes,
-    rle_of,
-    scores_of,
-)
+from .record import PhotoMasks, WriteOptions
 
 PHOTOS = b"everymask_photos"
 ROWS_AT_ONCE = 10_000
@@ -41,15 +32,7 @@ def schema(pyarrow: Any) -> Any:
             "path": pyarrow.string(),
             "width": pyarrow.int32(),
             "height": pyarrow.int32(),
-            "bbox": pyarrow.list_(pyarrow.float64(), 4),
-            "area": pyarrow.int64(),
-            "predicted_iou": pyarrow.float64(),
-            "stability_score": pyarrow.float64(),
-            "point_coords": pyarrow.list_(pyarrow.list_(pyarrow.float64(), 2)),
-            "crop_box": pyarrow.list_(pyarrow.float64(), 4),
-            "rle_counts": pyarrow.string(),
-            "category": pyarrow.string(),
-            "attributes": pyarrow.string(),
+            **columns_of_a_mask(pyarrow),
             "model_hash": pyarrow.string(),
             "params_hash": pyarrow.string(),
         }
@@ -78,12 +61,7 @@ def write(path: Path, photos: Iterable[PhotoMasks], options: WriteOptions) -> Lo
 def _row(mask: Mask, photo: PhotoMasks, image: dict[str, Any]) -> dict[str, Any]:
     return {
         **image,
-        "bbox": pixel_box_xywh(mask),
-        "area": mask.area,
-        **scores_of(mask),
-        "rle_counts": mask.rle["counts"],
-        "category": category_of(mask),
-        "attributes": json.dumps(plain_attributes(mask), ensure_ascii=False) if mask.attributes else None,
+        **row_of(mask),
         "model_hash": photo.model_hash,
         "params_hash": photo.params_hash,
     }
@@ -95,6 +73,8 @@ def read(path: Path, photo_hw: tuple[int, int] | None = None) -> list[PhotoMasks
     parquet = require("pyarrow.parquet", "parquet", "reading Parquet")
     try:
         with parquet.ParquetFile(path) as file:
+            if is_by_photo(file.schema_arrow.names):
+                return list(photos_of(file, str(path)))
             table, metadata = file.read(), file.metadata.metadata or {}
     except (OSError, pyarrow.ArrowException) as error:
         raise FormatError(f"{path} is not a Parquet file: {' '.join(str(error).split())}") from error
@@ -113,14 +93,7 @@ def read(path: Path, photo_hw: tuple[int, int] | None = None) -> list[PhotoMasks
 
 def _photo(image: dict[str, Any], rows: list[dict[str, Any]], path: Path) -> PhotoMasks:
     size = checked_size(image["height"], image["width"], f"{image['path']} in {path}")
-    masks = [_mask(row, size, f"a mask of {image['path']} in {path}") for row in rows]
+    masks = [mask_of(row, size, f"a mask of {image['path']} in {path}") for row in rows]
     first = rows[0] if rows else {}
     hashes = (first.get("model_hash") or "", first.get("params_hash") or "")
     return PhotoMasks(image["path"], MaskSet(masks, photo_hw=size), None, *hashes)
-
-
-def _mask(row: dict[str, Any], photo_hw: tuple[int, int], where: str) -> Mask:
-    runs = rle_of({"size": photo_hw, "counts": row["rle_counts"]}, where, photo_hw)
-    values = {name: value for name, value in row.items() if name != "bbox"}
-    attributes = attributes_of(json.loads(row.get("attributes") or "{}"), where)
-    return build_mask(runs, values, label_of(row.get("category")), where, attributes)

@@ -17,6 +17,11 @@ from everymask.opencv import silent
 
 _OVERVIEW_TAG = 254  # TIFF NewSubfileType; bit 0: a reduced version of another page
 _ORIENTATION_TAG = 0x0112
+PICTURE_SUFFIXES = {
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif"),
+    *(".heic", ".heif", ".avif", ".jp2", ".ppm", ".pgm", ".pnm"),
+}
+"""What a folder is searched for. Files named one by one may be called anything."""
 LIMIT_VARIABLE = "EVERYMASK_MAX_PIXELS"
 """The environment's word for how many pixels may be decoded from one file."""
 

@@ -12,6 +12,8 @@ import numpy as np
 import typer
 
 from ...errors import InputError
+from ...everything.objects import Objects
+from ...everything.settings import as_read_back, differences
 from ...formats import FORMATS
 from ...media.photos import read_photo
 from ..shared.engine import open_segmenter
@@ -40,7 +42,6 @@ from ..shared.outputs import Outputs, choose_outputs
 from ..shared.progress import counted, duration, showing_progress
 from .generator_flags import with_generator_flags
 from .journal import Journal
-from .objects import Objects
 from .quality import quality_lines
 from .run import REPORT, Run, Summary
 
@@ -159,29 +160,16 @@ def do(run: Run, photos: list[Photo], overwrite: bool) -> Summary:
 
 def _refuse_other_settings(run: Run, photos: list[Photo]) -> None:
     """Masks of two kinds in one folder would be a trap; say what differs."""
+    now = as_read_back(run.segmenter.settings)
     for photo in photos:
         before = run.journal.finished(photo)
-        if before is None or before.settings == _as_read_back(run.segmenter.settings):
+        told = "" if before is None else differences(before.settings, now)
+        if not told:
             continue
-        now = _as_read_back(run.segmenter.settings)
-        both = dict.fromkeys([*now, *before.settings])  # an option may have been given then and not now
-        names = [name for name in both if before.settings.get(name) != now.get(name)]
-        told = ", ".join(
-            f"{name}: {_short(before.settings.get(name))} -> {_short(now.get(name))}" for name in names
-        )
         raise InputError(
             f"{run.outputs.folder} holds masks made with other settings ({told}); "
             "pass --overwrite to make them anew, or choose another -o"
         )
-
-
-def _as_read_back(settings: dict[str, Any]) -> dict[str, Any]:
-    return json.loads(json.dumps(settings))
-
-
-def _short(value: Any) -> str:
-    text = str(value)
-    return text if len(text) <= 16 else f"{text[:13]}..."
 
 
 def _refuse_to_overwrite(outputs: Outputs, journal: Journal, overwrite: bool) -> None:

@@ -7,10 +7,9 @@ masks in full, so that files for the whole run, and further formats, are made wi
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -51,11 +50,6 @@ class Finished:
     def losses_of(self, output: str) -> Losses:
         """What an output of this photo could not hold."""
         return Losses(tuple(Loss(**each) for each in self.losses.get(output, [])))
-
-
-def short_hash(settings: Mapping[str, Any]) -> str:
-    """Sixteen hex digits that stand for settings."""
-    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
 
 
 class Journal:

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from ...errors import EverymaskError
+from ...everything.settings import short_hash
 from ...formats import Losses, PhotoMasks
 from ...formats.georeference import read_georeference
 from ...formats.landing import landing
@@ -21,7 +22,7 @@ from ..shared.inputs import Photo
 from ..shared.outputs import FROM_THE_PHOTO, Outputs, write_output, write_run
 from ..shared.progress import Progress
 from ..shared.stamps import stamp_of
-from .journal import Finished, Journal, short_hash
+from .journal import Finished, Journal
 from .quality import quality_of
 
 REPORT = "report.json"

@@ -12,13 +12,7 @@ from pathlib import Path, PurePosixPath
 
 from ...errors import InputError
 from ...formats import FORMATS
-
-PICTURE_SUFFIXES = {
-    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif"),
-    *(".heic", ".heif", ".avif", ".jp2", ".ppm", ".pgm", ".pnm"),
-}
-"""What a folder is searched for. Files named one by one may be called anything."""
-
+from ...media.picture_files import PICTURE_SUFFIXES
 
 OWN_FOLDER = ".everymask"
 """What commands keep of a run, in its output folder: the folder is known by it."""

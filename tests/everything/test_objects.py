@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from everymask.cli.segment.objects import Objects
 from everymask.errors import OptionError
 from everymask.everything.gaps import Filling
+from everymask.everything.objects import Objects
 from everymask.maskset import Mask, MaskSet
 from tests.cli.fake_engine import FakeSegmenter
 

@@ -1,30 +1,33 @@
-"""Flags that look at masks as objects: gaps filled, pieces merged, one level of wholes and parts kept."""
+"""Steps that look at masks as objects: gaps filled, pieces merged, one level of wholes and parts kept."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
-from ...errors import OptionError
-from ...masks.hierarchy import LEVELS
-from ...maskset import MaskSet
-from ..shared.flags import flag
+from everymask.errors import OptionError
+from everymask.masks.hierarchy import LEVELS
+from everymask.maskset import MaskSet
 
 
 @dataclass(frozen=True)
 class Objects:
-    """Raises :class:`OptionError` for a level that is none."""
+    """Which steps; the command line's flags are made from the fields. Raises :class:`OptionError` for a level
+    that is none."""
 
     PANEL: ClassVar[str] = "Objects"
 
-    fill_gaps: bool = flag(
-        False, "Ask again where no mask is, from inside each gap, and say what stays empty."
+    fill_gaps: bool = field(
+        default=False,
+        metadata={"help": "Ask again where no mask is, from inside each gap, and say what stays empty."},
     )
-    merge: bool = flag(False, "Join masks that are pieces of one object.")
-    level: str | None = flag(None, f"Keep one level of the tree of masks: {', '.join(LEVELS)}.")
+    merge: bool = field(default=False, metadata={"help": "Join masks that are pieces of one object."})
+    level: str | None = field(
+        default=None, metadata={"help": f"Keep one level of the tree of masks: {', '.join(LEVELS)}."}
+    )
 
     def __post_init__(self) -> None:
         if self.level is not None and self.level not in LEVELS:

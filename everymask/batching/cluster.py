@@ -1,0 +1,120 @@
+"""Ray: a cluster that runs, or one on this machine for as long as a run takes; every failure one line."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import BatchError, OptionError, require
+from .storage import told
+
+OBJECT_STORE_BYTES = 1_000_000_000
+"""Of a cluster that a run starts for itself: photos as files wait in it, and finished parts."""
+REACH_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Sizing:
+    """How many models there are, and what each may use."""
+
+    actors: int
+    cpus: float
+    """Cores of an actor; a share of the last one is left to reading and writing."""
+    gpus: float
+
+    @property
+    def threads(self) -> int:
+        """That an actor computes with."""
+        return max(1, round(self.cpus))
+
+
+def import_ray() -> Any:
+    """The module. Raises :class:`MissingExtraError`."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent to anybody
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    module = require("ray", "batch", "everymask batch")
+    require("ray.data", "batch", "everymask batch")
+    return module
+
+
+@contextmanager
+def running(address: str | None) -> Iterator[Any]:
+    """Ray, connected to the cluster at ``address`` (``auto``: the one of this machine), or to one started
+    here that ends with the block. A connection that the caller made before is used and left.
+
+    Raises :class:`BatchError` for an address that does not answer or answers with another version.
+    """
+    module = import_ray()
+    if module.is_initialized():
+        yield module
+        return
+    try:
+        if address is None:
+            module.init(
+                address="local",
+                include_dashboard=False,
+                object_store_memory=OBJECT_STORE_BYTES,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+            )
+        else:
+            _check_address(address)
+            module.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+    except (ConnectionError, RuntimeError, ValueError, OSError, TimeoutError) as error:
+        raise BatchError(_why_not(address, error)) from error
+    try:
+        yield module
+    finally:
+        module.shutdown()
+
+
+def _check_address(address: str) -> None:
+    """Say at once what Ray would find out in half a minute: that nobody listens there."""
+    if address.startswith("ray://"):
+        raise BatchError(
+            f"{address} is a Ray Client address, which Ray Data does not work with; "
+            "run everymask batch on a node of the cluster (ray job submit), with --ray auto"
+        )
+    host, colon, port = address.rpartition(":")
+    if address == "auto":
+        return
+    if not colon or not port.isdigit():
+        raise OptionError(f"--ray takes auto or HOST:PORT of a cluster's head, got {address!r}")
+    try:
+        socket.create_connection((host, int(port)), REACH_SECONDS).close()
+    except OSError as error:
+        raise BatchError(f"no Ray cluster answers at {address}: {told(error)}") from error
+
+
+def _why_not(address: str | None, error: Exception) -> str:
+    text = told(error)
+    if "ersion mismatch" in text:
+        return f"the cluster at {address} runs other versions than this machine: {text}; make them the same"
+    if address is None:
+        return f"Ray does not start here: {text}"
+    return f"no Ray cluster answers at {address}: {text}"
+
+
+def sized(module: Any, actors: int | None, cpus: float | None, gpus: float | None, parts: int) -> Sizing:
+    """How many models, for the cluster there is: one a GPU where there are GPUs, otherwise one for every
+    ``cpus`` cores (default 1); never more than there are parts. Raises :class:`OptionError`."""
+    there = module.cluster_resources()
+    all_cpus, all_gpus = there.get("CPU", 1.0), there.get("GPU", 0.0)
+    gpus = (1.0 if all_gpus else 0.0) if gpus is None else gpus
+    if gpus > all_gpus:
+        raise OptionError(f"an actor was to have {gpus:g} GPUs, the cluster has {all_gpus:g}")
+    if cpus is None:
+        cpus = max(1.0, min(8.0, all_cpus // max(all_gpus / gpus, 1))) if gpus else 1.0
+    most = int(all_gpus / gpus) if gpus else int(all_cpus / cpus)
+    if most < 1:
+        raise OptionError(f"an actor was to have {cpus:g} CPUs, the cluster has {all_cpus:g}")
+    if actors is not None and not 1 <= actors <= most:
+        raise OptionError(
+            f"the cluster has room for {most} actors of {cpus:g} CPUs and {gpus:g} GPUs, got {actors}"
+        )
+    return Sizing(max(1, min(actors or most, parts)), cpus, gpus)

@@ -1,0 +1,244 @@
+"""From what people name (folders, globs, lists, shards) to a stream of photos, one entry each.
+
+Nothing here holds the whole list: ten million photos pass through one at a time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fnmatch
+import glob
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import InputError
+from ..media.picture_files import PICTURE_SUFFIXES
+from .shards import SHARD_SUFFIXES, photos_in_parquet, photos_in_tar
+from .storage import Place, told
+
+MAGIC = frozenset("*?[")
+STAMPS = ("ETag", "etag", "md5Hash", "md5", "last_modified", "LastModified", "mtime", "updated", "created")
+"""What object stores call that which changes with a file; the first one that is there counts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One photo to be done."""
+
+    name: str
+    """What it is called in the rows: relative, with forward slashes; unique within a run."""
+    source: str
+    """The address of the file that it is in."""
+    at: str = ""
+    """Where in the file: "" all of it, ``bytes 512 2048``, ``row 0 17 image``."""
+    size: int = -1
+    """Bytes to be read; -1 where the listing does not say."""
+    stamp: str = ""
+    """What changes when the photo is changed; "" where the listing does not say."""
+
+
+@dataclass(frozen=True)
+class Search:
+    """How inputs are searched."""
+
+    recursive: bool = False
+    column: str | None = None
+    """Of Parquet files: the column with the pictures or their addresses."""
+    skip: tuple[str, ...] = ()
+    """Folders (addresses) not to look into."""
+
+
+def find_entries(
+    inputs: Sequence[str], listed: Iterable[str] = (), search: Search = Search()
+) -> Iterator[Entry]:
+    """The photos meant by ``inputs``, in order: folders, globs, photos, ``.tar`` and ``.parquet`` shards,
+    ``.txt`` files with an address a line, and ``-`` for the addresses in ``listed``.
+
+    Raises :class:`InputError` for a word that means nothing. A photo that two words mean comes twice.
+    """
+    prefixes = _prefixes(inputs)
+    for word, prefix in zip(inputs, prefixes, strict=True):
+        if word == "-":
+            yield from _of_lines(listed, search)
+        else:
+            yield from _of_word(word, prefix, search)
+
+
+def _prefixes(inputs: Sequence[str]) -> list[str]:
+    """What names begin with, so that photos of two inputs do not share one: nothing for a single input."""
+    if len(inputs) < 2:
+        return [""] * len(inputs)
+    lasts = [word.rstrip("/").rsplit("/", 1)[-1] for word in inputs]
+    if len(set(lasts)) == len(lasts):
+        return [f"{last}/" for last in lasts]
+    return [f"{plain_name(word)}/" for word in inputs]
+
+
+def plain_name(address: str) -> str:
+    """An address as the name of a photo.
+
+    >>> plain_name("s3://bucket/a.jpg"), plain_name("/data/a.jpg"), plain_name("../a.jpg")
+    ('bucket/a.jpg', 'data/a.jpg', 'a.jpg')
+    """
+    _, _, rest = address.rpartition("://")
+    parts = rest.replace("\\", "/").split("/")
+    return printable("/".join(part for part in parts if part not in ("", ".", "..")))
+
+
+def printable(name: str) -> str:
+    """A file name as text that every format can hold: bytes that are no UTF-8 as ``%E9``."""
+    return "".join(f"%{ord(char) - 0xDC00:02X}" if "\udc80" <= char <= "\udcff" else char for char in name)
+
+
+def _of_word(word: str, prefix: str, search: Search) -> Iterator[Entry]:
+    place = Place.of(word)
+    if place.is_local and place.path.is_dir():
+        yield from _of_local_folder(place, prefix, search)
+    elif place.is_local and place.path.exists():
+        yield from _of_file(place, prefix or None, _local_facts(os.stat(place.path)), search)
+    elif MAGIC & set(place.name) or MAGIC & set(word):
+        yield from _of_glob(word, place, prefix, search)
+    elif place.is_local:
+        raise InputError(
+            f"{word!r} is neither a file nor a folder; give photos, folders, globs, shards or lists"
+        )
+    else:
+        yield from _of_remote(place, prefix, search)
+
+
+def _of_file(place: Place, prefix: str | None, facts: tuple[int, str], search: Search) -> Iterator[Entry]:
+    """The photos of one file that was named: a photo, a shard or a list. ``prefix`` None: the file's own name
+    is name enough."""
+    if place.name.endswith(".txt"):
+        text = place.read().decode("utf-8", errors="surrogateescape")
+        yield from _of_lines(text.splitlines(), search)
+        return
+    name = (prefix or "") + printable(place.name) if prefix is None else prefix.rstrip("/")
+    yield from _photos_of(place, name, facts, search)
+
+
+def _photos_of(place: Place, name: str, facts: tuple[int, str], search: Search) -> Iterator[Entry]:
+    """The entries of one file called ``name``: itself, or those of a shard."""
+    size, stamp = facts
+    suffix = os.path.splitext(place.name)[1].lower()
+    if suffix == ".tar":
+        for inside, start, length in photos_in_tar(place):
+            whole = f"{name}/{printable(inside)}"
+            yield Entry(whole, place.address, f"bytes {start} {length}", length, f"{stamp}-{start}-{length}")
+    elif suffix == ".parquet":
+        for row in photos_in_parquet(place, search.column):
+            if row.address:
+                yield from _of_lines([row.address], search)
+            else:
+                yield Entry(f"{name}/{row.number}", place.address, row.at, row.size, f"{stamp}-{row.at}")
+    else:
+        yield Entry(name, place.address, "", size, stamp)
+
+
+def _of_lines(lines: Iterable[str], search: Search) -> Iterator[Entry]:
+    """One entry a line; a photo is asked for its stamp where that costs nothing, on this machine."""
+    for line in lines:
+        if not (word := line.strip("\r\n")).strip():
+            continue
+        place = Place.of(word)
+        facts = (-1, "")
+        if place.is_local:
+            with contextlib.suppress(OSError):  # reading it says what is wrong, in its row
+                facts = _local_facts(os.stat(place.path))
+            if place.path.is_dir():
+                yield from _of_local_folder(place, f"{plain_name(word)}/", search)
+                continue
+        yield from _photos_of(place, plain_name(word), facts, search)
+
+
+def _local_facts(status: os.stat_result) -> tuple[int, str]:
+    return status.st_size, f"{status.st_size}-{status.st_mtime_ns}"
+
+
+def _of_local_folder(
+    folder: Place, prefix: str, search: Search, above: tuple[str, ...] = ()
+) -> Iterator[Entry]:
+    """The photos of a folder by name; a link that leads back to a folder above is not followed."""
+    above = (*above, os.path.realpath(folder.address))
+    for entry in sorted(os.scandir(folder.address), key=lambda each: each.name):
+        place = Place(entry.path)
+        if entry.name.startswith(".") or place.address in search.skip:
+            continue
+        suffix = os.path.splitext(entry.name)[1].lower()
+        if entry.is_dir():
+            if search.recursive and os.path.realpath(entry.path) not in above:
+                yield from _of_local_folder(place, f"{prefix}{printable(entry.name)}/", search, above)
+        elif suffix in PICTURE_SUFFIXES or suffix == ".tar":
+            try:
+                facts = _local_facts(entry.stat())
+            except OSError:  # a link to nowhere: reading it says so, in its row
+                facts = (-1, "")
+            yield from _photos_of(place, prefix + printable(entry.name), facts, search)
+
+
+def _of_glob(word: str, place: Place, prefix: str, search: Search) -> Iterator[Entry]:
+    root = place.address[: min(place.address.find(char) for char in MAGIC if char in place.address)]
+    base = root.rpartition("/")[0]
+    if place.is_local:
+        found = [(each, None) for each in sorted(glob.glob(place.address, recursive=True))]
+    else:
+        found = sorted(place.files.glob(place.address, detail=True).items(), key=lambda each: each[0])
+    nothing = True
+    for address, info in found:
+        match = Place.of(address) if info is None else _remote(place, address)
+        if match.path.is_dir() if info is None else info["type"] == "directory":
+            continue
+        facts = _local_facts(os.stat(match.path)) if info is None else facts_of(info)
+        nothing = False
+        yield from _photos_of(match, prefix + printable(match.address[len(base) + 1 :]), facts, search)
+    if nothing:
+        raise InputError(f"{word!r} matches nothing; give photos, folders, globs, shards or lists")
+
+
+def _remote(place: Place, address: str) -> Place:
+    """The place of what a remote file system calls ``address``, without its protocol."""
+    return Place(
+        address if "://" in address else f"{place.address.partition('://')[0]}://{address.lstrip('/')}"
+    )
+
+
+def facts_of(info: dict[str, Any]) -> tuple[int, str]:
+    """Size and stamp of a file in object storage, as its listing tells.
+
+    >>> facts_of({"size": 7, "ETag": '"ab"'})
+    (7, '7-"ab"')
+    """
+    size = info.get("size")
+    told_by = next((str(info[name]) for name in STAMPS if info.get(name)), "")
+    return (-1 if size is None else int(size)), f"{size}-{told_by}"
+
+
+def _of_remote(place: Place, prefix: str, search: Search) -> Iterator[Entry]:
+    """A file or a folder in object storage."""
+    try:
+        if place.name.lower().endswith((*PICTURE_SUFFIXES, *SHARD_SUFFIXES, ".txt")):
+            info = place.files.info(place.address)
+            if info["type"] != "directory":
+                yield from _of_file(place, prefix or None, facts_of(info), search)
+                return
+        yield from _of_remote_folder(place, prefix, search)
+    except FileNotFoundError:
+        raise InputError(f"there is nothing at {place}") from None
+    except PermissionError as error:
+        raise InputError(f"{place} cannot be listed: {told(error)}") from error
+
+
+def _of_remote_folder(folder: Place, prefix: str, search: Search) -> Iterator[Entry]:
+    found = folder.files.ls(folder.address, detail=True, refresh=True)
+    for info in sorted(found, key=lambda each: each["name"]):
+        place = _remote(folder, info["name"].rstrip("/"))
+        name = place.name
+        if name.startswith(".") or place.address in search.skip or place == folder:
+            continue
+        if info["type"] == "directory":
+            if search.recursive:
+                yield from _of_remote_folder(place, f"{prefix}{name}/", search)
+        elif fnmatch.fnmatch(name.lower(), "*.tar") or os.path.splitext(name)[1].lower() in PICTURE_SUFFIXES:
+            yield from _photos_of(place, prefix + name, facts_of(info), search)

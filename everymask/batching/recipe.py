@@ -1,0 +1,78 @@
+"""What a worker needs to make the same masks as the others: the model's shape, options, the weights' hash."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..errors import BatchError
+from ..everything.objects import Objects
+from ..models.base import PromptableModel
+from ..models.download import Progress
+from ..models.features import fingerprint
+from ..models.load import build, locate, read_dtype
+from ..models.specs import ModelSpec
+from ..models.weights import read_weights, recognise
+from ..nn.product_type import type_name
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything but the weights, which travel once for all workers."""
+
+    spec: ModelSpec
+    model_hash: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Of everything mode, those that were given."""
+    reading: Mapping[str, Any] = field(default_factory=dict)
+    """How photos are read."""
+    objects: Objects = field(default_factory=Objects)
+    dtype: str | None = None
+
+    def open(self, state: Mapping[str, Any], device: str) -> Any:
+        """A segmenter with a model of its own, from weights that came over the network: they are verified."""
+        from ..everything.segmenter import EverythingSegmenter
+
+        model = build(self.spec, dict(state), device, read_dtype(self.dtype))
+        found = fingerprint(model)
+        if found != self.model_hash:
+            raise BatchError(
+                f"weights came to a worker with the hash {found[:12]}, not {self.model_hash[:12]}; "
+                "start again, and look for broken memory if it stays"
+            )
+        segmenter = EverythingSegmenter(model, found, self.options, self.reading)
+        return self.objects.after(segmenter, lambda text: None)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A recipe, the weights it is for, and what the masks depend on."""
+
+    recipe: Recipe
+    state: dict[str, Any]
+    settings: dict[str, Any]
+
+
+def prepare(
+    model: str | os.PathLike[str] | PromptableModel,
+    options: Mapping[str, Any],
+    reading: Mapping[str, Any],
+    objects: Objects,
+    progress: Progress | None = None,
+) -> Prepared:
+    """A model by name or path, or one that is loaded (its weights travel, hooks and replaced layers do not).
+
+    Raises what :func:`everymask.load` raises, and OptionError.
+    """
+    if isinstance(model, PromptableModel):
+        state = {name: value.detach().cpu() for name, value in model.state_dict().items()}
+        spec, dtype = model.spec, type_name(model.dtype)
+    else:
+        path, known = locate(model, progress)
+        state = read_weights(path)
+        spec, dtype = known or recognise(state), None
+    model_hash = fingerprint(build(spec, dict(state), "cpu", read_dtype(dtype)))
+    recipe = Recipe(spec, model_hash, options, reading, objects, dtype)
+    return Prepared(recipe, state, recipe.open(state, "cpu").settings)

@@ -1,0 +1,259 @@
+"""``em.batch``: masks of any number of photos, on this machine or a cluster, exactly once each."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ..errors import BatchError, InputError
+from ..everything.objects import Objects
+from ..media.photos import read_photo
+from ..models.base import PromptableModel
+from .cluster import import_ray, running, sized
+from .counters import Counters
+from .listing import Search, find_entries
+from .manifest import Manifest, open_manifest
+from .pipeline import made_parts
+from .plan import PartSize, Plan, make_plan
+from .recipe import prepare
+from .retry import set_failures_aside
+from .storage import Place, persistently
+from .worker import Made
+
+REPORT = "report.json"
+SLOWEST = 10
+"""Photos told in a summary."""
+FAILURES_TOLD = 1000
+"""In a report; the rows hold all of them."""
+
+
+@dataclass
+class Summary:
+    """What a batch run did."""
+
+    manifest: str
+    """The folder with plan and parts."""
+    photos: int = 0
+    """All that are planned."""
+    kept: int = 0
+    """Of these, in parts that had landed before."""
+    done: int = 0
+    """Made now, failures among them."""
+    masks: int = 0
+    """Of those made now."""
+    failed: list[tuple[str, str]] = field(default_factory=list)
+    """Names and reasons of photos that failed now, the first thousand."""
+    failures: int = 0
+    seconds: float = 0.0
+    by_worker: dict[str, tuple[int, float]] = field(default_factory=dict)
+    """Photos made, and seconds spent on them, of each worker."""
+    slowest: list[tuple[str, float]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def add(self, made: Made) -> None:
+        """Count a part that has landed."""
+        self.done += made.photos
+        self.masks += made.masks
+        self.failures += len(made.failed)
+        self.failed += made.failed[: max(0, FAILURES_TOLD - len(self.failed))]
+        photos, seconds = self.by_worker.get(made.worker, (0, 0.0))
+        self.by_worker[made.worker] = photos + made.photos, seconds + made.seconds
+        self.slowest = sorted([*self.slowest, made.slowest], key=lambda each: -each[1])[:SLOWEST]
+
+    @property
+    def parts_folder(self) -> str:
+        """Where the Parquet parts are."""
+        return f"{self.manifest}/parts"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The summary as plain JSON values."""
+        return {
+            "manifest": self.manifest,
+            "parts": self.parts_folder,
+            "photos": self.photos,
+            "kept": self.kept,
+            "done": self.done,
+            "masks": self.masks,
+            "failures": self.failures,
+            "failed": [{"photo": name, "reason": reason} for name, reason in self.failed],
+            "seconds": round(self.seconds, 3),
+            "workers": {
+                name: {"photos": photos, "photos_per_second": round(photos / max(seconds, 1e-9), 3)}
+                for name, (photos, seconds) in self.by_worker.items()
+            },
+            "slowest": [{"photo": name, "seconds": seconds} for name, seconds in self.slowest],
+            "notes": self.notes,
+        }
+
+
+class Watch:
+    """What hears of a run's progress; the command line shows it."""
+
+    def listed(self, photos: int) -> None:
+        """So many photos have been listed."""
+
+    def planned(self, plan: Plan, manifest: Manifest) -> None:
+        """The plan is made."""
+
+    def made(self, part: Made) -> None:
+        """A part has landed."""
+
+
+def batch(
+    inputs: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    output: str | os.PathLike[str],
+    model: str | os.PathLike[str] | PromptableModel = "nano",
+    *,
+    ray: str | None = None,
+    actors: int | None = None,
+    cpus_per_actor: float | None = None,
+    gpus_per_actor: float | None = None,
+    recursive: bool = False,
+    column: str | None = None,
+    range: Any = "percentile",
+    page: int | None = None,
+    bands: Sequence[int] | None = None,
+    objects: Objects = Objects(),
+    photos_per_part: int = 64,
+    retry_failed: bool = False,
+    metrics_port: int | None = None,
+    listed: Iterable[str] = (),
+    watch: Watch | None = None,
+    **options: Any,
+) -> Summary:
+    """Every object of many photos, as Parquet parts in ``output``, with Ray Data (extra ``batch``).
+
+    ``inputs`` are folders, globs, photos, ``.tar`` (WebDataset) and ``.parquet`` shards, ``.txt`` lists,
+    here or in object storage (``s3://``, ``gs://``, ``hf://``); ``"-"`` stands for the addresses in
+    ``listed``. The masks are those of :func:`everymask.segment` with the same ``model`` and ``options``.
+    ``output`` gets a folder per model and settings; in its ``parts`` a row a photo, also for one that
+    failed three times, with the reason. The same call again does what is missing.
+
+    ``ray`` is ``"auto"`` or ``"HOST:PORT"`` of a cluster that runs; by default one is started here and
+    ended. An actor holds one model: ``actors`` of them (default: as many as fit), each with
+    ``cpus_per_actor`` cores and ``gpus_per_actor`` GPUs (0.5: two share one). ``retry_failed`` does photos
+    again that failed before. ``metrics_port`` serves Prometheus counters while it runs.
+
+    Raises InputError, OptionError, what :func:`everymask.load` raises, and BatchError where Ray or the output
+    does not do its part; parts that have landed stay.
+    """
+    begun = time.monotonic()
+    watch = watch or Watch()
+    counters = Counters()
+    words = [inputs] if isinstance(inputs, str | os.PathLike) else list(inputs)
+    job = Job.prepare(
+        [os.fspath(word) for word in words],
+        output,
+        model,
+        reading_of(range, page, bands),
+        objects,
+        options,
+        Search(recursive, column),
+    )
+    import_ray()  # a missing package is said before anything is written
+    manifest, note = open_manifest(job.output, job.settings)
+    with alone(manifest), counters.served(metrics_port):
+        if retry_failed:
+            set_failures_aside(manifest)
+        plan = job.plan(manifest, listed, PartSize(photos_per_part), watch)
+        summary = Summary(str(manifest.place), plan.photos, plan.done, notes=[note] * bool(note))
+        counters.planned(plan)
+        watch.planned(plan, manifest)
+        if plan.pending:
+            with running(ray) as module:
+                sizing = sized(module, actors, cpus_per_actor, gpus_per_actor, plan.parts)
+                weights = module.put(job.state)
+                for made in made_parts(module, job.recipe, weights, manifest, plan.pending, sizing):
+                    summary.add(made)
+                    counters.made(made)
+                    watch.made(made)
+        summary.seconds = time.monotonic() - begun
+        report = json.dumps(
+            {**summary.to_dict(), "settings": manifest.settings}, indent=2, ensure_ascii=False
+        )
+        persistently(
+            lambda: (manifest.place / REPORT).write(report.encode(errors="backslashreplace")),
+            f"cannot write {manifest.place / REPORT}",
+        )
+    return summary
+
+
+def reading_of(range: Any, page: int | None, bands: Sequence[int] | None) -> dict[str, Any]:
+    """How photos are read, by the names of ``read_photo``; a wrong rule is said once, not by each photo."""
+    reading: dict[str, Any] = {"range": range, "page": page}
+    if bands is not None:
+        reading["bands"] = tuple(bands)
+    read_photo(np.zeros((1, 1), np.uint8), range=range)
+    return reading
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is to be done, before anything is written."""
+
+    inputs: tuple[str, ...]
+    output: Place
+    recipe: Any
+    state: dict[str, Any]
+    settings: dict[str, Any]
+    search: Search
+
+    @classmethod
+    def prepare(
+        cls,
+        inputs: Sequence[str],
+        output: str | os.PathLike[str],
+        model: str | os.PathLike[str] | PromptableModel,
+        reading: dict[str, Any],
+        objects: Objects,
+        options: dict[str, Any],
+        search: Search,
+    ) -> Job:
+        """Check everything and read the weights."""
+        if not inputs:
+            raise InputError("name photos: folders, globs, shards or lists")
+        place = Place.of(output)
+        ready = prepare(model, options, reading, objects)
+        skipping = Search(search.recursive, search.column, (place.address,))
+        return cls(tuple(inputs), place, ready.recipe, ready.state, ready.settings, skipping)
+
+    def plan(self, manifest: Manifest, listed: Iterable[str], size: PartSize, watch: Watch) -> Plan:
+        """Find the photos and plan those that are new. Raises :class:`InputError` where there are none."""
+        plan = make_plan(manifest, self.entries(listed), size, watch.listed)
+        if not plan.photos:
+            deeper = "" if self.search.recursive else "; --recursive looks deeper"
+            raise InputError(f"no pictures in {', '.join(self.inputs)}{deeper}")
+        return plan
+
+    def entries(self, listed: Iterable[str]) -> Iterator[Any]:
+        """The photos meant."""
+        return find_entries(self.inputs, listed, self.search)
+
+
+@contextmanager
+def alone(manifest: Manifest) -> Iterator[None]:
+    """One run at a time in a local output. In object storage two runs make the same parts, which costs time
+    and no more; two that plan at once are told apart by the plan."""
+    if not manifest.place.is_local:
+        yield
+        return
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(manifest.place.path / "lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise BatchError(
+            f"another run is at work in {manifest.place}; wait for it, or choose another -o"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()

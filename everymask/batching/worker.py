@@ -1,0 +1,232 @@
+"""One model at work: the bytes of a part's photos become its rows."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import socket
+import tempfile
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from ..errors import EverymaskError, require
+from ..everything.settings import short_hash
+from ..formats.georeference import Georeference, read_georeference
+from ..formats.photo_rows import PhotoRow, schema, table_bytes, to_table
+from ..formats.record import PhotoMasks
+from ..maskset import MaskSet
+from ..media.photos import read_photo
+from .air import Flight
+from .listing import Entry
+from .plan import Unit
+from .reading import Fetched, fetch
+from .storage import TRIES, Place, told
+
+AHEAD = 2
+"""Photos decoded beside the model, for each thread that decodes."""
+
+
+class Segmenter(Protocol):
+    """Makes masks of a photo (``EverythingSegmenter``, with steps after it or without)."""
+
+    settings: dict[str, Any]
+    model_hash: str
+
+    def __call__(self, photo: np.ndarray, watch: Callable[[int, int], None]) -> MaskSet:
+        """The masks of an RGB photo."""
+
+
+@dataclass(frozen=True)
+class Made:
+    """A part's rows, and what to tell of them."""
+
+    unit: str
+    content: bytes
+    """The Parquet file."""
+    photos: int
+    masks: int
+    failed: tuple[tuple[str, str], ...]
+    """Names and reasons."""
+    slowest: tuple[str, float]
+    """The photo that took longest, and its seconds."""
+    seconds: float
+    worker: str
+
+
+@dataclass(frozen=True)
+class _Decoded:
+    pixels: np.ndarray
+    place: Georeference | None
+    key: str
+    seconds: float
+
+
+@dataclass
+class Worker:
+    """Makes parts, one after the other, with a loaded model."""
+
+    segmenter: Segmenter
+    air: Place | None = None
+    """Where to note what was begun; None: nowhere."""
+    reading: Mapping[str, Any] = field(default_factory=dict)
+    """How photos are read: ``range``, ``page``, ``bands`` of ``read_photo``."""
+    threads: int = 1
+    """That decode photos beside the model."""
+    name: str = field(default_factory=lambda: f"{socket.gethostname()}/{os.getpid()}")
+
+    def make(self, unit: Unit, fetched: Sequence[Fetched], kept: bytes | None = None) -> Made:
+        """The rows of a part from its photos' bytes. ``kept`` is an earlier file of the part whose good rows
+        stay. A photo that fails is a row with its reason; nothing that a photo does is raised."""
+        begun = time.monotonic()
+        flight = None if self.air is None else Flight(self.air / unit.name)
+        if flight is not None:
+            flight.begin()
+        rows, earlier = [], _good_rows(kept)
+        there = set() if earlier is None else set(earlier.column("ticket").to_pylist())
+        todo = [index for index in range(len(unit.entries)) if unit.tickets[index] not in there]
+        with tempfile.TemporaryDirectory(prefix="everymask-") as scratch:
+            careful = flight is not None and flight.careful  # then one photo at a time, decoding included
+            ahead = 0 if careful else AHEAD * self.threads
+            for index, waiting in self._decoded(unit, fetched, todo, Path(scratch), ahead):
+                rows.append(self._row(unit, index, fetched[index], waiting, flight, Path(scratch)))
+        table = to_table(rows)
+        if earlier is not None:
+            table = require("pyarrow", "batch", "a batch").concat_tables([earlier, table])
+        made = Made(
+            unit.name,
+            table_bytes(table),
+            len(rows),
+            sum(len(row.masks.masks) for row in rows if row.masks is not None),
+            tuple((row.photo, row.error) for row in rows if row.error),
+            max(((row.photo, row.seconds) for row in rows), key=lambda each: each[1], default=("", 0.0)),
+            time.monotonic() - begun,
+            self.name,
+        )
+        if flight is not None:
+            flight.end()
+        return made
+
+    def _decoded(
+        self, unit: Unit, fetched: Sequence[Fetched], todo: Sequence[int], scratch: Path, ahead: int
+    ) -> Iterator[tuple[int, Callable[[], _Decoded]]]:
+        """Each photo with what waits for its pixels, some decoded ahead of the model."""
+
+        def job(index: int) -> _Decoded:
+            return self._decode(unit.entries[index], fetched[index], scratch / str(index))
+
+        if not ahead:
+            yield from ((index, partial(job, index)) for index in todo)
+            return
+        waiting: deque[tuple[int, Callable[[], _Decoded]]] = deque()
+        pool = ThreadPoolExecutor(self.threads)
+        try:
+            for index in todo:
+                waiting.append((index, pool.submit(job, index).result))
+                if len(waiting) > ahead:
+                    yield waiting.popleft()
+            yield from waiting
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+    def _decode(self, entry: Entry, fetched: Fetched, scratch: Path) -> _Decoded:
+        """The pixels of a photo. Raises as ``read_photo`` does, OSError for one that did not come."""
+        begun = time.monotonic()
+        if fetched.error:
+            raise OSError(fetched.error)
+        content = fetched.content
+        if content is None:
+            (again,) = fetch([entry])
+            if again.content is None:
+                raise OSError(again.error or "it is too large to be read")
+            content = again.content
+        scratch.mkdir(exist_ok=True)
+        path = (
+            scratch / f"photo{Path(entry.name).suffix.lower()}"
+        )  # decoders go by it, as they do for segment
+        path.write_bytes(content)
+        try:
+            pixels = read_photo(path, **self.reading)
+            place = read_georeference(path)
+        except EverymaskError as error:
+            raise type(error)(str(error).replace(repr(str(path)), repr(entry.name))) from error
+        finally:
+            path.unlink()
+        digest = hashlib.sha256(content).hexdigest()
+        return _Decoded(pixels, place, f"{digest[:32]}-{self._params_hash}", time.monotonic() - begun)
+
+    @property
+    def _params_hash(self) -> str:
+        return short_hash(self.segmenter.settings)
+
+    def _row(
+        self,
+        unit: Unit,
+        index: int,
+        fetched: Fetched,
+        decoded_ahead: Callable[[], _Decoded],
+        flight: Flight | None,
+        scratch: Path,
+    ) -> PhotoRow:
+        entry = unit.entries[index]
+        row = PhotoRow(unit.tickets[index], entry.name, entry.source, worker=self.name)
+        if flight is not None and not flight.at(index):
+            return _failed(row, f"{TRIES} workers died with it", TRIES)
+        if fetched.error:
+            return _failed(row, fetched.error, fetched.tries)
+        tries, reason, begun = fetched.tries, "", time.monotonic()
+        for attempt in range(TRIES):
+            try:
+                if attempt:  # what was read may have been broken on its way
+                    tries += 1
+                    (again,) = fetch([entry])
+                    decoded = self._decode(entry, again, scratch / str(index))
+                else:
+                    decoded = decoded_ahead()
+                begun = time.monotonic()
+                masks = self.segmenter(decoded.pixels, _ignore)
+            except (EverymaskError, OSError, MemoryError) as error:
+                reason = told(error)
+            except Exception as error:  # a fault of ours or of a library must not end the run, nor be hidden
+                reason = f"unexpected {type(error).__name__}: {told(error)}"
+            else:
+                record = PhotoMasks(
+                    entry.name, masks, decoded.place, self.segmenter.model_hash, self._params_hash
+                )
+                seconds = decoded.seconds + time.monotonic() - begun
+                return PhotoRow(
+                    row.ticket,
+                    row.photo,
+                    row.source,
+                    decoded.key,
+                    record,
+                    tries=tries,
+                    seconds=round(seconds, 3),
+                    worker=self.name,
+                )
+        return _failed(row, reason, tries)
+
+
+def _failed(row: PhotoRow, reason: str, tries: int) -> PhotoRow:
+    return PhotoRow(row.ticket, row.photo, row.source, error=reason, tries=tries, worker=row.worker)
+
+
+def _good_rows(kept: bytes | None) -> Any:
+    """The table of an earlier file's rows without an error, or None."""
+    if kept is None:
+        return None
+    parquet = require("pyarrow.parquet", "batch", "a batch")
+    table = parquet.read_table(io.BytesIO(kept), schema=schema())
+    return table.filter(table.column("error").is_null())
+
+
+def _ignore(done: int, total: int) -> None:
+    pass

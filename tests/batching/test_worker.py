@@ -1,0 +1,180 @@
+"""A worker makes rows: the masks of segment, failures with their reasons, and gives up on what kills it."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from everymask import formats
+from everymask.batching.air import Flight
+from everymask.batching.keys import ticket
+from everymask.batching.listing import find_entries
+from everymask.batching.plan import Unit
+from everymask.batching.reading import Fetched, fetch
+from everymask.batching.storage import Place
+from everymask.batching.worker import Worker
+from everymask.formats.photo_rows import photos_of
+from everymask.media.photos import read_photo
+from tests.batching.files import save_photos
+from tests.cli.fake_engine import FakeSegmenter
+
+
+def unit_of(folder) -> Unit:
+    entries = tuple(find_entries([str(folder)]))
+    return Unit("000000-0000", entries, tuple(ticket(each.name, each.stamp) for each in entries))
+
+
+@pytest.fixture
+def unit(tmp_path):
+    save_photos(tmp_path / "in", 5)
+    (tmp_path / "in" / "p005.png").write_bytes(b"no picture at all")
+    return unit_of(tmp_path / "in")
+
+
+def table(content: bytes):
+    return pq.read_table(io.BytesIO(content))
+
+
+def test_rows_are_the_masks_of_each_photo_and_the_reason_of_a_failure(unit, tmp_path):
+    engine = FakeSegmenter({}, {})
+    made = Worker(engine, Place.of(tmp_path / "air"), name="w").make(unit, fetch(unit.entries))
+    assert (made.photos, len(made.failed), made.worker) == (6, 1, "w")
+    rows = table(made.content).to_pylist()
+    assert [row["photo"] for row in rows] == [f"p{number:03d}.png" for number in range(6)]
+    assert [row["ticket"] for row in rows] == list(unit.tickets)
+    with pq.ParquetFile(io.BytesIO(made.content)) as file:
+        read = list(photos_of(file, "it"))
+    for photo in read:
+        expected = engine(read_photo(tmp_path / "in" / photo.photo), lambda *_: None)
+        assert photo.masks.to_dicts("coco_rle") == expected.to_dicts("coco_rle")
+    assert len(read) == 5
+    assert made.masks == sum(len(photo.masks) for photo in read)
+    assert "'p005.png' is not a picture in a known format" in rows[5]["error"]
+    assert (rows[5]["masks"], rows[5]["tries"], rows[0]["tries"]) == (None, 3, 1)
+    assert made.failed == (("p005.png", rows[5]["error"]),)
+    assert (tmp_path / "air").is_dir()
+    assert not list((tmp_path / "air").iterdir())
+
+
+def test_a_part_made_twice_has_the_same_rows_but_for_times(unit):
+    def rows():
+        return table(Worker(FakeSegmenter({}, {})).make(unit, fetch(unit.entries)).content).drop_columns(
+            ["seconds"]
+        )
+
+    assert rows().equals(rows())
+
+
+def test_the_key_is_of_content_and_settings(unit):
+    def keys(**options):
+        made = Worker(FakeSegmenter(options, {})).make(unit, fetch(unit.entries))
+        return table(made.content).column("key").to_pylist()
+
+    first, other = keys(), keys(points_per_side=9)
+    assert len({key for key in first if key}) == 5
+    assert [key.split("-")[0] for key in first[:5]] == [key.split("-")[0] for key in other[:5]]
+    assert all(a != b for a, b in zip(first[:5], other[:5], strict=True))
+
+
+def test_a_photo_that_did_not_come_is_a_row(unit):
+    fetched = [Fetched(None, "reset", 3), *fetch(unit.entries[1:])]
+    rows = table(Worker(FakeSegmenter({}, {})).make(unit, fetched).content).to_pylist()
+    assert (rows[0]["error"], rows[0]["tries"]) == ("reset", 3)
+    assert rows[1]["error"] is None
+
+
+def test_bytes_that_came_broken_are_fetched_again(unit):
+    fetched = fetch(unit.entries)
+    fetched[0] = Fetched(b"\x89PNG\r\n" + bytes(30))
+    rows = table(Worker(FakeSegmenter({}, {})).make(unit, fetched).content).to_pylist()
+    assert (rows[0]["error"], rows[0]["tries"]) == (None, 2)
+
+
+class Faulty(FakeSegmenter):
+    def __init__(self, errors):
+        super().__init__({}, {})
+        self.errors = errors
+
+    def __call__(self, photo, watch):
+        if self.errors:
+            raise self.errors.pop(0)
+        return super().__call__(photo, watch)
+
+
+def test_a_model_that_fails_is_asked_three_times(unit):
+    def first_row(errors):
+        made = Worker(Faulty(errors)).make(unit, fetch(unit.entries))
+        return table(made.content).to_pylist()[0]
+
+    assert first_row([MemoryError("no room"), MemoryError("no room")])["error"] is None
+    row = first_row([MemoryError("no room")] * 3)
+    assert (row["error"], row["tries"]) == ("no room", 3)
+    assert first_row([KeyError("x")] * 3)["error"] == "unexpected KeyError: 'x'"
+
+
+class Died(BaseException):
+    """As if the process had gone."""
+
+
+class Deadly(FakeSegmenter):
+    def __call__(self, photo, watch):
+        if np.array_equal(photo, self.poison):
+            raise Died
+        return super().__call__(photo, watch)
+
+
+def test_a_photo_that_kills_its_worker_is_a_row_in_the_end(unit, tmp_path):
+    engine = Deadly({}, {})
+    engine.poison = read_photo(tmp_path / "in" / "p002.png")
+    air = Place.of(tmp_path / "air")
+    for _ in range(4):  # the first death is nobody's: only from then on photos are named
+        with pytest.raises(Died):
+            Worker(engine, air).make(unit, fetch(unit.entries))
+    rows = table(Worker(engine, air).make(unit, fetch(unit.entries)).content).to_pylist()
+    assert [row["photo"] for row in rows if row["error"]] == ["p002.png", "p005.png"]
+    assert rows[2]["error"] == "3 workers died with it"
+    assert not air.names()
+
+
+def test_a_part_that_flew_before_is_done_photo_by_photo(tmp_path):
+    place = Place.of(tmp_path / "air" / "u")
+    flight = Flight(place)
+    flight.begin()
+    assert not flight.careful
+    assert flight.at(3)
+    assert json.loads(place.read())["photo"] is None
+    again = Flight(place)
+    again.begin()
+    assert again.careful
+    assert again.at(3)
+    assert json.loads(place.read())["photo"] == 3
+    place.write(b"cut sho")  # a note that is broken is none
+    third = Flight(place)
+    third.begin()
+    assert not third.careful
+
+
+def test_good_rows_of_an_earlier_file_stay(unit, tmp_path):
+    engine = FakeSegmenter({}, {})
+    before = Worker(engine, name="before").make(unit, fetch(unit.entries))
+    (tmp_path / "in" / "p005.png").write_bytes((tmp_path / "in" / "p004.png").read_bytes())
+    mended = unit_of(tmp_path / "in")
+    engine.calls = 0
+    now = Unit(unit.name, mended.entries, (*unit.tickets[:5], unit.tickets[5]))
+    made = Worker(engine, name="now").make(now, fetch(now.entries), before.content)
+    rows = table(made.content).to_pylist()
+    assert [row["worker"] for row in rows] == ["before"] * 5 + ["now"]
+    assert [row["error"] for row in rows] == [None] * 6
+    assert (engine.calls, made.photos) == (1, 1)
+
+
+def test_read_photos_reads_parts(unit, tmp_path):
+    made = Worker(FakeSegmenter({}, {})).make(unit, fetch(unit.entries))
+    (tmp_path / "part.parquet").write_bytes(made.content)
+    read = formats.read_photos(tmp_path / "part.parquet")
+    assert [photo.photo for photo in read] == [f"p{number:03d}.png" for number in range(5)]
+    assert read[0].model_hash == FakeSegmenter.model_hash
