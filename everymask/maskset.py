@@ -250,11 +250,11 @@ class MaskSet(Sequence[Mask]):
                 raise InputError("a MaskSet without masks needs photo_hw=(height, width)")
             photo_hw = self._masks[0].size
         self.photo_hw = (int(photo_hw[0]), int(photo_hw[1]))
-        for index, mask in enumerate(self._masks):
+        for number, mask in enumerate(self._masks, 1):
             if mask.size != self.photo_hw:
                 raise InputError(
                     f"masks of one photo have its size, {self.photo_hw} (height, width); "
-                    f"mask {index} has {mask.size}"
+                    f"mask {number} has {mask.size}"
                 )
 
     @overload

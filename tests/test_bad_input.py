@@ -312,13 +312,13 @@ PICTURES = [
         "animation",
         picture("a.gif", animated),
         PictureError,
-        "'{folder}/a.gif' holds 3 pages or frames; pass page=0 to page=2 (--page 0 in the shell)",
+        "'{folder}/a.gif' holds 3 pages or frames; pass page=0 to page=2 (--page 1 to --page 3 in the shell)",
     ),
     Row(
         "page",
         picture("a.gif", animated, page=3),
         PictureError,
-        "page must be from 0 to 2 for '{folder}/a.gif', got 3",
+        "'{folder}/a.gif' has page=0 to page=2 (--page 1 to --page 3 in the shell), there is no page=3",
     ),
     Row(
         "zero size",

@@ -91,7 +91,7 @@ def test_indexing_gives_masks_and_sets(three):
 
 
 def test_sizes_must_agree(three):
-    with pytest.raises(InputError, match=r"mask 0 has \(20, 30\)"):
+    with pytest.raises(InputError, match=r"mask 1 has \(20, 30\)"):
         MaskSet(three, photo_hw=(30, 20))
     with pytest.raises(InputError, match="needs photo_hw"):
         MaskSet([])

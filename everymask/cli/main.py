@@ -71,7 +71,7 @@ COMMANDS = (
         "track",
         "Objects through a video, from clicks.",
         (
-            "everymask track clip.mp4 -p 0:210,350@1=dog -o out",
+            "everymask track clip.mp4 -p 1:210,350@1=dog -o out",
             "everymask track clip.mp4 --everything -f overlay -f sa-v",
         ),
     ),

@@ -15,7 +15,7 @@ from ..errors import InputError, PromptError
 from ..masks.boxes import iou_matrix
 from ..media.photos import read_photo
 from .segment.generator_flags import with_generator_flags
-from .shared.options import AsJson, Device, Model, Page, Range, read_range
+from .shared.options import AsJson, Device, Model, Page, Range, read_page, read_range
 from .shared.progress import counted
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def why(
     option, tried out, that brings it back. Options of the generator are those of `everymask segment`.
     """
     asked = [read_place(text) for text in places]
-    pixels = read_photo(photo, range=read_range(range), page=page)  # type: ignore[arg-type]
+    pixels = read_photo(photo, range=read_range(range), page=read_page(page))  # type: ignore[arg-type]
     found, thresholds = explored(pixels, findings, model, device, options)
     answers = []
     for place in asked:

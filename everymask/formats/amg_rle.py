@@ -25,7 +25,7 @@ def write(path: Path, photo: PhotoMasks, options: WriteOptions) -> Losses:
 def read(path: Path, photo_hw: tuple[int, int] | None = None) -> list[PhotoMasks]:
     """The masks of the one photo. An empty list does not say the photo's size: ``photo_hw`` must."""
     rows = want(read_json(path), list, str(path))
-    masks = [mask_of(row, f"mask {index} of {path}", photo_hw) for index, row in enumerate(rows)]
+    masks = [mask_of(row, f"mask {index} of {path}", photo_hw) for index, row in enumerate(rows, 1)]
     return [PhotoMasks(path.stem, MaskSet(masks, photo_hw=common_size(masks, photo_hw, path)))]
 
 

@@ -124,12 +124,12 @@ def read(path: Path, photo_hw: tuple[int, int] | None = None) -> list[PhotoMasks
     content = want(read_json(path), dict, str(path))
     classes, names = _classes(content, path)
     images = entry(content, "images", list, str(path))
-    keys = [_key(entry(image, "id", (int, str), f"image {n} of {path}")) for n, image in enumerate(images)]
+    keys = [_key(entry(image, "id", (int, str), f"image {n} of {path}")) for n, image in enumerate(images, 1)]
     if len(set(keys)) < len(keys):
         twice = next(key for key in keys if keys.count(key) > 1)
         raise FormatError(f"{path} lists two images with the id {twice}; give each its own")
     rows_of_image: dict[str, list[tuple[str, Any]]] = defaultdict(list)
-    for index, row in enumerate(entry(content, "annotations", list, str(path))):
+    for index, row in enumerate(entry(content, "annotations", list, str(path)), 1):
         where = f"annotation {index} of {path}"
         rows_of_image[_key(entry(row, "image_id", (int, str), where))].append((where, row))
     if orphans := rows_of_image.keys() - set(keys):
@@ -142,7 +142,7 @@ def read(path: Path, photo_hw: tuple[int, int] | None = None) -> list[PhotoMasks
         )
     return [
         _photo(image, rows_of_image[key], classes, names, f"image {index} of {path}")
-        for index, (key, image) in enumerate(zip(keys, images, strict=True))
+        for index, (key, image) in enumerate(zip(keys, images, strict=True), 1)
     ]
 
 
@@ -155,7 +155,7 @@ def _classes(content: dict[str, Any], path: Path) -> tuple[Classes, dict[str, st
     """The categories of a file, and their names by number."""
     rows = want(content.get("categories") or [], list, f"'categories' of {path}")
     pairs = []
-    for index, row in enumerate(rows):
+    for index, row in enumerate(rows, 1):
         where = f"category {index} of {path}"
         number = entry(row, "id", (int, str), where)
         if not str(number).isdigit():

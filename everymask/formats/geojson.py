@@ -89,12 +89,12 @@ def read(
     if size is None:
         raise FormatError(f"{path} does not say how large the photo is; give {SIZE_HINT}")
     features = entry(content, "features", list, str(path))
-    rings = [_rings(feature, f"feature {n} of {path}") for n, feature in enumerate(features)]
+    rings = [_rings(feature, f"feature {n} of {path}") for n, feature in enumerate(features, 1)]
     place = _own_place(own, path) or (georeference if not own else None)
     to_pixels = _frame(content, own, place, rings, size, path)
     masks = [
         _mask(feature, each, size, to_pixels, f"feature {index} of {path}")
-        for index, (feature, each) in enumerate(zip(features, rings, strict=True))
+        for index, (feature, each) in enumerate(zip(features, rings, strict=True), 1)
     ]
     if masks and not own and not any(mask.area for mask in masks):
         raise FormatError(

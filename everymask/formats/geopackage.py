@@ -157,7 +157,7 @@ def read(path: Path, photo_hw: tuple[int, int] | None = None) -> list[PhotoMasks
     place = Georeference(tuple(json.loads(affine)), wkt) if affine else None
     masks = [
         _mask(row, (height, width), place or UPWARDS, f"mask {number} of {path}")
-        for number, row in enumerate(rows)
+        for number, row in enumerate(rows, 1)
     ]
     return [PhotoMasks(name, MaskSet(masks, photo_hw=(height, width)), place)]
 

@@ -172,7 +172,7 @@ def read(path: Path, photo_hw: tuple[int, int] | SizeOf | None = None) -> list[P
     """
     tasks = want(read_json(path), list, str(path))
     size_of = photo_hw if callable(photo_hw) else lambda name: photo_hw
-    return [_photo(task, size_of, f"task {index} of {path}") for index, task in enumerate(tasks)]
+    return [_photo(task, size_of, f"task {index} of {path}") for index, task in enumerate(tasks, 1)]
 
 
 def _photo(task: Any, size_of: SizeOf, where: str) -> PhotoMasks:
@@ -193,7 +193,7 @@ def _photo(task: Any, size_of: SizeOf, where: str) -> PhotoMasks:
     labels = _labels_by_region([result for results, _ in answers for result in results])
     masks = [
         _mask(result, size, labels, attributes, f"result {index} of {where}")
-        for index, (result, attributes) in enumerate(found)
+        for index, (result, attributes) in enumerate(found, 1)
     ]
     lost = [Loss("unread", others, detail="points, lines and relations")] * bool(others)
     lost += [Loss("unread", set_aside, detail="predictions beside annotations")] * bool(set_aside)

@@ -101,7 +101,7 @@ def read(path: Path, photo_hw: tuple[int, int] | None = None) -> list[PhotoMasks
     content = want(read_json(path), dict, str(path))
     size = _size(content, photo_hw, path)
     shapes = entry(content, "shapes", list, str(path))
-    masks = [_mask(shape, size, f"shape {index} of {path}") for index, shape in enumerate(shapes)]
+    masks = [_mask(shape, size, f"shape {index} of {path}") for index, shape in enumerate(shapes, 1)]
     own = want(content.get(OWN_KEY, {}), dict, f"{OWN_KEY!r} of {path}")
     name = own.get("photo") or content.get("imagePath") or path.stem
     # LabelMe on Windows writes imagePath with backslashes.

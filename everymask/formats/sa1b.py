@@ -34,7 +34,7 @@ def read(path: Path, photo_hw: tuple[int, int] | None = None) -> list[PhotoMasks
     where = f"the image of {path}"
     size = checked_size(entry(image, "height", int, where), entry(image, "width", int, where), where)
     rows = entry(content, "annotations", list, str(path))
-    masks = [_mask(row, f"annotation {index} of {path}", size) for index, row in enumerate(rows)]
+    masks = [_mask(row, f"annotation {index} of {path}", size) for index, row in enumerate(rows, 1)]
     return [PhotoMasks(str(image.get("file_name", path.stem)), MaskSet(masks, photo_hw=size))]
 
 

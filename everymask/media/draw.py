@@ -191,10 +191,10 @@ def feathered(mask: Mask, feather: float) -> np.ndarray:
 
 def _as_masks(masks: MaskSet | np.ndarray | Iterable[np.ndarray], photo_hw: tuple[int, int]) -> list[Mask]:
     items = [each if isinstance(each, Mask) else Mask.from_segmentation(np.asarray(each)) for each in masks]
-    for index, mask in enumerate(items):
+    for number, mask in enumerate(items, 1):
         if mask.size != photo_hw:
             raise InputError(
-                f"mask {index} is of {mask.size} pixels (height, width), the photo of {photo_hw}; "
+                f"mask {number} is of {mask.size} pixels (height, width), the photo of {photo_hw}; "
                 "was the photo resized or turned?"
             )
     return items

@@ -96,7 +96,7 @@ class FrameSource(ABC):
             self._frame_hw = hw
         elif hw != self._frame_hw:
             raise VideoError(
-                f"frame {index} of {self.name} is {hw[1]} x {hw[0]}, the clip is {self._frame_hw[1]} x "
+                f"{spelled(index)} of {self.name} is {hw[1]} x {hw[0]}, the clip is {self._frame_hw[1]} x "
                 f"{self._frame_hw[0]}; resize the frames to one size, or split the clip there"
             )
         self._cache[index] = pixels
@@ -119,6 +119,15 @@ class FrameSource(ABC):
     def __repr__(self) -> str:
         frames = "a stream" if self.length is None else f"{self.length} frames"
         return f"{type(self).__name__}({self.name}, {frames})"
+
+
+def spelled(index: int) -> str:
+    """How a message names a frame: as people count, from 1, and as Python does.
+
+    >>> spelled(0)
+    'frame 1 (index 0)'
+    """
+    return f"frame {index + 1} (index {index})"
 
 
 def file_stamp(file: Any) -> tuple[int, int] | None:

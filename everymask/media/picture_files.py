@@ -167,11 +167,14 @@ def _turn_to_page(picture: Image.Image, path: Path, page: int | None) -> None:
         if count > 1:
             raise PictureError(
                 f"{str(path)!r} holds {count} pages or frames; "
-                f"pass page=0 to page={frames - 1} (--page 0 in the shell)"
+                f"pass page=0 to page={frames - 1} (--page 1 to --page {frames} in the shell)"
             )
         return
     if not 0 <= page < frames:
-        raise PictureError(f"page must be from 0 to {frames - 1} for {str(path)!r}, got {page}")
+        raise PictureError(
+            f"{str(path)!r} has page=0 to page={frames - 1} (--page 1 to --page {frames} in the shell), "
+            f"there is no page={page}"
+        )
     if page:
         picture.seek(page)
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from everymask.errors import VideoError, require
-from everymask.media.frame_source import CACHE_BYTES, FrameSource, file_stamp, refuse_changed
+from everymask.media.frame_source import CACHE_BYTES, FrameSource, file_stamp, refuse_changed, spelled
 
 
 @dataclass(frozen=True)
@@ -86,8 +86,8 @@ class VideoFile(FrameSource):
         refuse_changed(self._file, self._stamp, self.name)
         if index >= len(self._index.pts):
             raise VideoError(
-                f"{self.name} breaks off before frame {index}: {self.length} frames are announced and the "
-                f"file holds {len(self._index.pts)}; frames 0 to {len(self._index.pts) - 1} can be used"
+                f"{self.name} breaks off: {self.length} frames are announced and the file holds "
+                f"{len(self._index.pts)}; the first {len(self._index.pts)} can be used"
             )
         if self._container is None:
             raise VideoError(f"{self.name} is closed; open it again")
@@ -100,7 +100,7 @@ class VideoFile(FrameSource):
             self._frames, self._at = self._decoded(), 0
             pixels = self._read_until(index)
         if pixels is None:
-            raise VideoError(f"frame {index} of {self.name} cannot be decoded; the file is damaged there")
+            raise VideoError(f"{spelled(index)} of {self.name} cannot be decoded; the file is damaged there")
         return pixels
 
     def _gap_to_keyframe(self) -> int:

@@ -31,7 +31,7 @@ import numpy as np
 from PIL import Image
 
 from everymask.errors import OptionError, PictureError, VideoError
-from everymask.media.frame_source import CACHE_BYTES, FrameSource, file_stamp, refuse_changed
+from everymask.media.frame_source import CACHE_BYTES, FrameSource, file_stamp, refuse_changed, spelled
 from everymask.media.photos import Range, read_photo
 from everymask.media.picture_files import count_pages
 
@@ -78,7 +78,7 @@ class PictureFrames(FrameSource):
         return len(self._pictures)
 
     def _decode(self, index: int) -> np.ndarray:
-        refuse_changed(self._pictures[index], self._stamps[index], f"frame {index} of {self.name}")
+        refuse_changed(self._pictures[index], self._stamps[index], f"{spelled(index)} of {self.name}")
         return _picture(self._pictures[index], index, self.name, self._range)
 
 
@@ -100,7 +100,7 @@ class StackFrames(FrameSource):
         try:
             return read_photo(self._path, range=self._range, page=index)
         except PictureError as error:
-            raise VideoError(f"frame {index} of {self.name} cannot be read: {error}") from error
+            raise VideoError(f"{spelled(index)} of {self.name} cannot be read: {error}") from error
 
 
 class StreamFrames(FrameSource):
@@ -138,7 +138,7 @@ class StreamFrames(FrameSource):
         except VideoError:
             raise
         except Exception as error:
-            raise VideoError(f"{self.name} broke off at frame {self._arrived}: {error}") from error
+            raise VideoError(f"{self.name} broke off at {spelled(self._arrived)}: {error}") from error
         if isinstance(frame, tuple):  # (frame, how many were skipped before it): see `keeping_up`
             frame, skipped = frame
             if skipped:
@@ -151,8 +151,8 @@ class StreamFrames(FrameSource):
         if index in self._cache:  # it came while we looked whether there is one
             return self._cache[index]
         raise VideoError(
-            f"frame {index} of {self.name} has passed: of a stream only the last {len(self._cache)} frames "
-            "are kept; pass a larger cache_mb, or prompt sooner"
+            f"{spelled(index)} of {self.name} has passed: of a stream only the last {len(self._cache)} "
+            "frames are kept; pass a larger cache_mb, or prompt sooner"
         )
 
     def _extent(self) -> str:
@@ -291,4 +291,4 @@ def _picture(picture: Any, index: int, name: str, range: Range) -> np.ndarray:
     try:
         return read_photo(picture, range=range)
     except PictureError as error:
-        raise VideoError(f"frame {index} of {name} cannot be read: {error}") from error
+        raise VideoError(f"{spelled(index)} of {name} cannot be read: {error}") from error

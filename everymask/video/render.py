@@ -110,7 +110,9 @@ class CutoutPictures:
             hidden = photo * (alpha > 0)[..., None]  # nothing that was cut away travels along
             folder = self._path / f"object_{object_id}"
             folder.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(np.dstack([hidden, alpha])).save(folder / f"{index:05d}.png", compress_level=3)
+            Image.fromarray(np.dstack([hidden, alpha])).save(
+                folder / f"{index + 1:05d}.png", compress_level=3
+            )
 
     def __enter__(self) -> CutoutPictures:
         self._path.mkdir(parents=True, exist_ok=True)

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from everymask.errors import OptionError, SessionError, VideoError
 from everymask.formats.landing import landing
-from everymask.media.frame_source import thumbnail
+from everymask.media.frame_source import spelled, thumbnail
 from everymask.models.features import fingerprint
 from everymask.models.memory import Seen
 from everymask.models.sam2 import Sam2
@@ -102,8 +102,8 @@ class SavedClip:
             then = np.frombuffer(bytes.fromhex(noted), np.uint8)
             if np.abs(now.astype(int) - then).max() >= SAME_PICTURE:
                 raise SessionError(
-                    f"{str(path)!r} was saved on a clip with another picture at frame {frame}; pass the "
-                    "clip as it was then, or start over"
+                    f"{str(path)!r} was saved on a clip with another picture at {spelled(int(frame))}; "
+                    "pass the clip as it was then, or start over"
                 )
 
 

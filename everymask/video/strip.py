@@ -48,7 +48,7 @@ def strip_picture(clip: ClipMasks, read_frame: Callable[[int], np.ndarray], colu
     for place, frame in enumerate(shown):
         row, column = divmod(place, columns)
         x, y = column * tile_w, row * (tile_h + TEXT + 8)
-        pen.text((x + 4, y + 2), f"frame {frame}", "black", font)
+        pen.text((x + 4, y + 2), f"frame {frame + 1}", "black", font)
         drawn = Image.fromarray(_drawn(clip, frame, read_frame(frame)))
         sheet.paste(drawn.resize((tile_w - 4, tile_h), Image.Resampling.LANCZOS), (x, y + TEXT + 6))
     top = rows * (tile_h + TEXT + 8)

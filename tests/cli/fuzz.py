@@ -32,7 +32,7 @@ LINES = (
     "segment photos -o out -f coco --overlay --overwrite",
     "segment photos -r -f yolo -f geojson --min-mask-region-area 10 --overwrite",
     "segment photos/a.png --points-per-side 8 --pred-iou-thresh 0.5 --range minmax --overwrite",
-    "segment photos/a.png --bands 1,2,3 --page 0 --dry-run",
+    "segment photos/a.png --bands 1,2,3 --page 1 --dry-run",
     "segment photos --json --overlap disjoint --rings largest --cutouts --ids --overwrite",
     "convert coco.json -f yolo -f cvat -o out2 --overwrite",
     "convert coco.json -f labelme --min-area 10 --label cat -o out3 --photos photos --overwrite",

@@ -53,7 +53,7 @@ def masks_in(folder):
 
 def test_outputs_of_every_kind_say_the_same(everymask, clip, tmp_path, capsys):
     wanted = [word for name in ("overlay", "alpha", *VIDEO_FORMATS) for word in ("-f", name)]
-    prompts = ("--point", "0:14,20@1", "--box", "0:40,24,60,44@2", "--non-overlap")
+    prompts = ("--point", "1:14,20@1", "--box", "1:40,24,60,44@2", "--non-overlap")
     assert everymask("track", clip, *prompts, *wanted, "-o", tmp_path, "--json") == 0
     summary = json.loads(capsys.readouterr().out)
     assert summary["frames"] == 10
@@ -67,7 +67,7 @@ def test_outputs_of_every_kind_say_the_same(everymask, clip, tmp_path, capsys):
         assert all(np.array_equal(label_maps[0], other) for other in label_maps)
         for object_id in (1, 2):
             alpha = np.asarray(
-                Image.open(tmp_path / "scene_alpha" / f"object_{object_id}" / f"{frame:05d}.png")
+                Image.open(tmp_path / "scene_alpha" / f"object_{object_id}" / f"{frame + 1:05d}.png")
             )
             assert np.array_equal(alpha[..., 3] > 0, label_maps[0] == object_id)
     with open_frames(tmp_path / "scene_overlay.mp4") as overlay:
@@ -78,7 +78,7 @@ def test_outputs_of_every_kind_say_the_same(everymask, clip, tmp_path, capsys):
 @pytest.mark.parametrize("formats", [["sa-v"], ["overlay", "alpha", "sa-v"]])
 def test_a_stopped_run_goes_on_to_the_same_masks(everymask, clip, tmp_path, monkeypatch, capsys, formats):
     words = [word for name in formats for word in ("-f", name)]
-    command = ("track", clip, "--point", "3:14,20", "--both-ways", *words, "--save-every", 2)
+    command = ("track", clip, "--point", "4:14,20", "--both-ways", *words, "--save-every", 2)
     assert everymask(*command, "-o", tmp_path / "whole") == 0
     tracked = press_ctrl_c(monkeypatch, after=(4, 9))
     assert everymask(*command, "-o", tmp_path / "cut") == 130
@@ -100,7 +100,7 @@ def test_a_stopped_run_goes_on_to_the_same_masks(everymask, clip, tmp_path, monk
 
 def test_a_killed_run_goes_on_from_the_last_save(everymask, clip, tmp_path, monkeypatch):
     """Nothing is saved when the power goes: what stands in the files must do."""
-    command = ("track", clip, "--point", "0:14,20", "-f", "sa-v", "-f", "overlay", "--save-every", 4)
+    command = ("track", clip, "--point", "1:14,20", "-f", "sa-v", "-f", "overlay", "--save-every", 4)
     assert everymask(*command, "-o", tmp_path / "whole") == 0
     tracked = press_ctrl_c(monkeypatch, after=(7,), error=SystemExit)
     with pytest.raises(SystemExit):
@@ -136,8 +136,8 @@ def test_clicks_of_one_frame_are_added_one_by_one(everymask, clip, tmp_path, mon
         return add(session, *place, **said)
 
     monkeypatch.setattr(VideoSession, "add_prompt", record)
-    words = ("--point", "0:14,20", "--point", "0:40,30,0", "--box", "0:5,5,30,40@2", "--point", "0:9,9@2")
-    assert everymask("track", clip, *words, "-f", "sa-v", "--stop", 1, "-o", tmp_path) == 0
+    words = ("--point", "1:14,20", "--point", "1:40,30,0", "--box", "1:5,5,30,40@2", "--point", "1:9,9@2")
+    assert everymask("track", clip, *words, "-f", "sa-v", "--stop", 2, "-o", tmp_path) == 0
     assert asked == [
         (0, 1, {"points": [[14.0, 20.0]], "labels": [1], "keep_points": False}),
         (0, 1, {"points": [[40.0, 30.0]], "labels": [0], "keep_points": True}),
@@ -148,31 +148,31 @@ def test_clicks_of_one_frame_are_added_one_by_one(everymask, clip, tmp_path, mon
 
 def test_one_more_click_goes_on_from_its_frame(everymask, clip, tmp_path, monkeypatch, capsys):
     command = ("track", clip, "-f", "sa-v", "-f", "overlay", "-o", tmp_path)
-    assert everymask(*command, "--point", "0:14,20") == 0
+    assert everymask(*command, "--point", "1:14,20") == 0
     first = masks_in(tmp_path)
     tracked = press_ctrl_c(monkeypatch, after=())
-    assert everymask(*command, "--point", "0:14,20", "--point", "6:40,30,0", "--point", "7:50,40@2") == 0
-    assert len(tracked) == 4, "frames 6 to 9"
-    assert "going on from frame 6 with what was added" in capsys.readouterr().err
+    assert everymask(*command, "--point", "1:14,20", "--point", "7:40,30,0", "--point", "8:50,40@2") == 0
+    assert len(tracked) == 4, "frames 7 to 10"
+    assert "going on from frame 7 with what was added" in capsys.readouterr().err
     second = masks_in(tmp_path)
     assert [frame[:1] for frame in second[:6]] == [frame[:1] for frame in first[:6]]
     assert second != first
     with open_frames(tmp_path / "scene_overlay.mp4") as overlay:
         assert overlay.length == 10
     tracked.clear()
-    again = (*command, "--point", "0:14,20", "--point", "6:40,30,0", "--point", "7:50,40@2")
+    again = (*command, "--point", "1:14,20", "--point", "7:40,30,0", "--point", "8:50,40@2")
     assert everymask(*again) == 0
     assert tracked == [], "said once, it is known"
-    assert everymask(*command, "--point", "6:40,30,0") == 2, "a click taken back is another command"
+    assert everymask(*command, "--point", "7:40,30,0") == 2, "a click taken back is another command"
 
 
 def test_objects_are_named_and_a_run_says_how_it_went(everymask, clip, tmp_path, capsys):
-    words = ("--point", "0:14,20@1=big ball", "--point", "4:40,30@2", "--labels", "--ids")
+    words = ("--point", "1:14,20@1=big ball", "--point", "5:40,30@2", "--labels", "--ids")
     assert everymask("track", clip, *words, "-o", tmp_path, "--json") == 0
     said = capsys.readouterr()
     first, second = json.loads(said.out)["objects"]
     assert (first["name"], second["name"]) == ("big ball", None)
-    assert (first["first"], first["of"]) == (0, 10)
+    assert (first["first"], first["of"]) == (1, 10)
     told = f"object 1 (big ball): {first['frames']} of 10 frames, mean score {first['mean_score']:.2f}"
     assert told in said.err
     with Image.open(tmp_path / "scene_strip.jpg") as strip:
@@ -185,7 +185,7 @@ def test_objects_are_named_and_a_run_says_how_it_went(everymask, clip, tmp_path,
 
 
 def test_filters_leave_out_objects_and_masks(everymask, clip, tmp_path, capsys):
-    words = ("track", clip, "--point", "0:14,20@1", "--box", "0:40,24,60,44@2", "-f", "sa-v", "-f", "overlay")
+    words = ("track", clip, "--point", "1:14,20@1", "--box", "1:40,24,60,44@2", "-f", "sa-v", "-f", "overlay")
     assert everymask(*words, "-o", tmp_path, "--json") == 0
     areas = {one["object"]: one["mean_score"] for one in json.loads(capsys.readouterr().out)["objects"]}
     assert everymask(*words, "-o", tmp_path, "--top", 1, "--json") == 0
@@ -199,7 +199,7 @@ def test_filters_leave_out_objects_and_masks(everymask, clip, tmp_path, capsys):
 def test_one_video_with_transparency(everymask, clip, tmp_path, name, suffix):
     import av
 
-    prompts = ("--point", "0:14,20@1", "--box", "0:40,24,60,44@2", "--stop", 3)
+    prompts = ("--point", "1:14,20@1", "--box", "1:40,24,60,44@2", "--stop", 4)
     assert everymask("track", clip, *prompts, "-f", name, "-f", "davis", "-o", tmp_path) == 0
     read = VIDEO_FORMATS["davis"].load().read(tmp_path / "scene_davis")
     decoder = av.CodecContext.create("libvpx-vp9" if suffix == "webm" else "prores", "r")
@@ -215,20 +215,20 @@ def test_one_video_with_transparency(everymask, clip, tmp_path, name, suffix):
 
 
 def test_another_command_does_not_overwrite_tracks_unasked(everymask, clip, tmp_path, capsys):
-    command = ("track", clip, "-o", tmp_path, "-f", "sa-v", "--stop", 2)
-    assert everymask(*command, "--point", "0:14,20") == 0
-    assert everymask(*command, "--point", "0:15,20") == 2
+    command = ("track", clip, "-o", tmp_path, "-f", "sa-v", "--stop", 3)
+    assert everymask(*command, "--point", "1:14,20") == 0
+    assert everymask(*command, "--point", "1:15,20") == 2
     said = capsys.readouterr().err
     assert "holds tracks made otherwise (other prompts); pass --overwrite or choose another -o" in said
-    assert everymask(*command, "--point", "0:15,20", "--overwrite") == 0
+    assert everymask(*command, "--point", "1:15,20", "--overwrite") == 0
 
 
 def test_a_wrong_command_costs_no_tracks_and_leaves_no_trace(everymask, clip, tmp_path):
-    command = ("track", clip, "-o", tmp_path, "-f", "sa-v", "--stop", 2)
-    assert everymask(*command, "--point", "0:999,20") == 2
-    assert everymask(*command, "--point", "0:14,20") == 0
+    command = ("track", clip, "-o", tmp_path, "-f", "sa-v", "--stop", 3)
+    assert everymask(*command, "--point", "1:999,20") == 2
+    assert everymask(*command, "--point", "1:14,20") == 0
     record = (tmp_path / ".everymask" / "masks.jsonl").read_bytes()
-    assert everymask(*command, "--point", "0:999,20", "--overwrite") == 2
+    assert everymask(*command, "--point", "1:999,20", "--overwrite") == 2
     assert (tmp_path / ".everymask" / "masks.jsonl").read_bytes() == record
 
 
@@ -237,7 +237,7 @@ def test_a_folder_of_pictures_that_changed_is_not_gone_on_with(everymask, tmp_pa
     folder.mkdir()
     for i, frame in enumerate(moving_scene(4, (48, 64))):
         Image.fromarray(frame).save(folder / f"{i}.png")
-    command = ("track", folder, "--point", "0:14,20", "-f", "sa-v", "-o", tmp_path / "out")
+    command = ("track", folder, "--point", "1:14,20", "-f", "sa-v", "-o", tmp_path / "out")
     assert everymask(*command) == 0
     Image.fromarray(moving_scene(9, (48, 64))[8]).save(folder / "2.png")
     assert everymask(*command) == 2
@@ -245,7 +245,7 @@ def test_a_folder_of_pictures_that_changed_is_not_gone_on_with(everymask, tmp_pa
 
 
 def test_a_damaged_state_says_how_to_start_over(everymask, clip, tmp_path, capsys):
-    command = ("track", clip, "--point", "0:14,20", "-f", "sa-v", "-o", tmp_path)
+    command = ("track", clip, "--point", "1:14,20", "-f", "sa-v", "-o", tmp_path)
     assert everymask(*command) == 0
     state = tmp_path / ".everymask" / "session.safetensors"
     state.write_bytes(state.read_bytes()[:-50])
@@ -265,7 +265,7 @@ def test_what_cannot_be_drawn_ends_the_run_at_once_and_keeps_the_tracks(
         if index == 3:
             raise OSError(28, "No space left on device")
 
-    command = ("track", clip, "--point", "0:14,20", "-o", tmp_path, "--save-every", 2)
+    command = ("track", clip, "--point", "1:14,20", "-o", tmp_path, "--save-every", 2)
     monkeypatch.setattr(OverlayVideo, "add", draw)
     assert everymask(*command) == 1
     assert "No space left on device" in capsys.readouterr().err
@@ -276,7 +276,7 @@ def test_what_cannot_be_drawn_ends_the_run_at_once_and_keeps_the_tracks(
 
 def test_one_file_that_cannot_be_written_does_not_cost_the_others(everymask, clip, tmp_path, capsys):
     (tmp_path / "scene_sa_v.json").mkdir()
-    command = ("track", clip, "--point", "0:14,20", "-o", tmp_path, "-f", "sa-v", "-f", "cvat")
+    command = ("track", clip, "--point", "1:14,20", "-o", tmp_path, "-f", "sa-v", "-f", "cvat")
     assert everymask(*command) == 1
     assert "scene_sa_v.json could not be written: " in (said := capsys.readouterr().err)
     assert "is a folder; name a file to write to" in said
@@ -288,11 +288,11 @@ def test_prompts_from_a_file_and_a_mask(everymask, clip, tmp_path):
     mask[20:40, 30:50] = 255
     Image.fromarray(mask).save(tmp_path / "mask.png")
     said = [
-        {"frame": 0, "object": 3, "points": [[14, 20]]},
-        {"frame": 1, "object": 8, "mask": str(tmp_path / "mask.png")},
+        {"frame": 1, "object": 3, "points": [[14, 20]]},
+        {"frame": 2, "object": 8, "mask": str(tmp_path / "mask.png")},
     ]
     (tmp_path / "prompts.json").write_text(json.dumps(said))
-    arguments = ("--prompts", tmp_path / "prompts.json", "-f", "sa-v", "--stop", 3, "-o", tmp_path)
+    arguments = ("--prompts", tmp_path / "prompts.json", "-f", "sa-v", "--stop", 4, "-o", tmp_path)
     assert everymask("track", clip, *arguments) == 0
     assert json.loads((tmp_path / "scene_sa_v.json").read_text())["masklet_id"] == [3, 8]
 
@@ -303,8 +303,8 @@ def test_a_clip_that_breaks_off_keeps_what_was_tracked(everymask, tmp_path, caps
     for i, frame in enumerate(moving_scene(4, (48, 64))):
         Image.fromarray(frame).save(folder / f"{i}.png")
     (folder / "2.png").write_bytes(b"damaged")
-    assert everymask("track", folder, "--point", "0:14,20", "-f", "sa-v", "-o", tmp_path / "out") == 1
-    assert "error: frame 2 of" in capsys.readouterr().err
+    assert everymask("track", folder, "--point", "1:14,20", "-f", "sa-v", "-o", tmp_path / "out") == 1
+    assert "error: frame 3 (index 2) of" in capsys.readouterr().err
     assert len(masks_in(tmp_path / "out")) == 2
 
 
@@ -335,14 +335,19 @@ def mixed_sizes(folder):
             "is 128 x 96, the clip is 64 x 48; resize the frames",
             4,
         ),
-        ("mixed", mixed_sizes, "frame 3 of .* is 40 x 48, the clip is 64 x 48; resize the frames", 3),
+        (
+            "mixed",
+            mixed_sizes,
+            r"frame 4 \(index 3\) of .* is 40 x 48, the clip is 64 x 48; resize the frames",
+            3,
+        ),
     ],
 )
 def test_a_broken_clip_gives_what_came_before_the_break(
     everymask, tmp_path, capsys, name, write, text, least
 ):
     write(tmp_path / name)
-    command = ("track", tmp_path / name, "--point", "0:14,20", "-o", tmp_path / "out", "-f", "sa-v")
+    command = ("track", tmp_path / name, "--point", "1:14,20", "-o", tmp_path / "out", "-f", "sa-v")
     assert everymask(*command, "-f", "overlay") == 1
     said = capsys.readouterr().err
     assert re.search(f"error: .*{text}.*; what was tracked before is written", said)
@@ -360,7 +365,7 @@ def test_a_broken_clip_gives_what_came_before_the_break(
 def test_a_clip_with_rotation_metadata_is_tracked_and_written_upright(everymask, tmp_path, degrees):
     path = write_video(tmp_path / "turned.mp4", 4)
     path.write_bytes(with_rotation(path.read_bytes(), degrees))
-    assert everymask("track", path, "--point", "0:14,40", "-o", tmp_path, "-f", "sa-v", "-f", "overlay") == 0
+    assert everymask("track", path, "--point", "1:14,40", "-o", tmp_path, "-f", "sa-v", "-f", "overlay") == 0
     hw = [48, 64] if degrees == 180 else [64, 48]
     assert json.loads((tmp_path / "turned_sa_v.json").read_text())["masklet"][0][0]["size"] == hw
     with open_frames(tmp_path / "turned_overlay.mp4") as overlay:
@@ -370,7 +375,7 @@ def test_a_clip_with_rotation_metadata_is_tracked_and_written_upright(everymask,
 def test_the_overlay_of_a_varying_frame_rate_keeps_its_times(everymask, tmp_path):
     times = [0, 40, 50, 500, 510, 2000]
     path = write_video(tmp_path / "vfr.mp4", 6, times=times)
-    assert everymask("track", path, "--point", "0:14,20", "-o", tmp_path, "-f", "overlay") == 0
+    assert everymask("track", path, "--point", "1:14,20", "-o", tmp_path, "-f", "overlay") == 0
     with open_frames(tmp_path / "vfr_overlay.mp4") as overlay:
         assert [round(1000 * overlay.time_s(i)) for i in range(6)] == times
 
@@ -383,23 +388,24 @@ def test_the_overlay_of_a_varying_frame_rate_keeps_its_times(everymask, tmp_path
             ["--point", "14,20"],
             "--point must be FRAME:X,Y[,0|1][@ID] with whole numbers FRAME and ID",
         ),
-        (["--point", "0:14"], "--point must be FRAME:X,Y[,0|1] in pixels, got '0:14'"),
-        (["--point", "0:14,20,7"], "the last number of --point is 1 (object) or 0 (not)"),
-        (["--box", "0:1,2,3"], "--box must be FRAME:X0,Y0,X1,Y1 in pixels"),
+        (["--point", "0:14,20"], "frames count from 1, got --point 0:14,20; the first frame is 1:14,20"),
+        (["--point", "1:14"], "--point must be FRAME:X,Y[,0|1] in pixels, got '1:14'"),
+        (["--point", "1:14,20,7"], "the last number of --point is 1 (object) or 0 (not)"),
+        (["--box", "1:1,2,3"], "--box must be FRAME:X0,Y0,X1,Y1 in pixels"),
         (
-            ["--point", "0:500,20"],
-            "object 1 on frame 0: point (500, 20) is outside the picture of 64 x 48 pixels",
+            ["--point", "1:500,20"],
+            "object 1 on frame 1: point (500, 20) is outside the picture of 64 x 48 pixels",
         ),
-        (["--point", "99:14,20"], "there is no frame 99; the clip has 10 frames, 0 to 9"),
-        (["--point", "0:nan,20"], "--point must be FRAME:X,Y[,0|1] in pixels, got '0:nan,20'"),
-        (["--box", "0:1,2,inf,9"], "--box must be FRAME:X0,Y0,X1,Y1 in pixels, got"),
-        (["--point", "0:14,20", "--stop", "0"], "--stop is the first frame not tracked; with 0 nothing is"),
-        (["--point", "0:14,20", "--save-every", "0"], "Invalid value for '--save-every'"),
+        (["--point", "11:14,20"], "there is no frame 11; the clip has frames 1 to 10"),
+        (["--point", "1:nan,20"], "--point must be FRAME:X,Y[,0|1] in pixels, got '1:nan,20'"),
+        (["--box", "1:1,2,inf,9"], "--box must be FRAME:X0,Y0,X1,Y1 in pixels, got"),
+        (["--point", "1:14,20", "--stop", "1"], "--stop is the first frame not tracked; with 1 nothing is"),
+        (["--point", "1:14,20", "--save-every", "0"], "Invalid value for '--save-every'"),
         (["--everything", "--look-every", "-1"], "Invalid value for '--look-every'"),
         (["--everything", "--most-objects", "0"], "Invalid value for '--most-objects'"),
-        (["--mask", "0:no.png"], "object 1 on frame 0: there is no picture at 'no.png'"),
-        (["--point", "0:14,20", "-f", "gif"], "--format must be one of overlay, alpha, sa-v"),
-        (["--mask", "0:a.png", "--point", "0:14,20"], "has a mask and points or a box on frame 0"),
+        (["--mask", "1:no.png"], "object 1 on frame 1: there is no picture at 'no.png'"),
+        (["--point", "1:14,20", "-f", "gif"], "--format must be one of overlay, alpha, sa-v"),
+        (["--mask", "1:a.png", "--point", "1:14,20"], "has a mask and points or a box on frame 1"),
     ],
 )
 def test_wrong_words_are_usage_errors(everymask, clip, tmp_path, capsys, words, text):
@@ -436,7 +442,7 @@ def test_everything_follows_what_is_there_and_what_comes(everymask, clip, tmp_pa
         "--most-objects",
         3,
         "--stop",
-        6,
+        7,
         "-f",
         "sa-v",
         "-o",
@@ -451,7 +457,7 @@ def test_everything_follows_what_is_there_and_what_comes(everymask, clip, tmp_pa
 
 
 def test_a_missing_video_is_a_failure(everymask, tmp_path, capsys):
-    assert everymask("track", tmp_path / "no.mp4", "--point", "0:1,2", "-o", tmp_path) == 1
+    assert everymask("track", tmp_path / "no.mp4", "--point", "1:1,2", "-o", tmp_path) == 1
     assert "there is no video at" in capsys.readouterr().err
 
 
@@ -461,31 +467,31 @@ def test_masks_of_another_size_and_without_a_pixel_are_refused(everymask, clip, 
         ("black", (48, 64), "is empty: no pixel"),
     ):
         Image.fromarray(np.zeros(size, np.uint8)).save(tmp_path / f"{name}.png")
-        assert everymask("track", clip, "--mask", f"0:{tmp_path}/{name}.png", "-o", tmp_path / "out") == 2
+        assert everymask("track", clip, "--mask", f"1:{tmp_path}/{name}.png", "-o", tmp_path / "out") == 2
         assert text in capsys.readouterr().err
 
 
 def test_boxes_without_ids_are_several_objects():
-    prompts = read_track_prompts([], ["0:1,2,30,40", "5:1,2,30,40"], [], None)
+    prompts = read_track_prompts([], ["1:1,2,30,40", "6:1,2,30,40"], [], None)
     assert [(prompt.frame, prompt.object_id) for prompt in prompts] == [(0, 1), (5, 2)]
 
 
 @pytest.mark.parametrize(
     ("content", "text"),
     [
-        ({"frame": 0}, "must hold a list of"),
-        ([{"frame": 0, "pionts": []}], "entry 0 of .* must be an object with box, frame, labels, mask"),
-        ([{"object": 1}], "frame of entry 0 of .* must be a whole number from 0, got null"),
-        ([{"frame": -1}], "frame of entry 0 of .* must be a whole number from 0, got -1"),
-        ([{"frame": True}], "frame of entry 0 of .* must be a whole number from 0, got true"),
-        ([{"frame": 0}], "entry 0 of .* says nothing of the object; give it points, box or mask"),
-        ([{"frame": 0, "points": [1, 2]}], r"points of entry 0 of .* must be \[\[x, y\], ...\] in pixels"),
-        ([{"frame": 0, "points": [[float("nan"), 2]]}], "holds NaN, which is not a number"),
-        ([{"frame": 0, "points": "ab"}], "points of entry 0 of .* in pixels, got"),
-        ([{"frame": 0, "box": [1, 2, 3]}], r"box of entry 0 of .* must be \[x0, y0, x1, y1\] in pixels"),
-        ([{"frame": 0, "mask": 5}], "mask of entry 0 of .* must be the name of a file, got 5"),
-        ([{"frame": 0, "points": [[1, 2]], "labels": 1}], "labels of entry 0 of .* must be a list of 1"),
-        ([{"frame": 0, "points": [[1, 2]], "labels": [1, 0]}], "has 1 points and 2 labels"),
+        ({"frame": 1}, "must hold a list of"),
+        ([{"frame": 1, "pionts": []}], "entry 1 of .* must be an object with box, frame, labels, mask"),
+        ([{"object": 1}], "frame of entry 1 of .* must be a whole number from 1, got null"),
+        ([{"frame": 0}], "frame of entry 1 of .* must be a whole number from 1, got 0"),
+        ([{"frame": True}], "frame of entry 1 of .* must be a whole number from 1, got true"),
+        ([{"frame": 1}], "entry 1 of .* says nothing of the object; give it points, box or mask"),
+        ([{"frame": 1, "points": [1, 2]}], r"points of entry 1 of .* must be \[\[x, y\], ...\] in pixels"),
+        ([{"frame": 1, "points": [[float("nan"), 2]]}], "holds NaN, which is not a number"),
+        ([{"frame": 1, "points": "ab"}], "points of entry 1 of .* in pixels, got"),
+        ([{"frame": 1, "box": [1, 2, 3]}], r"box of entry 1 of .* must be \[x0, y0, x1, y1\] in pixels"),
+        ([{"frame": 1, "mask": 5}], "mask of entry 1 of .* must be the name of a file, got 5"),
+        ([{"frame": 1, "points": [[1, 2]], "labels": 1}], "labels of entry 1 of .* must be a list of 1"),
+        ([{"frame": 1, "points": [[1, 2]], "labels": [1, 0]}], "has 1 points and 2 labels"),
     ],
 )
 def test_a_wrong_prompt_file_is_named(tmp_path, content, text):

@@ -146,7 +146,7 @@ OUTLINES = {
     "GeoJSON null geometry": (
         "a.geojson",
         {"features": [{"geometry": None}]},
-        "'geometry' of feature 0 of .* must be dict, got NoneType",
+        "'geometry' of feature 1 of .* must be dict, got NoneType",
     ),
     "GeoJSON two corners": ("a.geojson", geojson([[1, 0], [3, 0]]), "must be at least 3 pairs of numbers"),
     "Label Studio NaN": ("a.json", [task(polygon([[NAN, 0], [3, 0], [3, 2]]))], "holds NaN"),
@@ -165,7 +165,7 @@ def test_a_zigzag_longer_than_memory_is_refused(tmp_path):
     corners = np.tile([[0, 0], [30_000, 30_000]], (200, 1)).ravel().tolist()
     image = {**IMAGE, "width": 30_000, "height": 30_000}
     content = {"images": [image], "annotations": [{"image_id": 1, "segmentation": [corners]}]}
-    with pytest.raises(FormatError, match=r"annotation 0 of .* is longer than 5,000,000 pixels"):
+    with pytest.raises(FormatError, match=r"annotation 1 of .* is longer than 5,000,000 pixels"):
         formats.read_masks(write(tmp_path / "a.json", content))
 
 
@@ -288,13 +288,13 @@ def test_what_yolo_cannot_hold_is_said(tmp_path):
     [
         (
             {"image_id": 43},
-            r"annotation 0 of .* is of an image that the file does not list \(id 43\), as are 0 others",
+            r"annotation 1 of .* is of an image that the file does not list \(id 43\), as are 0 others",
         ),
-        ({"image_id": None}, "'image_id' of annotation 0 of .* must be int or str, got NoneType"),
-        ({"category_id": 2}, "annotation 0 of .* is of category 2, which the file does not list"),
-        ({"category_id": "dog"}, "annotation 0 of .* is of category 'dog', which the file does not list"),
+        ({"image_id": None}, "'image_id' of annotation 1 of .* must be int or str, got NoneType"),
+        ({"category_id": 2}, "annotation 1 of .* is of category 2, which the file does not list"),
+        ({"category_id": "dog"}, "annotation 1 of .* is of category 'dog', which the file does not list"),
         ({"segmentation": [], "bbox": [1, 0, 2, 2]}, "has a box and no pixels; boxes are prompts"),
-        ({"attributes": [1]}, "the attributes of annotation 0 of .* must be a mapping, got list"),
+        ({"attributes": [1]}, "the attributes of annotation 1 of .* must be a mapping, got list"),
         ({"predicted_iou": "1e999"}, "has a value of the wrong kind"),
     ],
 )
@@ -498,7 +498,7 @@ def test_what_label_studio_holds_besides_areas_is_said(tmp_path):
             [task(polygon(PERCENT, image_rotation=90))],
             "was drawn on the photo turned by 90 degrees, which is not read",
         ),
-        ([{"data": {}, "annotations": []}], r"task 0 of .* names no photo in its data \(keys: none\)"),
+        ([{"data": {}, "annotations": []}], r"task 1 of .* names no photo in its data \(keys: none\)"),
         (
             [task({"type": "brushlabels", "value": {"rle": [1], "brushlabels": ["a"]}})],
             "does not say the photo's size",
@@ -507,8 +507,8 @@ def test_what_label_studio_holds_besides_areas_is_said(tmp_path):
             [task(brush(np.eye(3, 4), value={"rle": [999], "format": "rle"}))],
             "must be a list of bytes, 0 to 255",
         ),
-        ([task("x")], "a result of task 0 of .* must be dict, got str"),
-        ([3], "mask 0 of .* must be dict, got int"),
+        ([task("x")], "a result of task 1 of .* must be dict, got str"),
+        ([3], "mask 1 of .* must be dict, got int"),
     ],
 )
 def test_label_studio_files_that_cannot_be_read_right_are_refused(tmp_path, content, message):
@@ -692,5 +692,5 @@ def test_nothing_is_printed_by_libraries_below(tmp_path):
     here = {**os.environ, "PYTHONPATH": str(Path(formats.__file__).parents[2])}
     asked = [sys.executable, "-c", code]
     ran = subprocess.run(asked, cwd=tmp_path, env=here, capture_output=True, text=True, check=True)
-    assert ran.stdout.startswith("the mask of shape 0 of a.json is not a PNG in base64")
+    assert ran.stdout.startswith("the mask of shape 1 of a.json is not a PNG in base64")
     assert ran.stderr == ""

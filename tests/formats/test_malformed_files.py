@@ -21,11 +21,11 @@ def coco(annotation, image=COCO_IMAGE):
 BAD_JSON = {
     "rle of another size than the photo": (
         coco({"image_id": 1, "segmentation": {"size": [2, 3], "counts": [6]}}),
-        "annotation 0 of .* is of 2 x 3 pixels .height x width. in a photo of 2 x 2",
+        "annotation 1 of .* is of 2 x 3 pixels .height x width. in a photo of 2 x 2",
     ),
     "runs that do not fill the photo": (
         coco({"image_id": 1, "segmentation": {"size": [2, 2], "counts": [1, 2]}}),
-        r"annotation 0 of .*add up to 2 x 2 = 4 pixels, got a sum of 3",
+        r"annotation 1 of .*add up to 2 x 2 = 4 pixels, got a sum of 3",
     ),
     "counts of a foreign alphabet": (
         coco({"image_id": 1, "segmentation": {"size": [2, 2], "counts": " ~"}}),
@@ -33,18 +33,18 @@ BAD_JSON = {
     ),
     "a polygon of two corners": (
         coco({"image_id": 1, "segmentation": [[0, 0, 1, 1]]}),
-        "annotation 0 of .* must have an RLE .size and counts. or a list of polygons",
+        "annotation 1 of .* must have an RLE .size and counts. or a list of polygons",
     ),
     "an image without a height": (
         coco({"image_id": 1, "segmentation": RLE}, {"id": 1, "width": 2, "file_name": "a.jpg"}),
-        "image 0 of .* has no 'height'",
+        "image 1 of .* has no 'height'",
     ),
-    "no segmentation": (coco({"image_id": 1}), "annotation 0 of .* has no 'segmentation'"),
+    "no segmentation": (coco({"image_id": 1}), "annotation 1 of .* has no 'segmentation'"),
     "a score that is a word": (
         [{"segmentation": RLE, "predicted_iou": "high"}],
-        "mask 0 of .* has a value of the wrong kind",
+        "mask 1 of .* has a value of the wrong kind",
     ),
-    "a list of numbers": ([1, 2], "mask 0 of .* must be dict, got int"),
+    "a list of numbers": ([1, 2], "mask 1 of .* must be dict, got int"),
     "unknown keys": ({"a": 1, "b": 2}, r"none of the JSON formats of masks \(its keys: a, b\)"),
     "masks of two sizes": (
         [{"segmentation": RLE}, {"segmentation": {"size": [1, 4], "counts": "22"}}],
@@ -57,7 +57,7 @@ BAD_JSON = {
             "imageHeight": 2,
             "imageWidth": 2,
         },
-        "shape 0 of .* is a 'line' of 2 points; only masks, polygons, rectangles and circles have pixels",
+        "shape 1 of .* is a 'line' of 2 points; only masks, polygons, rectangles and circles have pixels",
     ),
     "a LabelMe mask that is no picture": (
         {
@@ -65,11 +65,11 @@ BAD_JSON = {
             "imageHeight": 2,
             "imageWidth": 2,
         },
-        "the mask of shape 0 of .* is not a PNG in base64",
+        "the mask of shape 1 of .* is not a PNG in base64",
     ),
     "a GeoJSON point": (
         {"type": "FeatureCollection", "features": [{"geometry": {"type": "Point", "coordinates": [0, 0]}}]},
-        "feature 0 of .* is a Point; only Polygon and MultiPolygon have pixels to read",
+        "feature 1 of .* is a Point; only Polygon and MultiPolygon have pixels to read",
     ),
 }
 

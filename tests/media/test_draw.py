@@ -152,7 +152,7 @@ def test_a_cutout_is_the_object_alone():
     ("photo", "options", "message"),
     [
         (np.zeros((60, 80)), {}, r"a photo must be RGB uint8 of shape \(H, W, 3\), got float64 \(60, 80\)"),
-        (np.zeros((6, 8, 3), np.uint8), {}, r"mask 0 is of \(60, 80\) pixels .* the photo of \(6, 8\)"),
+        (np.zeros((6, 8, 3), np.uint8), {}, r"mask 1 is of \(60, 80\) pixels .* the photo of \(6, 8\)"),
         (grey(), {"opacity": 2}, "opacity must be between 0 and 1, got 2"),
         (grey(), {"style": "dots"}, "style must be one of both, fill, outline, got 'dots'"),
         (grey(), {"background": "fog"}, "background must be keep, dim, blur, gray, or a colour such as"),

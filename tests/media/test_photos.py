@@ -270,7 +270,7 @@ def test_of_several_frames_the_page_must_be_named(tmp_path, name):
         read_photo(tmp_path / name)
     assert read_photo(tmp_path / name, page=0).max() == 0
     assert read_photo(tmp_path / name, page=1).min() == 255
-    with pytest.raises(PictureError, match=r"page must be from 0 to 1 for .*, got 2"):
+    with pytest.raises(PictureError, match=r"has page=0 to page=1 .*, there is no page=2"):
         read_photo(tmp_path / name, page=2)
 
 

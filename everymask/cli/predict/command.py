@@ -33,6 +33,7 @@ from ..shared.options import (
     Rings,
     format_names,
     read_bands,
+    read_page,
     read_range,
 )
 from ..shared.outputs import Asked, Item, choose_outputs, free_paths, write_at_once
@@ -119,7 +120,9 @@ def predict(
     """
     prompts = read_object_prompts(points or [], boxes or [], masks or [])
     names = names_of(label or [], prompts)
-    pixels = read_photo(photo, range=read_range(range), page=page, bands=read_bands(bands))  # type: ignore[arg-type]
+    chosen = {"page": read_page(page), "bands": read_bands(bands)}
+    reading: dict[str, Any] = {"range": read_range(range), **chosen}
+    pixels = read_photo(photo, **reading)
     rough = check_against(pixels.shape[:2], prompts)
     outputs = choose_outputs(output, formats or [], look, keep, overlap, rings)
     earlier = Earlier(output)

@@ -36,6 +36,7 @@ from ..shared.options import (
     Rings,
     format_names,
     read_bands,
+    read_page,
     read_range,
 )
 from ..shared.outputs import Outputs, choose_outputs
@@ -122,7 +123,7 @@ def segment(
         raise InputError(
             f"no pictures in {', '.join(inputs)}" + ("" if recursive else "; --recursive looks deeper")
         )
-    reading: dict[str, Any] = {"range": read_range(range), "page": page}
+    reading: dict[str, Any] = {"range": read_range(range), "page": read_page(page)}
     if bands is not None:
         reading["bands"] = read_bands(bands)
     read_photo(

@@ -57,7 +57,7 @@ Bands = Annotated[
 ]
 Page = Annotated[
     int | None,
-    typer.Option(metavar="N", help="Which page of files with several, from 0.", rich_help_panel=INPUT),
+    typer.Option(metavar="N", help="Which page of files with several, from 1.", rich_help_panel=INPUT),
 ]
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Replace files that are there.", rich_help_panel=OUTPUT)
@@ -109,6 +109,17 @@ def read_bands(text: str | None) -> tuple[int, ...] | None:
         raise InputError(
             f"--bands must be one or three numbers from 1, such as 4,3,2, got {text!r}"
         ) from None
+
+
+def read_page(page: int | None) -> int | None:
+    """The value of --page, which counts from 1, as what Python calls it.
+
+    >>> read_page(1), read_page(None)
+    (0, None)
+    """
+    if page is not None and page < 1:
+        raise InputError(f"--page counts from 1, got {page}; the first page is --page 1")
+    return None if page is None else page - 1
 
 
 def read_range(text: str) -> str | tuple[float, float]:

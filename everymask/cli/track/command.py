@@ -58,7 +58,7 @@ def track(
         typer.Option(
             "--prompts",
             metavar="FILE",
-            help='JSON: [{"frame": 0, "object": 1, "points": ...}].',
+            help='JSON: [{"frame": 1, "object": 1, "points": ...}].',
             rich_help_panel=INPUT,
         ),
     ] = None,
@@ -98,7 +98,7 @@ def track(
     both_ways: Annotated[
         bool,
         typer.Option(
-            "--both-ways", help="Also backwards from the first prompt to frame 0.", rich_help_panel=TRACKING
+            "--both-ways", help="Also backwards from the first prompt to frame 1.", rich_help_panel=TRACKING
         ),
     ] = False,
     stop: Annotated[
@@ -132,7 +132,7 @@ def track(
 ) -> int:
     """Follow objects through a video from points, boxes or masks on any of its frames.
 
-    Frames count from 0; coordinates are pixels of the frame. @1, @2, ... after a value says which object
+    Frames count from 1; coordinates are pixels of the frame. @1, @2, ... after a value says which object
     it is about, @1=dog also what it is called. --everything needs no prompts. The same command run again goes
     on where it was stopped; with one more click it goes on from that click's frame. With no --format an
     overlay, a strip of frames and an SA-V file are written.
@@ -149,7 +149,7 @@ def track(
         device=device,
         discovery=(look_every, most_objects) if everything else None,
         both_ways=both_ways,
-        stop=stop,
+        stop=None if stop is None else stop - 1,
         save_every=save_every,
         overwrite=overwrite,
     )

@@ -18,7 +18,7 @@ from ..shared.named import split_name
 class FramePrompt:
     """What is said of one object on one frame."""
 
-    frame: int
+    frame: int  # its index, from 0; people type and read it from 1
     object_id: int
     points: list[list[float]] = field(default_factory=list)
     labels: list[int] = field(default_factory=list)
@@ -28,8 +28,8 @@ class FramePrompt:
     """What the object is called; masks do not depend on it."""
 
     def to_dict(self) -> dict[str, Any]:
-        """As the JSON file has it."""
-        known = {"frame": self.frame, "object": self.object_id}
+        """As the JSON file has it, frames from 1."""
+        known = {"frame": self.frame + 1, "object": self.object_id}
         said = {"points": self.points, "labels": self.labels, "box": self.box, "mask": self.mask}
         return {**known, **{name: value for name, value in said.items() if value}}
 
@@ -39,8 +39,8 @@ def read_track_prompts(
 ) -> list[FramePrompt]:
     """The prompts of flags and file, one for each frame and object, by frame.
 
-    >>> [p.to_dict() for p in read_track_prompts(["0:3,4", "0:9,9,0"], [], [], None)]
-    [{'frame': 0, 'object': 1, 'points': [[3.0, 4.0], [9.0, 9.0]], 'labels': [1, 0]}]
+    >>> [p.to_dict() for p in read_track_prompts(["1:3,4", "1:9,9,0"], [], [], None)]
+    [{'frame': 1, 'object': 1, 'points': [[3.0, 4.0], [9.0, 9.0]], 'labels': [1, 0]}]
     """
     prompts: dict[tuple[int, int], FramePrompt] = {}
     for entry in _entries(file):
@@ -71,7 +71,7 @@ def read_track_prompts(
 def _merge(prompts: dict[tuple[int, int], FramePrompt], new: FramePrompt) -> None:
     old = prompts.setdefault((new.frame, new.object_id), FramePrompt(new.frame, new.object_id))
     if new.box is not None and old.box is not None:
-        raise PromptError(f"object {new.object_id} has two boxes on frame {new.frame}; give it one")
+        raise PromptError(f"object {new.object_id} has two boxes on frame {new.frame + 1}; give it one")
     old.points += new.points
     old.labels += new.labels
     old.box = new.box or old.box
@@ -79,7 +79,7 @@ def _merge(prompts: dict[tuple[int, int], FramePrompt], new: FramePrompt) -> Non
     old.name = new.name or old.name
     if old.mask and (old.points or old.box):
         raise PromptError(
-            f"object {new.object_id} has a mask and points or a box on frame {new.frame}; a mask says all"
+            f"object {new.object_id} has a mask and points or a box on frame {new.frame + 1}; a mask says all"
         )
 
 
@@ -88,8 +88,8 @@ def _entries(file: Path | None) -> list[FramePrompt]:
         return []
     value = read_json(file)
     if not isinstance(value, list):
-        raise PromptError(f'{file} must hold a list of {{"frame": 0, "object": 1, "points": [[x, y]], ...}}')
-    return [_entry(one, f"entry {index} of {file}") for index, one in enumerate(value)]
+        raise PromptError(f'{file} must hold a list of {{"frame": 1, "object": 1, "points": [[x, y]], ...}}')
+    return [_entry(one, f"entry {index} of {file}") for index, one in enumerate(value, 1)]
 
 
 def _entry(value: Any, where: str) -> FramePrompt:
@@ -98,9 +98,8 @@ def _entry(value: Any, where: str) -> FramePrompt:
         raise PromptError(
             f"{where} must be an object with {', '.join(sorted(known))}; got {json.dumps(value)[:80]}"
         )
-    frame, object_id = (
-        _number(value.get(name, default), name, where) for name, default in (("frame", None), ("object", 1))
-    )
+    frame = _number(value.get("frame"), "frame", where, least=1) - 1
+    object_id = _number(value.get("object", 1), "object", where)
     points, labels, box, mask = (value.get(name) for name in ("points", "labels", "box", "mask"))
     points = [] if points is None else _rows(points, "points", "[[x, y], ...]", where)
     labels = [1] * len(points) if labels is None else labels
@@ -120,9 +119,9 @@ def _entry(value: Any, where: str) -> FramePrompt:
     return FramePrompt(frame, object_id, points, labels, box, mask, name)
 
 
-def _number(value: Any, name: str, where: str) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise PromptError(f"{name} of {where} must be a whole number from 0, got {json.dumps(value)}")
+def _number(value: Any, name: str, where: str, least: int = 0) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise PromptError(f"{name} of {where} must be a whole number from {least}, got {json.dumps(value)}")
     return value
 
 
@@ -143,13 +142,15 @@ def _parts(flag: str, expected: str, text: str, default_id: int) -> tuple[int, s
     frame, colon, rest = value.partition(":")
     if not colon or not frame.strip().isdecimal() or not who.isdecimal():
         raise PromptError(f"{flag} must be {expected}[@ID] with whole numbers FRAME and ID, got {text!r}")
-    return int(frame), rest, int(who), name or None
+    if int(frame) < 1:
+        raise PromptError(f"frames count from 1, got {flag} {text}; the first frame is 1:{rest}")
+    return int(frame) - 1, rest, int(who), name or None
 
 
 def names_of(prompts: Sequence[FramePrompt]) -> dict[int, str]:
     """What objects are called, by number. Raises :class:`PromptError` for one that has two names.
 
-    >>> names_of(read_track_prompts(["0:3,4@2=dog", "5:3,4@2"], [], [], None))
+    >>> names_of(read_track_prompts(["1:3,4@2=dog", "6:3,4@2"], [], [], None))
     {2: 'dog'}
     """
     names: dict[int, str] = {}
@@ -166,13 +167,13 @@ def added(earlier: Sequence[dict[str, Any]], now: Sequence[FramePrompt]) -> list
     """What is said now beyond what was said earlier (:meth:`FramePrompt.to_dict`); None when something of it
     was taken back or changed.
 
-    >>> before = [each.to_dict() for each in read_track_prompts(["0:3,4"], [], [], None)]
-    >>> more = added(before, read_track_prompts(["0:3,4", "0:9,9"], [], [], None))
+    >>> before = [each.to_dict() for each in read_track_prompts(["1:3,4"], [], [], None)]
+    >>> more = added(before, read_track_prompts(["1:3,4", "1:9,9"], [], [], None))
     >>> [each.points for each in more]
     [[[9.0, 9.0]]]
     """
     more = []
-    said = {(each["frame"], each["object"]): each for each in earlier}
+    said = {(each["frame"] - 1, each["object"]): each for each in earlier}
     for prompt in now:
         before = said.pop((prompt.frame, prompt.object_id), None)
         if before is None:

@@ -14,7 +14,7 @@ WEAK = 0.5
 
 @dataclass(frozen=True)
 class Followed:
-    """One object through the frames that were tracked."""
+    """One object through the frames that were tracked; frames are indices, from 0."""
 
     object_id: int
     name: str | None
@@ -31,28 +31,33 @@ class Followed:
     """Stretches of frames without it (first, last) behind the frame that first shows it."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values."""
+        """Plain JSON values; frames count from 1, as in all that people read."""
         return {
             "object": self.object_id,
             "name": self.name,
             "frames": self.frames,
             "of": self.of,
-            "first": self.first,
-            "last": self.last,
+            "first": _counted(self.first),
+            "last": _counted(self.last),
             "mean_score": None if self.mean_score is None else round(self.mean_score, 4),
-            "first_weak": self.first_weak,
-            "lost": [list(stretch) for stretch in self.lost],
+            "first_weak": _counted(self.first_weak),
+            "lost": [[first + 1, last + 1] for first, last in self.lost],
         }
 
     def __str__(self) -> str:
         called = f"object {self.object_id}" + (f" ({self.name})" if self.name else "")
         if self.mean_score is None:
             return f"{called}: on none of the frames tracked"
-        weak = f"; weak from frame {self.first_weak}" if self.first_weak is not None else ""
-        stretches = ", ".join(f"{a}-{b}" if b > a else f"{a}" for a, b in self.lost[:4])
+        weak = f"; weak from frame {self.first_weak + 1}" if self.first_weak is not None else ""
+        stretches = ", ".join(f"{a + 1}-{b + 1}" if b > a else f"{a + 1}" for a, b in self.lost[:4])
         more = f" and {len(self.lost) - 4} more" if len(self.lost) > 4 else ""
         lost = f"; lost on {stretches}{more}" if self.lost else ""
         return f"{called}: {self.frames} of {self.of} frames, mean score {self.mean_score:.2f}{weak}{lost}"
+
+
+def _counted(index: int | None) -> int | None:
+    """A frame's number from 1."""
+    return None if index is None else index + 1
 
 
 def followed(clip: ClipMasks) -> list[Followed]:

@@ -47,8 +47,8 @@ class Request:
     def __post_init__(self) -> None:
         if self.stop is not None and self.stop <= self.first:
             raise OptionError(
-                f"--stop is the first frame not tracked; with {self.stop} nothing is left to track, since "
-                f"tracking begins on frame {self.first}"
+                f"--stop is the first frame not tracked; with {self.stop + 1} nothing is left to track, "
+                f"since tracking begins on frame {self.first + 1}"
             )
 
     @property
@@ -113,7 +113,7 @@ def run(request: Request, output: Path, wanted: list[str], wish: Wish) -> Outcom
                     finder.look(request.first)
                 if not session.object_ids:
                     raise PromptError(
-                        f"nothing was found on frame {request.first}; prompt it with --point or --box"
+                        f"nothing was found on frame {request.first + 1}; prompt it with --point or --box"
                     )
                 # Only now: a command that was wrong must not cost earlier tracks.
                 journal.begin(settings)
@@ -163,7 +163,7 @@ def _say_more(
     session.go_back(first)
     session.save(journal.session)
     journal.replace_settings(settings)
-    typer.echo(f"going on from frame {first} with what was added", err=True)
+    typer.echo(f"going on from frame {first + 1} with what was added", err=True)
 
 
 def _opened(model: Any, request: Request) -> VideoSession:
@@ -178,10 +178,13 @@ def _opened(model: Any, request: Request) -> VideoSession:
 
 
 def _prompt_or_say_which(session: VideoSession, prompt: FramePrompt, more: bool = False) -> None:
+    length = session.length
+    if length is not None and prompt.frame >= length:
+        raise PromptError(f"there is no frame {prompt.frame + 1}; the clip has frames 1 to {length}")
     try:
         _prompt(session, prompt, more and prompt.frame in _frames_of(session, prompt.object_id))
     except InputError as error:
-        raise PromptError(f"object {prompt.object_id} on frame {prompt.frame}: {error}") from error
+        raise PromptError(f"object {prompt.object_id} on frame {prompt.frame + 1}: {error}") from error
 
 
 def _frames_of(session: VideoSession, object_id: int) -> list[int]:
@@ -215,7 +218,7 @@ def _warn_of_disobedience(session: VideoSession, prompt: FramePrompt) -> None:
     mask = shown.masks[shown.object_ids.index(prompt.object_id)]
     for (x, y), label in zip(prompt.points, prompt.labels, strict=True):
         if not Click(x, y, bool(label)).is_obeyed_by(mask):
-            warn(f"frame {prompt.frame}: {disobedience(prompt.object_id, x, y, bool(label))}")
+            warn(f"frame {prompt.frame + 1}: {disobedience(prompt.object_id, x, y, bool(label))}")
 
 
 def _resumed(model: Any, request: Request, journal: TrackJournal) -> VideoSession:
