@@ -112,10 +112,8 @@ def rm(names: Names) -> None:
 def _row(entry: WeightsFile) -> str:
     """Two or three lines: name, size, licence, state; then what it is for."""
     head = f"{typer.style(f'{entry.name:<23}', bold=True)} {size_text(_size(entry)):>7}  {entry.licence:<11}"
-    purpose = entry.purpose if entry.opens else f"{entry.purpose} (can be fetched, not opened yet)"
-    if entry.listed:
-        purpose += " (listed: size and hash as mirrors have them)"
-    return f"{head} {_state(entry)}\n{_wrapped('    ', purpose)}"
+    note = " (listed: size and hash as mirrors have them)" if entry.listed else ""
+    return f"{head} {_state(entry)}\n{_wrapped('    ', entry.purpose + note)}"
 
 
 def _state(entry: WeightsFile) -> str:
@@ -158,7 +156,6 @@ def _facts(entry: WeightsFile) -> dict[str, Any]:
         "hub_id": entry.hub_id or None,
         "size_bytes": _size(entry),
         "sha256": entry.sha256,
-        "opens": entry.opens,
         "listed": entry.listed,
         "bundled": entry.bundled,
         "cached": hub.is_cached(entry.name),

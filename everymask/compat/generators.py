@@ -21,6 +21,7 @@ from torch import Tensor
 from everymask.compat.amg import MaskData, batch_iterator, build_all_layer_point_grids
 from everymask.compat.generator_steps import GeneratorSteps
 from everymask.compat.parts import knows_our_parts
+from everymask.compat.segment_anything.predictor import SamPredictor
 from everymask.errors import OptionError
 from everymask.everything.generate import AutomaticMaskGenerator
 from everymask.everything.options import GeneratorOptions
@@ -76,6 +77,9 @@ class _Generator(GeneratorSteps):
 class SamAutomaticMaskGenerator(_Generator):
     """``segment_anything.SamAutomaticMaskGenerator``: a list of dicts, boxes of whole numbers."""
 
+    PREDICTOR = SamPredictor
+    multimask_output = True
+
     def __init__(
         self,
         model: PromptableModel,
@@ -93,10 +97,8 @@ class SamAutomaticMaskGenerator(_Generator):
         min_mask_region_area: int = 0,
         output_mode: str = "binary_mask",
     ) -> None:
-        from everymask.compat.segment_anything.predictor import SamPredictor
-
         self._keep(model, locals())
-        self.predictor: Any = SamPredictor(model)  # type: ignore[arg-type]
+        self.predictor: Any = self.PREDICTOR(model)  # type: ignore[arg-type]
 
     @property
     def mask_threshold(self) -> float:  # type: ignore[override]
@@ -108,7 +110,7 @@ class SamAutomaticMaskGenerator(_Generator):
         placed = torch.as_tensor(predictor.transform.apply_coords(points, im_size), device=predictor.device)
         labels = torch.ones(len(placed), 1, dtype=torch.int, device=predictor.device)
         masks, iou, logits = predictor.predict_torch(
-            placed[:, None], labels, multimask_output=True, return_logits=True
+            placed[:, None], labels, multimask_output=self.multimask_output, return_logits=True
         )
         return self._flat(masks, iou, torch.as_tensor(points), logits)
 

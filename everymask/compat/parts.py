@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from everymask.models.base import PromptableModel, corner_points, with_padding
 from everymask.models.specs import ModelSpec
 from everymask.nn.choice import StabilityFallback, choose_masks
+from everymask.nn.hq_decoder import HqMaskDecoder
 from everymask.nn.layers import MLP as OurMLP
 from everymask.nn.mask_decoder import DecoderSpec
 from everymask.nn.mask_decoder import MaskDecoder as OurMaskDecoder
@@ -207,7 +208,13 @@ def knows_our_parts(model: PromptableModel) -> bool:
     """
     prompts, decoder = model.prompts, model.decoder
     ours = isinstance(prompts, OurPromptEncoder) and isinstance(decoder, OurMaskDecoder)
-    return ours and untouched(prompts) and untouched(decoder)
+    return ours and untouched(prompts) and (untouched(decoder) or _is_plain_hq(decoder))
+
+
+def _is_plain_hq(decoder: nn.Module) -> bool:
+    """Whether it is HQ-SAM's, whose own steps are the official ones, and nobody watches it as a whole."""
+    watched = "forward" in vars(decoder) or decoder._forward_hooks or decoder._forward_pre_hooks
+    return isinstance(decoder, HqMaskDecoder) and not watched
 
 
 class CalledOfficially(PromptableModel):
@@ -221,4 +228,5 @@ class CalledOfficially(PromptableModel):
     def decode(self, features: ImageFeatures, prompts: PromptEmbeddings) -> Decoded:
         dense = self.prompts.no_mask() if prompts.dense is None else prompts.dense
         image, position = features.embedding + dense, self.prompts.grid_position()
-        return OurMaskDecoder.forward(self.decoder, image, position, prompts.sparse, features.high_res)
+        kind = HqMaskDecoder if isinstance(self.decoder, HqMaskDecoder) else OurMaskDecoder
+        return kind.forward(self.decoder, image, position, prompts.sparse, features.for_decoder)

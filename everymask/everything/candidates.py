@@ -248,6 +248,8 @@ def _read(
     if not multimask and decoder.model.spec.fallback is not None:
         return _single_or_fallback(decoder, points, attended, prompt, passes, threshold)
     offered = np.arange(1, len(iou)) if multimask else np.arange(1)
+    if multimask and decoder.model.spec.decoder.early_dim is not None:  # HQ-SAM: the best one, made finer
+        offered = np.array([1 + iou[1:].argmax()])
     which = offered[passes[offered]]
     if len(which) == 0:
         return _NONE

@@ -1,4 +1,4 @@
-"""The prompts of everything mode through a decoder that somebody touched: its plain form, call by call."""
+"""The prompts of everything mode through a decoder that somebody touched, or HQ-SAM's: its plain form."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ class Points(Protocol):
 
 @dataclass(frozen=True)
 class PlainPoints:
-    """Does for a touched decoder (``nn/touched.py``) what :class:`PointDecoder` does for one as it was built.
+    """Does for a touched decoder (``nn/touched.py``), or one without a fast form, what
+    :class:`PointDecoder` does for the others.
 
     Modules that replace others are called, and hooks see the tensors of the official steps.
     """
@@ -53,5 +54,6 @@ class PlainPoints:
         return self.model.decode(self.features, PromptEmbeddings(sparse.to(self.model.dtype), dense))
 
     def masks(self, decoded: Decoded, prompt: int, which: Sequence[int]) -> Tensor:
-        """Mask logits [len(which), 4h, 4w] of one prompt."""
-        return decoded.mask_logits[prompt, list(which)].float()
+        """Mask logits [len(which), 4h, 4w] of one prompt; HQ-SAM's with the finer mask added."""
+        logits = decoded.mask_logits[prompt, list(which)].float()
+        return logits if decoded.hq_logits is None else logits + decoded.hq_logits[prompt].float()

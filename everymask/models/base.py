@@ -28,6 +28,7 @@ Self = TypeVar("Self", bound="PromptableModel")
 KEPT_IN_FLOAT32 = (
     "pe_layer",  # positions of clicks: bfloat16 would move them by several pixels
     "output_hypernetworks_mlps",  # mask logits, which thresholds are put to
+    "hf_mlp",
     "iou_prediction_head",  # quality estimates, likewise
     "pred_obj_score_head",
 )
@@ -124,7 +125,7 @@ class PromptableModel(nn.Module):
         """
         dense = self.prompts.no_mask() if prompts.dense is None else prompts.dense
         image = features.embedding + dense  # stays [1, C, h, w], and shared, without mask prompts
-        return self.decoder(image, self.prompts.grid_position(), prompts.sparse, features.high_res)
+        return self.decoder(image, self.prompts.grid_position(), prompts.sparse, features.for_decoder)
 
     def decode_many(self, features: ImageFeatures, prompts: PromptEmbeddings) -> Decoded:
         """As :meth:`decode` on one photo, for prediction: no gradients, the object score may be left out.

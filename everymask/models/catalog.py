@@ -35,8 +35,6 @@ class WeightsFile:
     purpose: str
     hub_id: str = ""
     """A Hugging Face repository that holds the same bytes."""
-    opens: bool = True
-    """False: the file can be fetched, but its architecture is not in ``specs.MODELS`` yet."""
     listed: bool = False
     """True: size and hash are as mirrors and model cards list them; none of us has had the file."""
 
@@ -188,40 +186,40 @@ CATALOG: dict[str, WeightsFile] = {
             "sam_hq_vit_b.pth",
             _HQ_SAM + "sam_hq_vit_b.pth",
             379_335_069,
-            None,
+            "14a9d662cd6f5a9c2dba6d40ab0058d88d287e4a18fd6fdc6ad5fb1a3fdeaa57",
             "Apache-2.0",
             "photos: SAM with finer edges",
-            opens=False,
+            listed=True,
         ),
         WeightsFile(
             "sam_hq_vit_l",
             "sam_hq_vit_l.pth",
             _HQ_SAM + "sam_hq_vit_l.pth",
             1_254_865_805,
-            None,
+            "e1a6c385d62bf005ded91a54d5ec55c985cfc4103ef89c08d90f39f04934c343",
             "Apache-2.0",
             "photos: SAM with finer edges; wants a GPU",
-            opens=False,
+            listed=True,
         ),
         WeightsFile(
             "sam_hq_vit_h",
             "sam_hq_vit_h.pth",
             _HQ_SAM + "sam_hq_vit_h.pth",
             2_570_940_653,
-            None,
+            "a7ac14a085326d9fa6199c8c698c4f0e7280afdbb974d2c4660ec60877b45e35",
             "Apache-2.0",
             "photos: SAM with finer edges; wants a GPU",
-            opens=False,
+            listed=True,
         ),
         WeightsFile(
             "sam_hq_vit_tiny",
             "sam_hq_vit_tiny.pth",
             _HQ_SAM + "sam_hq_vit_tiny.pth",
             42_526_881,
-            None,
+            "0f32c075ccdd870ae54db2f7630e7a0878ede5a2b06d05d6fe02c65a82fb7196",
             "Apache-2.0",
             "photos on a laptop, finer edges",
-            opens=False,
+            listed=True,
         ),
     )
 }

@@ -83,8 +83,7 @@ def locate(source: str | os.PathLike[str], progress: Progress | None = None) -> 
     text = os.fspath(source)
     entry = None if isinstance(source, os.PathLike) else find(text)
     if entry is not None and not Path(text).is_file():
-        spec = _spec_of(entry.name)  # before the download, which may be of gigabytes
-        return pull(entry.name, progress), spec
+        return pull(entry.name, progress), MODELS[entry.name]
     if isinstance(source, os.PathLike) or (text and Path(text).exists()) or text.endswith(WEIGHT_SUFFIXES):
         return Path(text).expanduser(), None
     if text in MODELS:
@@ -95,14 +94,6 @@ def locate(source: str | os.PathLike[str], progress: Progress | None = None) -> 
         f"expected a model name ({', '.join(MODELS)}), a checkpoint path or a hub id, got {text!r}; "
         "see `everymask models list`"
     )
-
-
-def _spec_of(name: str) -> ModelSpec:
-    if name not in MODELS:
-        raise UnknownModelError(
-            f"everymask can fetch {name} but does not run it yet; use {', '.join(MODELS)}"
-        )
-    return MODELS[name]
 
 
 def read_device(device: str | torch.device | None) -> torch.device:

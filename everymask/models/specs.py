@@ -71,6 +71,11 @@ def _sam(name: str, trunk: ViTSpec | TinyViTSpec) -> ModelSpec:
     return ModelSpec(name, "sam", trunk)
 
 
+def _hq(name: str, trunk: ViTSpec | TinyViTSpec) -> ModelSpec:
+    early_dim = trunk.embed_dim if isinstance(trunk, ViTSpec) else trunk.embed_dims[2]
+    return ModelSpec(name, "sam", trunk, decoder=DecoderSpec(early_dim=early_dim))
+
+
 _SAM2_DECODER = DecoderSpec(mlp_block=False, iou_sigmoid=True, high_res=True, object_score=True)
 
 
@@ -138,6 +143,9 @@ MODELS: dict[str, ModelSpec] = {
         _sam2("sam2.1_hiera_base_plus", _HIERA_B, _SAM21),
         _sam2("sam2.1_hiera_large", _HIERA_L, _SAM21),
         _sam2("edgetam", RepViTSpec(), _EDGETAM),
-        # HQ-SAM (the same trunks, a decoder with one more token) goes here.
+        _hq("sam_hq_vit_b", _VIT_B),
+        _hq("sam_hq_vit_l", _VIT_L),
+        _hq("sam_hq_vit_h", _VIT_H),
+        _hq("sam_hq_vit_tiny", TinyViTSpec()),
     )
 }

@@ -170,7 +170,6 @@ def recognise(state: Mapping[str, Tensor]) -> ModelSpec:
     Raises UnknownModelError. A spec of your own is not in the table: pass it to
     :func:`everymask.models.load.build` together with the weights.
     """
-    _refuse_relatives(state)
     found = _signature_of_state(state)
     # transformers' Sam2Model has no memory, so it does not say whether it is of SAM 2 or 2.1.
     photos_only = found[0] == "sam2" and not any(key.startswith("memory_attention.") for key in state)
@@ -198,14 +197,6 @@ def _of_its_size(spec: ModelSpec, state: Mapping[str, Tensor]) -> ModelSpec:
     return replace(spec, image_size=side * spec.trunk.patch_size, trunk=replace(spec.trunk, grid=side))
 
 
-def _refuse_relatives(state: Mapping[str, Tensor]) -> None:
-    """Known models that everymask does not run yet."""
-    relatives = (("mask_decoder.hf_token.weight", "HQ-SAM weights, which everymask does not run yet"),)
-    for prefix, what in relatives:
-        if any(key.startswith(prefix) for key in state):
-            raise UnknownModelError(f"these are {what}")
-
-
 # Kind of trunk, a key that only this kind has (the first that fits counts), and a key of its first width.
 _TRUNKS = (
     ("hiera", "pos_embed_window", "patch_embed.proj.weight"),
@@ -218,10 +209,10 @@ _TRUNKS = (
 
 
 def _signature_of_state(state: Mapping[str, Tensor]) -> tuple[object, ...]:
-    """Family, kind and sizes of the trunk, and whether the keys that SAM 2.1 added are there."""
+    """Family, kind and sizes of the trunk, and whether the keys that HQ-SAM or SAM 2.1 added are there."""
     family = "sam2" if any(key.startswith("sam_mask_decoder.") for key in state) else "sam"
     prefix = "image_encoder.trunk." if family == "sam2" else "image_encoder."
-    is_new = "obj_ptr_tpos_proj.weight" in state
+    is_new = "obj_ptr_tpos_proj.weight" in state or "mask_decoder.hf_token.weight" in state
     for kind, mark, first in _TRUNKS:
         if prefix + mark in state and prefix + first in state:
             return family, kind, state[prefix + first].shape[0], _count(state, prefix + "blocks"), is_new
@@ -247,7 +238,8 @@ def _signature_of_spec(spec: ModelSpec) -> tuple[object, ...]:
             sizes = ("repvit", widths[0] // 2, 0)
         case ConvSpec(dims=widths, pretrained=pretrained):
             sizes = ("conv" if pretrained is None else "conv with pretrained", widths[0] // 2, 0)
-    return spec.family, *sizes, spec.memory is not None and spec.memory.pointer_times
+    is_new = spec.decoder.early_dim is not None or (spec.memory is not None and spec.memory.pointer_times)
+    return spec.family, *sizes, is_new
 
 
 # --- key names ------------------------------------------------------------------------------------

@@ -100,7 +100,8 @@ def _can_be_kept(model: PromptableModel) -> bool:
     from everymask.models.sam import Sam
     from everymask.models.sam2 import Sam2
 
-    return type(model) in (Sam, Sam2) and model.device.type == "cpu" and model.dtype == torch.float32
+    plain = type(model) in (Sam, Sam2) and model.spec.decoder.early_dim is None  # no HQ-SAM
+    return plain and model.device.type == "cpu" and model.dtype == torch.float32
 
 
 def _layout_of(model: PromptableModel) -> Layout:

@@ -21,13 +21,24 @@ class StabilityFallback:
     threshold: float = 0.98
 
 
-def choose_masks(decoded: Decoded, multimask: bool, fallback: StabilityFallback | None = None) -> Decoded:
+def choose_masks(
+    decoded: Decoded,
+    multimask: bool,
+    fallback: StabilityFallback | None = None,
+    *,
+    hq_token_only: bool = False,
+) -> Decoded:
     """The masks to hand on: the three of an ambiguous prompt, or one.
 
     With ``multimask`` masks 1 to M-1 and their tokens [P, M-1, ...]; without it mask 0 [P, 1, ...], or,
     given a ``fallback``, the best of the others where mask 0 is unstable. The token stays that of mask 0 even
     then: SAM 2 makes its object pointer of it.
+
+    HQ-SAM hands on one mask even with ``multimask``: the one of the three of highest predicted IoU, or mask
+    0, with the logits of its own token added, or these alone if ``hq_token_only``.
     """
+    if decoded.hq_logits is not None:
+        return _finer(decoded, multimask, decoded.hq_logits, hq_token_only)
     if multimask:
         return _slice(decoded, slice(1, None))
     single = _slice(decoded, slice(0, 1))
@@ -55,6 +66,12 @@ def single_mask_stability(mask_logits: Tensor, offset: float) -> Tensor:
     inner = (mask_logits > offset).sum(dim=(-2, -1)).float()
     outer = (mask_logits > -offset).sum(dim=(-2, -1)).float()
     return torch.where(outer > 0, inner / outer, 1.0)
+
+
+def _finer(decoded: Decoded, multimask: bool, hq_logits: Tensor, alone: bool) -> Decoded:
+    chosen = best_by_iou(_slice(decoded, slice(1, None))) if multimask else _slice(decoded, slice(0, 1))
+    logits = hq_logits if alone else chosen.mask_logits + hq_logits
+    return replace(chosen, mask_logits=logits, hq_logits=None)
 
 
 def _slice(decoded: Decoded, which: slice) -> Decoded:

@@ -33,14 +33,11 @@ class DecoderSpec:
     mlp_block: bool = True  # the names in the transformer's MLP: SAM's lin1, lin2, or SAM 2's layers.0, .1
     high_res: bool = False  # SAM 2: adds the encoder's stride-4 and stride-8 maps while upscaling
     object_score: bool = False  # SAM 2: one more token that says whether the object is there at all
+    early_dim: int | None = None  # HQ-SAM: channels of the trunk's early map, for one more token and mask
 
 
 class MaskDecoder(nn.Module):
-    """One mask decoder for SAM and SAM 2.
-
-    HQ-SAM joins here: one more mask token with its own hypernetwork, and two fused maps made of
-    ``ImageFeatures.early``.
-    """
+    """One mask decoder for SAM and SAM 2; HQ-SAM's is in ``nn/hq_decoder.py``."""
 
     # of nn/point_decoder.py, the fast form for many prompts
     PARTS: ClassVar = {
@@ -87,11 +84,14 @@ class MaskDecoder(nn.Module):
         ``image`` [P or 1, C, h, w] with the dense prompt already added, ``image_position`` [1, C, h, w],
         ``sparse`` [P, N, C], ``high_res`` the maps [P or 1, C/8, 4h, 4w] and [P or 1, C/4, 2h, 2w] of SAM 2.
         """
-        tokens = self.tokens(sparse)
+        tokens, attended = self.attend(image, image_position, self.tokens(sparse))
+        return self.read_out(tokens, self.upscale(attended, image.shape[-2:], high_res))
+
+    def attend(self, image: Tensor, image_position: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """Tokens [P, T, C] and image tokens [P, h * w, C] after the transformer."""
         if not isinstance(self.transformer, TwoWayTransformer):  # somebody else's expects an image a prompt
             image, image_position = (x.expand(len(tokens), -1, -1, -1) for x in (image, image_position))
-        tokens, attended = self.transformer(image, image_position, tokens)
-        return self.read_out(tokens, self.upscale(attended, image.shape[-2:], high_res))
+        return self.transformer(image, image_position, tokens)
 
     def tokens(self, sparse: Tensor) -> Tensor:
         """Output tokens before prompt tokens, [P, T, C]: (object,) IoU, masks, prompt."""

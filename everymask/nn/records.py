@@ -19,7 +19,12 @@ class ImageFeatures:
     high_res: tuple[Tensor, ...] = ()
     """SAM 2: ([B, C/8, 4h, 4w], [B, C/4, 2h, 2w]), conv_s0 / conv_s1 applied; SAM: empty."""
     early: tuple[Tensor, ...] = ()
-    """HQ-SAM: outputs of early global-attention blocks, [B, 4h.., C]; otherwise empty."""
+    """HQ-SAM: the map [B, C/8, 4h, 4w] that an early layer of the trunk has a say in; otherwise empty."""
+
+    @property
+    def for_decoder(self) -> tuple[Tensor, ...]:
+        """The maps that the mask decoder takes beside the embedding."""
+        return (*self.high_res, *self.early)
 
     def __len__(self) -> int:
         return self.embedding.shape[0]
@@ -49,3 +54,4 @@ class Decoded:
     iou: Tensor  # [P, M] predicted IoU
     mask_tokens: Tensor  # [P, M, C] output tokens (SAM 2 makes object pointers of them)
     object_logit: Tensor | None = None  # [P, 1] > 0: the object is there; None: the family has no such head
+    hq_logits: Tensor | None = None  # [P, 1, 4h, 4w] HQ-SAM: to be added to the mask that is handed on

@@ -182,7 +182,8 @@ def ask(
 ) -> Decoded:
     """Decode the prompts numbered ``chosen``, equally many of each image, in order; float32 results."""
     each = len(chosen) // len(features)
-    own = ImageFeatures(repeat(features.embedding, each), tuple(repeat(x, each) for x in features.high_res))
+    maps = (tuple(repeat(x, each) for x in some) for some in (features.high_res, features.early))
+    own = ImageFeatures(repeat(features.embedding, each), *maps)
     arranged = model.arrange(points, labels, boxes)
     decoded = model.decode(own, model.encode_prompts(*arranged, masks))
     score = None if decoded.object_logit is None else decoded.object_logit.float()

@@ -51,11 +51,6 @@ def test_list_fits_sixty_columns_and_has_no_colour_codes_in_a_pipe(run):
     assert "\x1b" not in text
 
 
-def test_list_says_which_files_do_not_open_yet(run):
-    text = run("list").stdout
-    assert "(can be fetched, not opened yet)" in text.replace("\n    ", " ")
-
-
 def test_list_as_json_is_one_document(run):
     facts = {each["name"]: each for each in json.loads(run("list", "--json").stdout)}
     assert facts["sam_vit_h"]["size_bytes"] == 2_564_550_879

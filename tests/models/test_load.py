@@ -124,7 +124,6 @@ def test_initialisation_is_skipped_only_within_the_block():
             "see `everymask models list`",
         ),
         ("", r"expected a model name \(nano, .*\), a checkpoint path or a hub id, got ''; .*"),
-        ("sam_hq_vit_b", "everymask can fetch sam_hq_vit_b but does not run it yet; use .*nano, .*"),
     ],
 )
 def test_unknown_names_are_refused(source, text):

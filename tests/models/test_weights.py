@@ -370,10 +370,6 @@ def test_sam_2_and_2_1_are_told_apart(state):
             ["a", "b"],
             r"no model of the table fits these 2 tensors \(a, b\); expected weights of one of nano, .*",
         ),
-        (
-            ["image_encoder.pos_embed", "mask_decoder.hf_token.weight"],
-            "these are HQ-SAM weights, which everymask does not run yet",
-        ),
     ],
 )
 def test_other_weights_are_not_mistaken_for_ours(keys, text):

@@ -15,12 +15,18 @@ from torch import Tensor, nn
 from everymask.models.base import PromptableModel
 from everymask.models.sam import Sam
 from everymask.models.sam2 import Sam2
-from everymask.models.specs import ModelSpec
+from everymask.models.specs import MODELS, ModelSpec
 from everymask.models.weights import fill_weights
 from everymask.nn.encoders.hiera import HieraSpec
 from everymask.nn.encoders.vit import ViTSpec
 from tests.parity import torchvision_standin
 from tests.parity.seeded import fill
+
+WITH_OFFICIAL_CODE = [
+    name for name in MODELS if name not in ("mobile_sam", "edgetam") and not name.startswith("sam_hq")
+]
+"""Models of these two packages; the others are tested against their own: ``tests/golden``,
+``tests/parity/test_edgetam.py``, ``tests/parity/test_hq_sam.py``."""
 
 
 def official_model(spec: ModelSpec, *, video: bool = False) -> nn.Module:

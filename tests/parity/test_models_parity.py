@@ -14,7 +14,7 @@ from everymask.nn.encoders.convnet import ConvSpec
 from everymask.nn.encoders.efficientnet_lite import LiteSpec
 from everymask.nn.encoders.hiera import HieraSpec
 from everymask.nn.encoders.vit import ViTSpec
-from tests.parity.official import seeded_pair
+from tests.parity.official import WITH_OFFICIAL_CODE, seeded_pair
 
 _HIERA = HieraSpec(16, 1, (1, 2, 2, 1), (4,), (7, 7))
 SMALL = {
@@ -219,7 +219,7 @@ def test_trap_14_sizes_of_feature_maps_follow_from_the_spec():
 
 @pytest.mark.full
 @torch.inference_mode()
-@pytest.mark.parametrize("name", [name for name in MODELS if name not in ("mobile_sam", "edgetam")])
+@pytest.mark.parametrize("name", WITH_OFFICIAL_CODE)
 @pytest.mark.parametrize("photo_hw", [(1500, 1000), (4000, 3000)], ids=["portrait", "4000px"])
 def test_published_sizes(name, photo_hw, official_predictors):
     from tests.parity.conftest import seeded_photo

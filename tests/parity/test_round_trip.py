@@ -6,13 +6,9 @@ import torch
 from everymask.models.load import WithoutInitialisation, build, empty
 from everymask.models.specs import MODELS
 from everymask.models.weights import read_weights, recognise, to_official
-from tests.parity.official import official_model
+from tests.parity.official import WITH_OFFICIAL_CODE, official_model
 from tests.parity.seeded import fill
 from tests.parity.test_models_parity import SMALL
-
-OTHER_PACKAGES = ("mobile_sam", "edgetam")
-"""Tested against their own official code: ``tests/golden``, ``tests/parity/test_edgetam.py``."""
-WITH_OFFICIAL_CODE = [name for name in MODELS if name not in OTHER_PACKAGES]
 
 
 def bare(make):

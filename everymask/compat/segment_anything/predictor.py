@@ -19,6 +19,12 @@ class NoImageError(SessionError, RuntimeError):
     """No image is set. A RuntimeError as well, which the official predictor raises here."""
 
 
+def first_of(answer: tuple[Tensor, Tensor, Tensor]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The answer to the one prompt, as arrays."""
+    masks, iou, logits = (each[0].detach().cpu().numpy() for each in answer)
+    return masks, iou, logits
+
+
 class SamPredictor:
     """Encodes an image once and answers prompts on it, as the official class of this name.
 
@@ -59,8 +65,11 @@ class SamPredictor:
         self.reset_image()
         self.original_size = original_image_size
         self.input_size = shape[-2:]
-        self.features = self.model.encode_image(self.model.normalise(transformed_image)).embedding
+        self._encode(self.model.normalise(transformed_image))
         self.is_image_set = True
+
+    def _encode(self, pixels: Tensor) -> None:
+        self.features = self.model.encode_image(pixels).embedding
 
     def predict(
         self,
@@ -75,6 +84,17 @@ class SamPredictor:
 
         point_coords [N, 2] photo pixels, point_labels [N], box XYXY [4], mask_input logits [1, h, w].
         """
+        prompt = self._one_prompt(point_coords, point_labels, box, mask_input)
+        return first_of(self.predict_torch(*prompt, multimask_output, return_logits=return_logits))
+
+    def _one_prompt(
+        self,
+        point_coords: np.ndarray | None,
+        point_labels: np.ndarray | None,
+        box: np.ndarray | None,
+        mask_input: np.ndarray | None,
+    ) -> tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None]:
+        """Points, labels, box and mask in photo pixels as :meth:`predict_torch` takes them."""
         self._require_image()
         coords, labels, boxes, masks = None, None, None, None
         if point_coords is not None:
@@ -86,11 +106,7 @@ class SamPredictor:
             boxes = self._tensor(self.transform.apply_boxes(np.asarray(box), self.original_size))[None]
         if mask_input is not None:
             masks = self._tensor(mask_input)[None]
-        answer = self.predict_torch(
-            coords, labels, boxes, masks, multimask_output, return_logits=return_logits
-        )
-        found, iou, logits = (each[0].detach().cpu().numpy() for each in answer)
-        return found, iou, logits
+        return coords, labels, boxes, masks
 
     @torch.no_grad()
     def predict_torch(

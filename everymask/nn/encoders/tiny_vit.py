@@ -58,10 +58,13 @@ class TinyViT(nn.Module):
         self.head = nn.Linear(spec.embed_dims[-1], CLASSES)
         self.neck = neck(spec.embed_dims[-1], spec.out_dim)
 
-    def forward(self, pixels: Tensor) -> Tensor:
+    def forward(self, pixels: Tensor, early: list[Tensor] | None = None) -> Tensor:
+        """``early``, if given, takes what the second stage hands on, [B, C, h, w]."""
         x = self.patch_embed(pixels.contiguous(memory_format=torch.channels_last))
-        for layer in self.layers:
+        for index, layer in enumerate(self.layers):
             x = layer(x)
+            if early is not None and index == 1:
+                early.append(x.to(pixels.dtype).clone())
         return self.neck(x.to(pixels.dtype))
 
 

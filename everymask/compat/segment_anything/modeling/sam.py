@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, cast
+from typing import Any, ClassVar, Self, cast
 
 import numpy as np
 import torch
@@ -50,21 +50,27 @@ class Sam(CalledOfficially, OurSam):
         self.register_buffer("pixel_mean", torch.tensor(pixel_mean).view(-1, 1, 1), persistent=False)
         self.register_buffer("pixel_std", torch.tensor(pixel_std).view(-1, 1, 1), persistent=False)
 
+    VIT: ClassVar[type[nn.Module]] = ImageEncoderViT
+    TINY_VIT: ClassVar[type[nn.Module]] = TinyViT
+    DECODER: ClassVar[type[nn.Module]] = MaskDecoder
+
     @classmethod
-    def of(cls, spec: ModelSpec) -> Sam:
+    def of(cls, spec: ModelSpec) -> Self:
         """The model of a row of the table."""
         sizes, trunk = spec.decoder, spec.trunk
         transformer = TwoWayTransformer(sizes.depth, spec.embed_dim, sizes.heads, sizes.mlp_dim)
-        decoder = MaskDecoder(
+        hq = {} if sizes.early_dim is None else {"vit_dim": sizes.early_dim}
+        decoder: Any = cls.DECODER(
             transformer_dim=spec.embed_dim,
             transformer=transformer,
             num_multimask_outputs=sizes.masks - 1,
             iou_head_depth=sizes.iou_depth,
             iou_head_hidden_dim=sizes.iou_hidden_dim,
+            **hq,
         )
         encoder: nn.Module
         if isinstance(trunk, ViTSpec):
-            encoder = ImageEncoderViT(
+            encoder = cls.VIT(
                 spec.image_size,
                 trunk.patch_size,
                 embed_dim=trunk.embed_dim,
@@ -79,7 +85,7 @@ class Sam(CalledOfficially, OurSam):
             )
         else:
             assert isinstance(trunk, TinyViTSpec)
-            encoder = TinyViT(trunk)
+            encoder = cls.TINY_VIT(trunk)
             encoder.img_size = spec.image_size  # type: ignore[assignment]
         model = cls(encoder, PromptEncoder.of(spec), decoder)
         model.spec = spec
