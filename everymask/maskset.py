@@ -225,10 +225,13 @@ class Mask:
 class MaskSet(Sequence[Mask]):
     """The masks of one photo, in the order in which their maker gave them. Immutable."""
 
-    __slots__ = ("_masks", "_photo", "photo_hw")
+    __slots__ = ("_masks", "_photo", "photo_hw", "valid")
 
     photo_hw: tuple[int, int]
     """(H, W) of the photo in pixels."""
+    valid: Rle | None
+    """The pixels that have data; None: all. The others (a raster's nodata) count neither for
+    :attr:`coverage` nor as :meth:`gaps`."""
 
     def __init__(
         self,
@@ -236,26 +239,42 @@ class MaskSet(Sequence[Mask]):
         photo_hw: tuple[int, int] | None = None,
         *,
         photo: str | os.PathLike[str] | np.ndarray | None = None,
+        valid: np.ndarray | Rle | None = None,
     ) -> None:
         """``photo_hw`` may be left out where there is a mask to tell it.
 
         ``photo`` is what :meth:`draw` and notebooks show the masks on: a path, or an array, to which a weak
-        reference is kept, never a copy. Raises :class:`InputError` where masks are of another size than
-        the photo.
+        reference is kept, never a copy. ``valid``, bool [H, W], is where the photo has data. Raises
+        :class:`InputError` where masks are of another size than the photo.
         """
-        self._masks = tuple(masks)
+        self._masks: Sequence[Mask] = tuple(masks)
         self._photo = weakref.ref(photo) if isinstance(photo, np.ndarray) else photo
         if photo_hw is None:
             if not self._masks:
                 raise InputError("a MaskSet without masks needs photo_hw=(height, width)")
             photo_hw = self._masks[0].size
         self.photo_hw = (int(photo_hw[0]), int(photo_hw[1]))
+        self.valid = runs_of.encode(valid) if isinstance(valid, np.ndarray) else valid
+        if self.valid is not None and self.valid.size != self.photo_hw:
+            raise InputError(f"valid is of {self.valid.size} (height, width), the photo of {self.photo_hw}")
         for number, mask in enumerate(self._masks, 1):
             if mask.size != self.photo_hw:
                 raise InputError(
                     f"masks of one photo have its size, {self.photo_hw} (height, width); "
                     f"mask {number} has {mask.size}"
                 )
+
+    @classmethod
+    def read_when_asked(
+        cls, masks: Sequence[Mask], photo_hw: tuple[int, int], valid: np.ndarray | Rle | None = None
+    ) -> MaskSet:
+        """The masks of a sequence that reads them anew at every call, for more masks than memory holds.
+
+        Iterating and saving hold one mask at a time; what makes a new set of them holds all it keeps.
+        """
+        result = cls((), photo_hw, valid=valid)
+        result._masks = masks
+        return result
 
     @overload
     def __getitem__(self, index: int) -> Mask: ...
@@ -266,7 +285,7 @@ class MaskSet(Sequence[Mask]):
         if isinstance(index, slice):
             return self._like(self._masks[index])
         if isinstance(index, int | np.integer):
-            return self._masks[index]
+            return self._masks[int(index)]
         which = np.asarray(index)
         if which.dtype == bool:
             if which.shape != (len(self),):
@@ -292,12 +311,15 @@ class MaskSet(Sequence[Mask]):
                 f"the others of {other.photo_hw}"
             )
         return MaskSet(
-            (*self, *other), self.photo_hw, photo=self.photo if other.photo is None else other.photo
+            (*self, *other),
+            self.photo_hw,
+            photo=self.photo if other.photo is None else other.photo,
+            valid=self.valid if other.valid is None else other.valid,
         )
 
     def _like(self, masks: Iterable[Mask]) -> MaskSet:
         """Other masks of the same photo."""
-        return MaskSet(masks, self.photo_hw, photo=self.photo)
+        return MaskSet(masks, self.photo_hw, photo=self.photo, valid=self.valid)
 
     @property
     def photo(self) -> str | os.PathLike[str] | np.ndarray | None:
@@ -306,11 +328,11 @@ class MaskSet(Sequence[Mask]):
 
     def with_photo(self, photo: str | os.PathLike[str] | np.ndarray | None) -> MaskSet:
         """The same masks, remembering another photo (see the constructor)."""
-        return MaskSet(self._masks, self.photo_hw, photo=photo)
+        return MaskSet(self._masks, self.photo_hw, photo=photo, valid=self.valid)
 
     def __reduce__(self) -> tuple[Any, ...]:
         path = None if isinstance(self._photo, weakref.ref) else self._photo
-        return _rebuild_set, (self._masks, self.photo_hw, path)
+        return _rebuild_set, (tuple(self._masks), self.photo_hw, path, self.valid)
 
     def _repr_html_(self) -> str:
         """The masks over their photo, for a notebook; over grey where the photo is not known any more."""
@@ -376,17 +398,18 @@ class MaskSet(Sequence[Mask]):
             tests.append(lambda m: _lies_inside(m.bbox, inside_box))
         if label is not None:
             tests.append(lambda m: m.label == label)
-        return self._like(m for m in self._masks if all(test(m) for test in tests))
+        return self._like(m for m in self._masks if all(test(m) for test in tests)) if tests else self
 
     @property
     def coverage(self) -> float:
-        """The share of the photo that lies under at least one mask, 0 to 1."""
-        return coverage_of.share((mask.runs for mask in self), self.photo_hw)
+        """The share of the photo (of its pixels with data) that lies under at least one mask, 0 to 1."""
+        return coverage_of.share((mask.runs for mask in self), self.photo_hw, self.valid)
 
     def gaps(self, min_area: float | None = None) -> MaskSet:
         """The regions under no mask, largest first, of ``min_area`` pixels (default: 1/2000 of the photo)."""
         least = coverage_of.least_gap(self.photo_hw) if min_area is None else min_area
-        return self._like(map(Mask, coverage_of.gaps((mask.runs for mask in self), self.photo_hw, least)))
+        runs = (mask.runs for mask in self)
+        return self._like(map(Mask, coverage_of.gaps(runs, self.photo_hw, least, self.valid)))
 
     def tree(self, least_share: float = 0.9) -> MaskTree:
         """Which mask is a part of which: of the smallest larger one that holds ``least_share`` of it."""
@@ -565,8 +588,10 @@ class MaskSet(Sequence[Mask]):
         return coco_annotations.from_coco(annotations, photo_hw, categories)
 
 
-def _rebuild_set(masks: tuple[Mask, ...], photo_hw: tuple[int, int], photo: Any) -> MaskSet:
-    return MaskSet(masks, photo_hw, photo=photo)
+def _rebuild_set(
+    masks: tuple[Mask, ...], photo_hw: tuple[int, int], photo: Any, valid: Rle | None = None
+) -> MaskSet:
+    return MaskSet(masks, photo_hw, photo=photo, valid=valid)
 
 
 def _merged(pool: MaskSet, merge: merging.Merge) -> Mask:

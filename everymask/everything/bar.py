@@ -15,20 +15,24 @@ Report = Callable[["Progress"], None]
 @contextmanager
 def reporting(progress: bool | Report | None, title: str = "everymask") -> Iterator[Report | None]:
     """What a run is to call: the caller's own function, one that moves a bar for True, None for silence."""
-    if progress is None or progress is False:
-        yield None
-    elif progress is not True:
+    if progress is not None and not isinstance(progress, bool):
         yield progress
-    else:
-        from rich.console import Console
-        from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
-        from rich.progress import Progress as Bar
+        return
+    with counting(bool(progress), title) as moved:
+        yield moved and (lambda state: moved(state.points_done, state.points))
 
-        columns = TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn()
-        with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
-            task = bar.add_task(title)
 
-            def moved(state: Progress) -> None:
-                bar.update(task, completed=state.points_done, total=state.points)
+@contextmanager
+def counting(progress: bool, title: str = "everymask") -> Iterator[Callable[[int, int], None] | None]:
+    """A bar to be told what is done of how much, or None for silence."""
+    if not progress:
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
 
-            yield moved
+    columns = TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn()
+    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(title)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -15,7 +15,7 @@ import numpy as np
 from everymask.everything.candidates import Candidate, CropDecoder, candidates
 from everymask.everything.coarse_pass import Estimates, Promising, estimated
 from everymask.everything.explained import Explained
-from everymask.everything.grid import rounds
+from everymask.everything.grid import point_grid, points_in, rounds
 from everymask.everything.workers import Workers
 
 Decoded = tuple[np.ndarray, list[Candidate]]
@@ -69,7 +69,7 @@ def _looked_at(
     """The estimates of all points that are not explained."""
     assert decoder.coarse is not None
     side, size = round(len(points_xy) ** 0.5), decoder.tile_size(coarse=True)
-    every = decoder.coarse.hw != decoder.points.hw or decoder.options.point_grids is not None
+    every = decoder.coarse.hw != decoder.points.hw or not _is_grid(decoder, points_xy, side)
     shares = points_xy / np.array(decoder.crop.hw)[::-1]
     explained, done = Explained(), 0
     parts: list[tuple[np.ndarray, Estimates]] = []
@@ -85,3 +85,8 @@ def _looked_at(
         done += len(numbers)
     advance(len(points_xy) - done)
     return Estimates.joined(parts)
+
+
+def _is_grid(decoder: CropDecoder, points_xy: np.ndarray, side: int) -> bool:
+    """Whether the points are all of a regular grid: not of somebody's own, none left out."""
+    return np.array_equal(points_xy, points_in(decoder.crop, point_grid(side)))

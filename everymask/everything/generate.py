@@ -21,11 +21,18 @@ from everymask.everything.encoding import crops_together, encode_crops, work_dty
 from everymask.everything.fewer_points import ask_all, ask_fewer
 from everymask.everything.findings import Findings
 from everymask.everything.gaps import Filling, fill_gaps
-from everymask.everything.grid import Crop, crops, grids, points_in
+from everymask.everything.grid import Crop, crops, grids, on_data, points_in
 from everymask.everything.held import Held
 from everymask.everything.options import GeneratorOptions
 from everymask.everything.progress import Progress, Reporter
-from everymask.everything.results import as_mask, checked_photo, finished, picked
+from everymask.everything.results import (
+    as_mask,
+    checked_photo,
+    checked_valid,
+    finished,
+    picked,
+    without_nodata,
+)
 from everymask.everything.workers import Workers, cores_kept
 from everymask.maskset import MaskSet
 from everymask.models.base import PromptableModel
@@ -53,28 +60,38 @@ class AutomaticMaskGenerator:
             warn_where_slow(torch.bfloat16, model.device, 'effort="bf16"')
 
     def generate(
-        self, photo: np.ndarray, progress: bool | Callable[[Progress], None] | None = None
+        self,
+        photo: np.ndarray,
+        progress: bool | Callable[[Progress], None] | None = None,
+        *,
+        valid: np.ndarray | None = None,
     ) -> MaskSet:
         """The masks of an RGB uint8 photo [H, W, 3], in the order of suppression: best first.
 
         ``progress`` is called with a :class:`Progress` after every few points; True shows a bar. The masks
-        remember the array, weakly. Raises :class:`PictureError` for a picture that is none,
-        :class:`InputError` if the model computes NaN.
+        remember the array, weakly. ``valid``, bool [H, W], is where the photo has data (a raster has pixels
+        without): nothing is asked about the other pixels, and no mask keeps them. Raises
+        :class:`PictureError` for a picture that is none, :class:`InputError` if the model computes NaN.
         """
+        if valid is not None:
+            valid = checked_valid(valid, photo)
         with reporting(progress) as report:
-            return self._generate(checked_photo(photo), report)
+            return self._generate(checked_photo(photo), report, valid)
 
     @torch.inference_mode()
-    def _generate(self, photo: np.ndarray, progress: Callable[[Progress], None] | None) -> MaskSet:
+    def _generate(
+        self, photo: np.ndarray, progress: Callable[[Progress], None] | None, valid: np.ndarray | None
+    ) -> MaskSet:
         photo_hw = photo.shape[0], photo.shape[1]
         options = self.options
         windows = crops(photo_hw, options.crop_n_layers, options.crop_overlap_ratio)
         layers = grids(options)
-        report = Reporter(progress, [len(layers[w.layer]) for w in windows])
+        points = [on_data(w, points_in(w, layers[w.layer]), valid) for w in windows]
+        report = Reporter(progress, [len(each) for each in points])
 
         found: list[Candidate] = []
-        for window, features in self._encoded(photo, windows):
-            points_xy = points_in(window, layers[window.layer])
+        encoded = self._encoded(photo, windows)
+        for (window, features), points_xy in zip(encoded, points, strict=True):
             found += self._in_crop(photo, window, features, points_xy, report)
         if len(windows) > 1:
             found = picked(
@@ -82,7 +99,10 @@ class AutomaticMaskGenerator:
                 filters.between_crops(boxes_of(found), [c.crop for c in found], options.crop_nms_thresh),
             )
         found = list(finished(found, options, self.model.spec.family).found)
-        return MaskSet([as_mask(c) for c in found], photo_hw, photo=photo)
+        masks = [as_mask(c) for c in found]
+        if valid is not None:
+            masks = without_nodata(masks, valid)
+        return MaskSet(masks, photo_hw, photo=photo, valid=valid)
 
     def explore(
         self,

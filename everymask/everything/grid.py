@@ -118,3 +118,16 @@ def points_in(crop: Crop, grid: np.ndarray) -> np.ndarray:
     """A grid's points in pixels of the crop, float64 [N, 2]."""
     height, width = crop.hw
     return grid * np.array([[width, height]])
+
+
+def on_data(crop: Crop, points_xy: np.ndarray, valid: np.ndarray | None) -> np.ndarray:
+    """Those of a crop's points [N, 2] that lie on pixels with data; ``valid`` bool [H, W] of the photo.
+
+    >>> on_data(Crop(0, 0, 2, 1, 0), np.array([[0.5, 0.5], [1.5, 0.5]]), np.array([[True, False]])).tolist()
+    [[0.5, 0.5]]
+    """
+    if valid is None:
+        return points_xy
+    inside = crop.of(valid)
+    columns, rows = points_xy.astype(np.int64).clip(0, np.array(crop.hw)[::-1] - 1).T
+    return points_xy[inside[rows, columns]]

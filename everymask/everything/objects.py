@@ -44,7 +44,9 @@ class Filler(Protocol):
     settings: dict[str, Any]
     model_hash: str
 
-    def __call__(self, photo: np.ndarray, watch: Callable[[int, int], None]) -> MaskSet:
+    def __call__(
+        self, photo: np.ndarray, watch: Callable[[int, int], None], valid: np.ndarray | None = None
+    ) -> MaskSet:
         """The masks of a photo."""
 
     def fill_gaps(self, photo: np.ndarray, masks: MaskSet) -> Any:
@@ -60,9 +62,11 @@ class WithObjects:
         asked = {"fill_gaps": objects.fill_gaps, "merge": objects.merge, "level": objects.level}
         self.settings = {**segmenter.settings, **{name: value for name, value in asked.items() if value}}
 
-    def __call__(self, photo: np.ndarray, watch: Callable[[int, int], None]) -> MaskSet:
-        """The masks of an RGB photo."""
-        masks = self._segmenter(photo, watch)
+    def __call__(
+        self, photo: np.ndarray, watch: Callable[[int, int], None], valid: np.ndarray | None = None
+    ) -> MaskSet:
+        """The masks of an RGB photo; ``valid``, bool [H, W], is where it has data."""
+        masks = self._segmenter(photo, watch, *([] if valid is None else [valid]))
         if self._objects.fill_gaps:
             masks = self.fill_gaps(photo, masks).masks
         if self._objects.merge:

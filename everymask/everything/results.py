@@ -33,6 +33,31 @@ def checked_photo(photo: np.ndarray) -> np.ndarray:
     return photo
 
 
+def checked_valid(valid: np.ndarray, photo: np.ndarray) -> np.ndarray:
+    """Where a photo has data, if it fits: bool [H, W]. Raises :class:`PictureError` otherwise."""
+    if not isinstance(valid, np.ndarray) or valid.dtype != bool or valid.shape != photo.shape[:2]:
+        got = (
+            f"{valid.dtype} of shape {valid.shape}" if isinstance(valid, np.ndarray) else type(valid).__name__
+        )
+        raise PictureError(f"valid must be bool of the photo's shape {photo.shape[:2]}, got {got}")
+    return valid
+
+
+def without_nodata(masks: Sequence[Mask], valid: np.ndarray) -> list[Mask]:
+    """Masks without the pixels that have no data; those that lie on such pixels for the most part go."""
+    found = []
+    for mask in masks:
+        known = mask.crop() & valid[mask.extent]
+        area = int(known.sum())
+        if 2 * area < mask.area or not area:
+            continue
+        rows, columns = mask.extent
+        corner = columns.start, rows.start
+        runs = rle.encode_at(np.ascontiguousarray(known.T), corner, mask.size)
+        found.append(mask if area == mask.area else mask.replace(rle=runs))
+    return found
+
+
 def picked(found: Sequence[Candidate], indices: np.ndarray) -> list[Candidate]:
     """The candidates with these numbers."""
     return [found[i] for i in indices.tolist()]

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast, overload
 
-import numpy as np
 from PIL.Image import Image
 
 from ..errors import PictureError
 from ..maskset import MaskSet
-from ..media.photos import PhotoLike, read_photo
+from ..media.photos import PhotoLike, read_pixels
+from ..media.rasters import Pixels
+from ..media.scenes import PhotoScene, Scene, is_large, open_scene
 from ..models.base import PromptableModel
 from ..models.load import load
+from .bar import counting
 from .generate import AutomaticMaskGenerator
+from .scene import segment_scene
+from .tiles import Tiling
 
 
 @overload
@@ -25,6 +31,8 @@ def segment(
     *,
     device: str | None = None,
     progress: bool = False,
+    tile: int | None = None,
+    tile_overlap: int | None = None,
     **options: Any,
 ) -> MaskSet: ...
 @overload
@@ -34,6 +42,8 @@ def segment(
     *,
     device: str | None = None,
     progress: bool = False,
+    tile: int | None = None,
+    tile_overlap: int | None = None,
     **options: Any,
 ) -> list[MaskSet]: ...
 def segment(
@@ -42,6 +52,8 @@ def segment(
     *,
     device: str | None = None,
     progress: bool = False,
+    tile: int | None = None,
+    tile_overlap: int | None = None,
     **options: Any,
 ) -> MaskSet | list[MaskSet]:
     """Every object of ``photo`` as a :class:`MaskSet`, best masks first as the generator orders them.
@@ -53,19 +65,28 @@ def segment(
     kept, so that calling this in a loop loads it once. ``progress`` shows a bar. ``options`` are those of
     :class:`AutomaticMaskGenerator`.
 
+    ``tile`` segments each photo in overlapping tiles of so many pixels a side, and joins what crosses from
+    one to the next; rasters of more than 100 megapixels are read in tiles of 1,024 by themselves (extra
+    ``geo``). ``tile_overlap`` is an eighth of the side unless given. Masks come in the order of the tiles.
+
+    Nothing is asked about pixels without data (a raster's nodata), and no mask keeps them.
     The masks remember a photo given by path, or weakly the array, for ``masks.draw()`` and notebooks.
 
     Raises ``PictureError`` for a photo that cannot be used, ``CheckpointError`` or ``DownloadError``
     for the model, ``OptionError`` for an option.
     """
+    tiling = None if tile is None else Tiling(tile, tile_overlap)
     if not isinstance(photo, list | tuple):
         one = cast("PhotoLike", photo)
-        picture = read_photo(one)  # before the model, which may have to be fetched
-        return _segmented(one, picture, _generator(model, device, options), progress)
+        read = _opened(one, tiling)  # before the model, which may have to be fetched
+        return _segmented(one, read, _generator(model, device, options), progress, tiling)
     for number, each in enumerate(photo, 1):
-        _check_readable(each, number)
+        try:
+            _close(_opened(each, tiling))
+        except PictureError as error:
+            raise PictureError(f"photo {number} of the list: {error}") from error
     generator = _generator(model, device, options)
-    return [_segmented(each, read_photo(each), generator, progress) for each in photo]
+    return [_segmented(each, _opened(each, tiling), generator, progress, tiling) for each in photo]
 
 
 def _generator(
@@ -75,18 +96,47 @@ def _generator(
     return AutomaticMaskGenerator(ready, **options)
 
 
+def _opened(photo: PhotoLike, tiling: Tiling | None) -> Pixels | Scene:
+    """A photo's pixels, or a scene to be read in tiles and closed by the caller."""
+    if isinstance(photo, str | os.PathLike) and (tiling is not None or is_large(Path(photo))):
+        return open_scene(photo)
+    pixels = read_pixels(photo)
+    return pixels if tiling is None else PhotoScene(pixels)
+
+
+def _close(read: Pixels | Scene) -> None:
+    if not isinstance(read, Pixels):
+        read.close()
+
+
 def _segmented(
-    photo: PhotoLike, picture: np.ndarray, generator: AutomaticMaskGenerator, progress: bool
+    photo: PhotoLike,
+    read: Pixels | Scene,
+    generator: AutomaticMaskGenerator,
+    progress: bool,
+    tiling: Tiling | None,
 ) -> MaskSet:
-    masks = generator.generate(picture, progress=progress)
+    if isinstance(read, Pixels):
+        valid = {} if read.valid is None else {"valid": read.valid}
+        masks = generator.generate(read.values, progress=progress, **valid)
+    else:
+        masks = _in_tiles(read, generator, progress, tiling or Tiling())
     return masks if isinstance(photo, Image) else masks.with_photo(photo)
 
 
-def _check_readable(photo: PhotoLike, number: int) -> None:
+def _in_tiles(scene: Scene, generator: AutomaticMaskGenerator, progress: bool, tiling: Tiling) -> MaskSet:
     try:
-        read_photo(photo)
-    except PictureError as error:
-        raise PictureError(f"photo {number} of the list: {error}") from error
+        with tempfile.TemporaryDirectory(prefix="everymask-") as folder, counting(progress) as report:
+            found = segment_scene(
+                scene,
+                lambda pixels, valid: generator.generate(pixels, valid=valid),
+                Path(folder),
+                tiling,
+                report and (lambda state: report(state.done, state.tiles)),
+            )
+            return MaskSet(found.masks, scene.hw, valid=found.masks.valid)
+    finally:
+        scene.close()
 
 
 @lru_cache(maxsize=1)

@@ -32,9 +32,16 @@ class EverythingSegmenter:
             **reading,
         }
 
-    def __call__(self, photo: np.ndarray, watch: Callable[[int, int], None]) -> MaskSet:
-        """The masks of an RGB photo; ``watch(done, total)`` hears of the points asked."""
-        return self._generator.generate(photo, lambda state: watch(state.points_done, state.points))
+    def __call__(
+        self, photo: np.ndarray, watch: Callable[[int, int], None], valid: np.ndarray | None = None
+    ) -> MaskSet:
+        """The masks of an RGB photo; ``watch(done, total)`` hears of the points asked.
+
+        ``valid``, bool [H, W], is where the photo has data; None: everywhere.
+        """
+        return self._generator.generate(
+            photo, lambda state: watch(state.points_done, state.points), valid=valid
+        )
 
     def fill_gaps(self, photo: np.ndarray, masks: MaskSet) -> Any:
         """The masks with gaps filled, a :class:`everymask.everything.gaps.Filling`."""

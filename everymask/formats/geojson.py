@@ -45,14 +45,17 @@ def write(path: Path, photo: PhotoMasks, options: WriteOptions) -> Losses:
     frame: dict[str, Any] = {"frame": name, "width": width, "height": height}
     if place:
         frame |= {"affine": list(place.affine), "crs_wkt": place.crs_wkt}
-    features = [_feature(mask, number, place) for number, mask in enumerate(photo.masks, 1)]
-    content = {
-        "type": "FeatureCollection",
-        "everymask": {"photo": photo.photo, **frame},
-        "features": features,
-    }
-    path.write_text(json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False), "utf-8")
+    own = _compact({"photo": photo.photo, **frame})
+    with path.open("w", encoding="utf-8") as file:
+        file.write(f'{{"type":"FeatureCollection","everymask":{own},"features":[')
+        for number, mask in enumerate(photo.masks, 1):
+            file.write("," * (number > 1) + "\n" + _compact(_feature(mask, number, place)))
+        file.write("\n]}\n")
     return Losses()
+
+
+def _compact(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
 def _feature(mask: Mask, number: int, place: Georeference | None) -> dict[str, Any]:

@@ -71,7 +71,7 @@ def write(path: Path, photo: PhotoMasks, options: WriteOptions) -> Losses:
         file.executemany(
             "INSERT INTO gpkg_spatial_ref_sys VALUES (?, ?, ?, ?, ?, NULL)", _systems(srs, place)
         )
-        rows = list(_rows(photo, place or UPWARDS, srs))
+        rows = _rows(photo, place or UPWARDS, srs)
         bounds = _bounds(place or UPWARDS, width, height)
         file.execute(
             "INSERT INTO gpkg_contents (table_name, data_type, identifier, min_x, min_y, max_x, max_y, "

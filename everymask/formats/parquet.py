@@ -49,10 +49,11 @@ def write(path: Path, photos: Iterable[PhotoMasks], options: WriteOptions) -> Lo
         for image_id, photo in enumerate(photos, 1):
             height, width = photo.photo_hw
             listed.append({"image_id": image_id, "path": photo.photo, "width": width, "height": height})
-            rows += [_row(mask, photo, listed[-1]) for mask in photo.masks]
-            if len(rows) >= ROWS_AT_ONCE:
-                file.write_table(pyarrow.Table.from_pylist(rows, schema(pyarrow)))
-                rows = []
+            for mask in photo.masks:
+                rows.append(_row(mask, photo, listed[-1]))
+                if len(rows) >= ROWS_AT_ONCE:
+                    file.write_table(pyarrow.Table.from_pylist(rows, schema(pyarrow)))
+                    rows = []
         file.write_table(pyarrow.Table.from_pylist(rows, schema(pyarrow)))
         file.add_key_value_metadata({PHOTOS: json.dumps(listed).encode()})
     return Losses()

@@ -36,15 +36,16 @@ def layers(masks: Iterable[Rle], photo_hw: tuple[int, int]) -> np.ndarray:
     return counts.T
 
 
-def share(masks: Iterable[Rle], photo_hw: tuple[int, int]) -> float:
-    """The covered share of the photo, 0 to 1; 0 for a photo without pixels.
+def share(masks: Iterable[Rle], photo_hw: tuple[int, int], valid: Rle | None = None) -> float:
+    """The covered share of the photo, or of its ``valid`` pixels, 0 to 1; 0 for a photo without pixels.
 
     >>> from everymask.masks.rle import encode
     >>> share([encode(np.array([[True, False]]))], (1, 2))
     0.5
     """
     pixels = covered(masks, photo_hw)
-    return float(pixels.mean()) if pixels.size else 0.0
+    counted = pixels if valid is None else pixels[decode(valid)]
+    return float(counted.mean()) if counted.size else 0.0
 
 
 def largest_gap(covered: np.ndarray) -> tuple[int, tuple[int, int, int, int]]:
@@ -62,14 +63,18 @@ def largest_gap(covered: np.ndarray) -> tuple[int, tuple[int, int, int, int]]:
     return area, (x, y, width, height)
 
 
-def gaps(masks: Iterable[Rle], photo_hw: tuple[int, int], min_area_px: float = 1) -> list[Rle]:
-    """The connected regions of ``min_area_px`` pixels or more that lie under no mask, largest first.
+def gaps(
+    masks: Iterable[Rle], photo_hw: tuple[int, int], min_area_px: float = 1, valid: Rle | None = None
+) -> list[Rle]:
+    """The connected regions of ``min_area_px`` (``valid``) pixels or more under no mask, largest first.
 
     >>> from everymask.masks.rle import encode
     >>> [gap.area for gap in gaps([encode(np.array([[0, 0, 1, 0]], bool))], (1, 4))]
     [2, 1]
     """
     free = ~covered(masks, photo_hw)
+    if valid is not None:
+        free &= decode(valid)
     if not free.size:
         return []
     count, labels, stats, _ = cv2.connectedComponentsWithStats(free.astype(np.uint8), connectivity=8)

@@ -44,7 +44,7 @@ def to_bytes(pixels: np.ndarray, range: Range = "percentile", valid: np.ndarray 
         return pixels
     if pixels.dtype == bool:
         return pixels.astype(np.uint8) * 255
-    low, high = _value_range(pixels, range)
+    low, high = value_range(pixels, range)
     if not high > low:
         return np.zeros(pixels.shape, np.uint8)
     exact_in_float32 = pixels.dtype.itemsize <= 2 or pixels.dtype == np.float32
@@ -53,7 +53,8 @@ def to_bytes(pixels: np.ndarray, range: Range = "percentile", valid: np.ndarray 
     return (np.clip(scaled, 0, 255) + 0.5).astype(np.uint8)
 
 
-def _value_range(pixels: np.ndarray, range: Range) -> tuple[float, float]:
+def value_range(pixels: np.ndarray, range: Range) -> tuple[float, float]:
+    """The values that become 0 and 255, see :func:`to_bytes`."""
     if isinstance(range, tuple):
         return float(range[0]), float(range[1])
     if range == "minmax":

@@ -35,7 +35,7 @@ from PIL import Image
 from everymask.errors import OptionError, PictureError
 from everymask.media.depth import Range, check_range, to_bytes
 from everymask.media.picture_files import decoding, photo_size, read_file, upright_pixels
-from everymask.media.rasters import check_bands
+from everymask.media.rasters import Pixels, check_bands
 
 __all__ = ["PhotoLike", "Range", "photo_size", "read_photo", "to_bytes"]
 
@@ -58,6 +58,21 @@ def read_photo(
 
     >>> read_photo(np.array([[0, 65535]], np.uint16), range="dtype")[0].tolist()
     [[0, 0, 0], [255, 255, 255]]
+    """
+    return read_pixels(photo, range=range, page=page, bands=bands, background=background).values
+
+
+def read_pixels(
+    photo: PhotoLike,
+    *,
+    range: Range = "percentile",
+    page: int | None = None,
+    bands: Sequence[int] | None = None,
+    background: tuple[int, int, int] | None = None,
+) -> Pixels:
+    """As :func:`read_photo`, and where the photo has data: what a raster calls nodata is black and not valid.
+
+    Arrays and PIL pictures are valid everywhere.
     """
     check_range(range)
     _check_background(background)
@@ -83,7 +98,7 @@ def read_photo(
             "a photo must be a path, an RGB array of shape (H, W, 3) or a PIL picture, "
             f"got {type(photo).__name__}"
         )
-    return _as_rgb(to_bytes(_checked(pixels, valid), range, valid), background)
+    return Pixels(as_rgb(to_bytes(_checked(pixels, valid), range, valid), background), valid)
 
 
 def _check_background(background: tuple[int, int, int] | None) -> None:
@@ -116,7 +131,7 @@ def _checked(pixels: np.ndarray, valid: np.ndarray | None = None) -> np.ndarray:
     return pixels
 
 
-def _as_rgb(pixels: np.ndarray, background: tuple[int, int, int] | None) -> np.ndarray:
+def as_rgb(pixels: np.ndarray, background: tuple[int, int, int] | None = None) -> np.ndarray:
     """uint8 [H, W] or [H, W, 1 | 3 | 4] as contiguous RGB [H, W, 3]."""
     if pixels.ndim == 2:
         pixels = pixels[..., None]

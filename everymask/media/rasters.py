@@ -24,7 +24,7 @@ SAMPLES_TAG = 277  # SamplesPerPixel
 
 @dataclass(frozen=True)
 class Pixels:
-    """What a file holds: its values at their own depth, and where there are any."""
+    """A picture, and where something was measured: as a file holds it, or made RGB uint8."""
 
     values: np.ndarray  # [H, W] or [H, W, C]
     valid: np.ndarray | None = None
@@ -65,25 +65,32 @@ def raster_size(path: Path) -> tuple[int, int]:
         return raster.height, raster.width
 
 
-def read_raster(
-    path: str | os.PathLike[str], bands: Sequence[int] | None = None, window: Any = None
-) -> Pixels:
+def read_raster(path: str | os.PathLike[str], bands: Sequence[int] | None = None) -> Pixels:
     """One or three bands of a raster, [H, W] or [H, W, 3], and where they have data.
 
     ``bands`` count from 1 (``(4, 3, 2)`` is a false colour picture); by default the only one, or the first
     three of three or four. Raises PictureError where that leaves a choice, and OptionError for a band that
-    is not there. ``window`` is a rasterio window to read alone.
+    is not there.
     """
     with opened(path) as raster:
-        chosen = _chosen(raster, bands, str(path))
-        try:
-            values = raster.read(chosen, window=window)
-            valid = (raster.read_masks(chosen, window=window) > 0).all(axis=0)
-            table = _colours(raster) if len(chosen) == 1 else None
-        except Exception as error:  # GDAL raises RasterioIOError, MemoryError, ValueError, ...
-            raise PictureError(f"{str(path)!r} cannot be decoded: {error}") from error
+        return read_window(raster, chosen_bands(raster, bands, str(path)), str(path))
+
+
+def read_window(
+    raster: Any, bands: Sequence[int], name: str, window: Any = None, out_hw: tuple[int, int] | None = None
+) -> Pixels:
+    """Bands of an opened raster, of a rasterio window alone; ``out_hw`` reads fewer pixels, from overviews
+    where the file has them."""
+    chosen = list(bands)
+    shape = None if out_hw is None else (len(chosen), *out_hw)
+    try:
+        values = raster.read(chosen, window=window, out_shape=shape)
+        valid = (raster.read_masks(chosen, window=window, out_shape=shape) > 0).all(axis=0)
+        table = _colours(raster) if len(chosen) == 1 else None
+    except Exception as error:  # GDAL raises RasterioIOError, MemoryError, ValueError, ...
+        raise PictureError(f"{name!r} cannot be decoded: {error}") from error
     if values.dtype.kind == "c":
-        raise PictureError(f"{str(path)!r} holds complex numbers; write their amplitude and pass that")
+        raise PictureError(f"{name!r} holds complex numbers; write their amplitude and pass that")
     if values.dtype.kind == "f":
         valid &= np.isfinite(values).all(axis=0)
     picture = values[0] if len(chosen) == 1 else np.moveaxis(values, 0, -1)
@@ -92,7 +99,8 @@ def read_raster(
     return Pixels(picture, None if valid.all() else valid)
 
 
-def _chosen(raster: Any, bands: Sequence[int] | None, name: str) -> list[int]:
+def chosen_bands(raster: Any, bands: Sequence[int] | None, name: str) -> list[int]:
+    """The numbers of the bands to read: those asked for, or the picture's own. Raises as read_raster."""
     count = raster.count
     if bands is not None:
         chosen = check_bands(bands)

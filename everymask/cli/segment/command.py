@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import sys
 from pathlib import Path
@@ -45,9 +44,10 @@ from .generator_flags import with_generator_flags
 from .journal import Journal
 from .quality import quality_lines
 from .run import REPORT, Run, Summary
+from .scenes import Tiles
 
 
-@with_flags(look=Look, keep=Keep, objects=Objects)
+@with_flags(look=Look, keep=Keep, objects=Objects, tiles=Tiles)
 @with_generator_flags
 def segment(
     inputs: Annotated[
@@ -98,6 +98,7 @@ def segment(
     look: Look,
     keep: Keep,
     objects: Objects,
+    tiles: Tiles,
     options: dict[str, Any],
 ) -> None:
     """Find every object of photos and write their masks.
@@ -134,10 +135,11 @@ def segment(
         return
     _refuse_to_overwrite(outputs, journal, overwrite)
     segmenter = objects.after(
-        open_segmenter(model, device, options, reading), lambda text: typer.echo(text, err=True)
+        open_segmenter(model, device, options, {**reading, **tiles.settings}),
+        lambda text: typer.echo(text, err=True),
     )
     with journal.locked():  # what another run has finished meanwhile is known from here on
-        run = Run(segmenter, journal, outputs, functools.partial(read_photo, **reading))
+        run = Run(segmenter, journal, outputs, reading, tiles)
         summary = do(run, find(), overwrite)
     report(summary, outputs, as_json)
     raise typer.Exit(1 if summary.failed else 0)

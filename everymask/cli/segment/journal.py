@@ -9,22 +9,26 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ...formats.amg_rle import mask_of, row_of
+from ...everything.settings import short_hash
 from ...formats.georeference import Georeference
 from ...formats.landing import landing, remove
 from ...formats.losses import Loss, Losses
-from ...formats.record import PhotoMasks, plain_attributes
-from ...formats.text import read_json, write_json
-from ...maskset import Mask, MaskSet
+from ...formats.mask_store import StoredMasks, write_store
+from ...formats.record import PhotoMasks
+from ...masks.rle import from_coco, to_coco
+from ...maskset import MaskSet
 from ..shared.folder_lock import alone_in
 from ..shared.inputs import Photo
 from ..shared.stamps import stamp_of
+
+HELD = 2**25
+"""Bytes of a photo's masks that are held; a scene may have more."""
 
 
 @dataclass(frozen=True)
@@ -110,38 +114,40 @@ class Journal:
 
     def keep_masks(self, photo: Photo, masks: PhotoMasks) -> None:
         """Keep a photo's masks; they count once :meth:`add` was called."""
-        place = masks.georeference
-        content = {
-            "photo_hw": list(masks.photo_hw),
-            "masks": [_row(mask) for mask in masks.masks],
+        place, valid = masks.georeference, masks.masks.valid
+        header = {
+            "photo_hw": masks.photo_hw,
             "georeference": None if place is None else asdict(place),
             "model_hash": masks.model_hash,
             "params_hash": masks.params_hash,
+            "valid": None if valid is None else to_coco(valid),
         }
         with landing(self._masks_path(photo.key), self.scratch) as temporary:
-            write_json(temporary, content)
+            write_store(temporary, header, masks.masks)
 
     def masks_of(self, finished: Finished) -> PhotoMasks:
-        """The masks kept of a photo."""
+        """The masks kept of a photo; those of a large scene are read when they are asked for."""
         path = self._masks_path(finished.key)
-        content = read_json(path)
-        height, width = content["photo_hw"]
-        rows = content["masks"]
-        masks = [
-            mask_of(row, str(path), (height, width)).replace(
-                label=row["label"], attributes=row.get("attributes")
-            )
-            for row in rows
-        ]
-        place = content["georeference"]
+        stored = StoredMasks(path)
+        header, size = stored.header, stored.photo_hw
+        place, valid = header["georeference"], header["valid"]
+        if path.stat().st_size > HELD:
+            masks = MaskSet.read_when_asked(stored, size)
+        else:
+            masks = MaskSet(stored, size, valid=valid and from_coco(valid))
         return PhotoMasks(
             finished.name,
-            MaskSet(masks, (height, width)),
+            masks,
             place and Georeference(tuple(place["affine"]), place["crs_wkt"]),
-            content["model_hash"],
-            content["params_hash"],
+            header["model_hash"],
+            header["params_hash"],
             Path(finished.source),
         )
+
+    def tiles_of(self, photo: Photo, settings: Mapping[str, Any]) -> Path:
+        """Where the tiles of a scene are kept while it is worked on: of this file, with these settings."""
+        stamp = list(stamp_of(photo.path))
+        return self.home / "tiles" / photo.key / short_hash({"stamp": stamp, "settings": dict(settings)})
 
     def add(self, finished: Finished) -> None:
         """Note that a photo and its outputs are done."""
@@ -152,7 +158,7 @@ class Journal:
         self._finished[finished.source] = finished
 
     def _masks_path(self, key: str) -> Path:
-        return self.home / "masks" / f"{key}.json"
+        return self.home / "masks" / f"{key}.jsonl"
 
     def _read(self) -> dict[str, Finished]:
         if not self._index.is_file():
@@ -165,9 +171,3 @@ class Journal:
                 continue
             finished[record.source] = replace(record, stamp=(record.stamp[0], record.stamp[1]))
         return finished
-
-
-def _row(mask: Mask) -> dict[str, Any]:
-    """A mask in full; what is no number (a score of NaN) is not kept."""
-    row = {name: value for name, value in row_of(mask).items() if value == value}
-    return {**row, "label": mask.label, "attributes": plain_attributes(mask)}

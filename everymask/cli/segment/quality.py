@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ...masks.coverage import largest_gap
+from ...masks.rle import decode
 from ...maskset import MaskSet
 
 
@@ -19,7 +20,7 @@ class Quality:
 
     masks: int
     coverage: float
-    """Share of the pixels under a mask."""
+    """Share of the pixels (with data) under a mask."""
     median_score: float | None
     """Of the predicted IoUs."""
     gap: float
@@ -38,10 +39,12 @@ def quality_of(masks: MaskSet) -> Quality:
     pixels = np.zeros(masks.photo_hw, bool)
     for mask in masks:
         pixels[mask.extent] |= mask.crop()
-    area, box = largest_gap(pixels)
+    valid = np.ones_like(pixels) if masks.valid is None else decode(masks.valid)
+    area, box = largest_gap(pixels | ~valid)
     scores = [mask.predicted_iou for mask in masks if mask.predicted_iou is not None]
-    size = max(pixels.size, 1)
-    return Quality(len(masks), float(pixels.mean()), median(scores) if scores else None, area / size, box)
+    size = max(int(valid.sum()), 1)
+    coverage = float((pixels & valid).sum() / size)
+    return Quality(len(masks), coverage, median(scores) if scores else None, area / size, box)
 
 
 def quality_lines(photos: Sequence[tuple[str, dict[str, Any]]]) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,17 +14,23 @@ import numpy as np
 
 from ...errors import EverymaskError
 from ...everything.settings import short_hash
+from ...everything.tiles import Tiling
 from ...formats import Losses, PhotoMasks
 from ...formats.georeference import read_georeference
 from ...formats.landing import landing
 from ...formats.text import write_json
 from ...maskset import MaskSet
+from ...media.photos import read_photo, read_pixels
+from ...media.scenes import Scene, open_scene
 from ..shared.inputs import Photo
-from ..shared.outputs import FROM_THE_PHOTO, Outputs, write_output, write_run
+from ..shared.keep import Keep
+from ..shared.outputs import CUTOUTS, FROM_THE_PHOTO, OVERLAY, Outputs, write_output, write_run
 from ..shared.progress import Progress
 from ..shared.stamps import stamp_of
+from . import scenes
 from .journal import Finished, Journal
 from .quality import quality_of
+from .scenes import Tiles
 
 REPORT = "report.json"
 
@@ -35,8 +42,13 @@ class Segmenter(Protocol):
     """The model and every option that the masks depend on."""
     model_hash: str
 
-    def __call__(self, photo: np.ndarray, watch: Callable[[int, int], None]) -> MaskSet:
-        """The masks of an RGB photo; ``watch(done, total)`` hears of the progress within it."""
+    def __call__(
+        self, photo: np.ndarray, watch: Callable[[int, int], None], valid: np.ndarray | None = None
+    ) -> MaskSet:
+        """The masks of an RGB photo; ``watch(done, total)`` hears of the progress within it.
+
+        ``valid``, bool [H, W], is where the photo has data; None: everywhere.
+        """
 
 
 @dataclass(frozen=True)
@@ -106,7 +118,9 @@ class Run:
     segmenter: Segmenter
     journal: Journal
     outputs: Outputs
-    read: Callable[[Path], np.ndarray]
+    reading: dict[str, Any]
+    """How photos are read: arguments of ``read_pixels``."""
+    tiles: Tiles
 
     def photos(self, photos: list[Photo], overwrite: bool, progress: Progress) -> Summary:
         """Do every photo that is not finished, then the files for the whole run and the report."""
@@ -161,25 +175,85 @@ class Run:
 
     def _anew(self, photo: Photo, progress: Progress) -> Finished:
         """Read and segment a photo and write its outputs."""
-        begun = time.monotonic()
-        stamp = _stamp(photo.path)
-        pixels = self.read(photo.path)
-        masks = self.segmenter(pixels, progress.within_photo)
+        tiling = self.tiles.of(photo.path)
+        if tiling is not None:
+            return self._in_tiles(photo, tiling, progress)
+        begun, stamp = time.monotonic(), _stamp(photo.path)
+        read = read_pixels(photo.path, **self.reading)
+        valid = [] if read.valid is None else [read.valid]
+        masks = self.segmenter(read.values, progress.within_photo, *valid)
+        record = self._kept(photo, masks)
+        losses = {name: self._write(name, photo.key, record, read.values) for name in self.outputs.per_photo}
+        return self._finished(photo, record, stamp, begun, losses, self._quality(record))
+
+    def _in_tiles(self, photo: Photo, tiling: Tiling, progress: Progress) -> Finished:
+        """Segment a scene tile by tile and write its outputs."""
+        begun, stamp = time.monotonic(), _stamp(photo.path)
+        folder = self.journal.tiles_of(photo, self.segmenter.settings)
+        with scenes.opened(photo.path, folder, tiling, self.reading) as work:
+            scenes.check_outputs(self.outputs, work.scene.hw)
+            found = work.masks(
+                self.segmenter,
+                lambda state: progress.within_scene(photo.name, state.done, state.tiles, state.masks),
+            )
+            progress.said(f"{photo.name}: {found}")
+            record = self._kept(photo, found.masks)
+            losses, quality = self._of_scene(photo.key, record, self.outputs.per_photo, work.scene)
+            finished = self._finished(photo, record, stamp, begun, losses, quality)
+            work.done()
+        return finished
+
+    def _of_scene(
+        self, key: str, record: PhotoMasks, names: list[str], scene: Scene
+    ) -> tuple[dict[str, Losses], dict[str, Any]]:
+        """Write outputs of a scene, pictures of it reduced where it is too large; and its quality."""
+        record = replace(record, masks=self.outputs.keep.apply(record.masks))
+        large = scenes.too_large(scene.hw)
+        small, picture = scenes.reduced(record, scene) if large else (record, None)
+        losses = {}
+        for name in names:
+            if large and name == OVERLAY:
+                assert picture is not None
+                plain = replace(self.outputs, keep=Keep())  # areas are of the scene's own pixels
+                write_output(plain, name, key, small, picture.values, self.journal.scratch)
+                losses[name] = Losses()
+            elif large and name == CUTOUTS:
+                scenes.write_cutouts(self.outputs, key, record.masks, scene, self.journal.scratch)
+                losses[name] = Losses()
+            else:
+                whole = scene.read((0, 0, *scene.hw[::-1])).values if name in FROM_THE_PHOTO else None
+                losses[name] = self._write(name, key, record, whole)
+        quality = quality_of(small.masks).to_dict() | {"masks": len(record.masks)}
+        return losses, {**quality, "kept_by": str(self.outputs.keep)}
+
+    def _kept(self, photo: Photo, masks: MaskSet) -> PhotoMasks:
+        """The masks of a photo, kept in the journal."""
         hashes = self.segmenter.model_hash, short_hash(self.segmenter.settings)
         record = PhotoMasks(photo.name, masks, read_georeference(photo.path), *hashes, photo.path)
         self.journal.keep_masks(photo, record)
-        losses = {name: self._write(name, photo.key, record, pixels) for name in self.outputs.per_photo}
+        return record
+
+    def _finished(
+        self,
+        photo: Photo,
+        record: PhotoMasks,
+        stamp: tuple[int, int],
+        begun: float,
+        losses: dict[str, Losses],
+        quality: dict[str, Any],
+    ) -> Finished:
+        """Note that a photo is done."""
         finished = Finished(
             source=photo.source,
             name=photo.name,
             key=photo.key,
             stamp=stamp,
             settings=self.segmenter.settings,
-            masks=len(masks),
+            masks=len(record.masks),
             seconds=round(time.monotonic() - begun, 3),
             outputs={name: self.outputs.choices(name) for name in self.outputs.per_photo},
             losses=_plain(losses),
-            quality=self._quality(record),
+            quality=quality,
         )
         self.journal.add(finished)
         return finished
@@ -192,19 +266,29 @@ class Run:
         """The record with the quality of what today's filters keep."""
         if finished.quality.get("kept_by") == str(self.outputs.keep):
             return finished
-        return replace(finished, quality=self._quality(self.journal.masks_of(finished)))
+        record = self.journal.masks_of(finished)
+        if not scenes.too_large(record.photo_hw):
+            return replace(finished, quality=self._quality(record))
+        with closing(open_scene(Path(finished.source), **self.reading)) as scene:
+            return replace(finished, quality=self._of_scene(finished.key, record, [], scene)[1])
 
     def _again(self, photo: Photo, before: Finished) -> Finished:
         """Write what is missing of a finished photo from the masks kept, without the model."""
         record = self.journal.masks_of(before)
         missing = self._missing(before)
-        pixels = self.read(photo.path) if FROM_THE_PHOTO & set(missing) else None
-        losses = {name: self._write(name, photo.key, record, pixels) for name in missing}
+        if scenes.too_large(record.photo_hw):
+            with closing(open_scene(photo.path, **self.reading)) as scene:
+                scenes.check_outputs(self.outputs, scene.hw)
+                losses, quality = self._of_scene(photo.key, record, missing, scene)
+        else:
+            pixels = read_photo(photo.path, **self.reading) if FROM_THE_PHOTO & set(missing) else None
+            losses = {name: self._write(name, photo.key, record, pixels) for name in missing}
+            quality = self._quality(record)
         finished = replace(
             before,
             outputs={**before.outputs, **{name: self.outputs.choices(name) for name in missing}},
             losses={**before.losses, **_plain(losses)},
-            quality=self._quality(record),
+            quality=quality,
         )
         self.journal.add(finished)
         return finished

@@ -67,6 +67,18 @@ class Progress:
             speed = ", ".join(self._rate(share))
             self._bar.update(self._task, completed=self.kept + self.done + self.failed + share, speed=speed)
 
+    def within_scene(self, name: str, done: int, tiles: int, masks: int) -> None:
+        """How far a scene is that is worked on in tiles."""
+        self.within_photo(done, tiles)
+        now = time.monotonic()
+        if self._bar is None and done < tiles and now - self._said >= QUIET_S:
+            self._said = now
+            self._echo(f"{name}: tile {done:,} of {tiles:,}, {counted(masks, 'mask')}")
+
+    def said(self, line: str) -> None:
+        """A line that stays."""
+        self._echo(line)
+
     def _tell(self, line: str | None) -> None:
         finished = self.kept + self.done + self.failed
         rate, left = self._rate()

@@ -1,0 +1,153 @@
+"""Scenes in tiles: flags, what is kept while one is worked on, and pictures of what is too large to draw."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ...errors import InputError
+from ...everything.scene import SceneMasks, TileProgress, segment_scene
+from ...everything.tiles import Tiling
+from ...formats import PhotoMasks
+from ...formats.landing import landing, remove
+from ...masks.rle import Rle, encode_at
+from ...maskset import Mask, MaskSet
+from ...media.rasters import Pixels
+from ...media.scenes import LARGE, Scene, is_large, open_scene, sampled
+from ..shared.flags import flag
+from ..shared.outputs import CUTOUTS, Outputs, save_picture
+
+PICTURE_SIDE = 4096
+"""Overlays of large scenes are drawn so large."""
+FOR_SCENES = ("coco", "parquet", "geojson", "geopackage", "amg-rle", "sa1b", "overlay", "cutouts")
+"""Outputs that are written mask by mask, whatever the size of the scene."""
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """Raises :class:`OptionError` for sizes that leave no room."""
+
+    PANEL: ClassVar[str] = "Tiles"
+
+    tile: int | None = flag(
+        None,
+        "Segment in tiles of so many pixels a side and join what crosses them; rasters of more than "
+        "100 megapixels: 1024.",
+        metavar="PX",
+    )
+    tile_overlap: int | None = flag(
+        None, "What neighbouring tiles share; default an eighth of a tile.", metavar="PX"
+    )
+
+    def __post_init__(self) -> None:
+        self._tiling()
+
+    def _tiling(self) -> Tiling:
+        return Tiling(Tiling.side if self.tile is None else self.tile, self.tile_overlap)
+
+    @property
+    def settings(self) -> dict[str, int]:
+        """What masks depend on, of what was asked for."""
+        asked = {"tile": self.tile, "tile_overlap": self.tile_overlap}
+        return {name: value for name, value in asked.items() if value is not None}
+
+    def of(self, path: Path) -> Tiling | None:
+        """How a picture is cut; None for one that is worked on as a whole."""
+        return self._tiling() if self.tile is not None or is_large(path) else None
+
+
+def too_large(photo_hw: tuple[int, int]) -> bool:
+    """Whether pictures of this size are never held as a whole."""
+    return photo_hw[0] * photo_hw[1] > LARGE
+
+
+def check_outputs(outputs: Outputs, scene_hw: tuple[int, int]) -> None:
+    """Raise :class:`InputError` for an output that holds a whole picture, where that is too large."""
+    named = [*outputs.per_photo, *(format_.name for format_ in outputs.per_run)]
+    wrong = [name for name in named if name not in FOR_SCENES]
+    if wrong and too_large(scene_hw):
+        raise InputError(
+            f"{wrong[0]} holds whole pictures, and this one has {scene_hw[1]} x {scene_hw[0]} pixels; "
+            f"write one of {', '.join(FOR_SCENES)}"
+        )
+
+
+Say = Callable[[TileProgress], None]
+
+
+@dataclass(frozen=True)
+class SceneWork:
+    """One scene in tiles, its folder of finished tiles, and the file they come from."""
+
+    scene: Scene
+    folder: Path
+    tiling: Tiling
+
+    def masks(self, segmenter: Any, say: Say) -> SceneMasks:
+        """The masks; tiles that are in the folder are not done again."""
+
+        def segment(photo: np.ndarray, valid: np.ndarray | None) -> MaskSet:
+            return segmenter(photo, lambda done, total: None, *([] if valid is None else [valid]))
+
+        return segment_scene(self.scene, segment, self.folder, self.tiling, say)
+
+    def done(self) -> None:
+        """The tiles are not needed any more."""
+        remove(self.folder)
+
+
+@contextmanager
+def opened(path: Path, folder: Path, tiling: Tiling, reading: dict[str, Any]) -> Iterator[SceneWork]:
+    """A scene while it is worked on; ``folder`` is its own and that of these settings."""
+    scene = open_scene(path, **reading)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield SceneWork(scene, folder, tiling)
+    finally:
+        scene.close()
+
+
+def reduced(record: PhotoMasks, scene: Scene) -> tuple[PhotoMasks, Pixels]:
+    """A scene small enough to draw, and its masks as large."""
+    picture = scene.overview(PICTURE_SIDE)
+    hw = picture.values.shape[0], picture.values.shape[1]
+    masks = [mask.replace(rle=reduced_runs(mask.runs, hw)) for mask in record.masks]
+    return replace(record, masks=MaskSet(masks, hw, valid=picture.valid)), picture
+
+
+def reduced_runs(runs: Rle, hw: tuple[int, int]) -> Rle:
+    """A mask at fewer pixels: those nearest to their middles.
+
+    >>> from ...masks.rle import decode, encode
+    >>> decode(reduced_runs(encode(np.ones((4, 6), bool)), (2, 3))).sum()
+    np.int64(6)
+    """
+    mask = Mask(runs)
+    (rows, columns), crop = mask.extent, mask.crop()
+    picks, corner = [], []
+    for part, length, count in zip((rows, columns), runs.size, hw, strict=True):
+        at = sampled(length, count)
+        inside = np.flatnonzero((at >= part.start) & (at < part.stop))
+        picks.append(at[inside] - part.start)
+        corner.append(int(inside[0]) if len(inside) else 0)
+    small = crop[picks[0]][:, picks[1]]
+    return encode_at(np.ascontiguousarray(small.T), (corner[1], corner[0]), hw)
+
+
+def write_cutouts(outputs: Outputs, key: str, masks: MaskSet, scene: Scene, scratch: Path) -> None:
+    """Each object of a scene alone, read window by window."""
+    path = outputs.path_of(CUTOUTS, key, masks.photo_hw)
+    with landing(path, scratch) as temporary:
+        temporary.mkdir()
+        for number, mask in enumerate(masks, 1):
+            rows, columns = mask.extent
+            if not mask.area:
+                continue
+            window = scene.read((columns.start, rows.start, columns.stop, rows.stop))
+            piece = outputs.look.cutout_of(window.values, Mask.from_segmentation(mask.crop()))
+            save_picture(temporary / f"{number}.png", piece)

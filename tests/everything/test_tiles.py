@@ -1,0 +1,196 @@
+"""Scenes in tiles: the same objects as in one piece, where they are no larger than the overlap."""
+
+from itertools import pairwise
+
+import cv2
+import numpy as np
+import pytest
+
+from everymask.errors import OptionError
+from everymask.everything.scene import segment_scene
+from everymask.everything.tiles import Tiling, resolve
+from everymask.maskset import Mask, MaskSet
+from everymask.media.rasters import Pixels
+from everymask.media.scenes import PhotoScene
+
+
+def blobs(photo, valid=None):
+    """A stand-in for the model: every connected bright place is an object."""
+    count, numbers = cv2.connectedComponents((photo[..., 0] > 100).astype(np.uint8), connectivity=4)
+    masks = [
+        Mask.from_segmentation(numbers == n, predicted_iou=0.9, stability_score=0.95, crop_box=(0, 0, 1, 1))
+        for n in range(1, count)
+    ]
+    return MaskSet(masks, photo.shape[:2])
+
+
+def scene_of(*shapes, hw=(200, 300)):
+    """A dark scene with bright rectangles (x0, y0, x1, y1)."""
+    pixels = np.full((*hw, 3), 20, np.uint8)
+    for x0, y0, x1, y1 in shapes:
+        pixels[y0:y1, x0:x1] = 200
+    return pixels
+
+
+def in_tiles(pixels, folder, tiling=Tiling(64, 24), segment=blobs, valid=None):
+    return segment_scene(PhotoScene(Pixels(pixels, valid)), segment, folder, tiling)
+
+
+def shapes_of(masks):
+    return sorted(mask.segmentation.tobytes() for mask in masks)
+
+
+@pytest.mark.parametrize(
+    ("hw", "side", "overlap"), [((200, 300), 64, 16), ((65, 64), 64, 0), ((40, 50), 64, 8)]
+)
+def test_tiles_cover_the_scene_and_share_at_least_the_overlap(hw, side, overlap):
+    tiles = Tiling(side, overlap).tiles(hw)
+    seen = np.zeros(hw, int)
+    for tile in tiles:
+        seen[tile.y0 : tile.y1, tile.x0 : tile.x1] += 1
+        assert tile.hw == (min(side, hw[0]), min(side, hw[1]))
+    assert seen.min() >= 1
+    lefts = sorted({tile.x0 for tile in tiles})
+    assert all(b - a <= side - overlap for a, b in pairwise(lefts))
+
+
+@pytest.mark.parametrize(("side", "overlap", "message"), [
+    (16, 0, "a tile must be at least 32 pixels a side, got 16"),
+    (64, 33, "tiles of 64 pixels may overlap by 0 to 32 pixels, got 33"),
+    (64, -1, "tiles of 64 pixels may overlap by 0 to 32 pixels, got -1"),
+])  # fmt: skip
+def test_tiles_that_leave_no_room_are_refused(side, overlap, message):
+    with pytest.raises(OptionError, match=message):
+        Tiling(side, overlap)
+
+
+def test_objects_no_larger_than_the_overlap_are_those_of_the_whole_scene(tmp_path):
+    random = np.random.default_rng(0)
+    pixels = scene_of()
+    for _ in range(60):
+        x, y = random.integers(0, 280), random.integers(0, 180)
+        w, h = random.integers(3, 20, 2)
+        if not (pixels[max(0, y - 2) : y + h + 2, max(0, x - 2) : x + w + 2] > 100).any():
+            pixels[y : y + h, x : x + w] = 200
+    found = in_tiles(pixels, tmp_path)
+    whole = blobs(pixels)
+    assert found.tiles == 35
+    assert len(whole) > 30
+    assert shapes_of(found.masks) == shapes_of(whole)
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        (10, 90, 290, 110),  # across all tiles of a row
+        (90, 5, 110, 195),  # down a column
+        (20, 20, 250, 180),  # over nearly all
+        (0, 0, 300, 200),  # everything
+    ],
+)
+def test_an_object_that_crosses_tiles_becomes_one(tmp_path, shape):
+    pixels = scene_of(shape, (2, 2, 5, 5))
+    found = in_tiles(pixels, tmp_path)
+    whole = blobs(pixels)
+    assert shapes_of(found.masks) == shapes_of(whole)
+    assert found.joined == 1
+    assert found.in_pieces == 0
+
+
+def test_what_is_known_of_a_mask_moves_with_it(tmp_path):
+    def segment(photo, valid=None):
+        return MaskSet(
+            [mask.replace(point_coords=[(1.5, 2.5)], crop_box=(0, 0, 64, 64)) for mask in blobs(photo)],
+            photo.shape[:2],
+        )
+
+    pixels = scene_of((250, 150, 256, 156), hw=(200, 300))
+    (mask,) = in_tiles(pixels, tmp_path, segment=segment).masks
+    assert mask.bbox == (250, 150, 5, 5)
+    x, y = mask.point_coords[0]
+    assert mask.crop_box == (x - 1.5, y - 2.5, 64, 64)
+    assert mask.predicted_iou == 0.9
+
+
+def test_doubles_give_way_to_the_better_score():
+    tiles = Tiling(64, 32).tiles((64, 96))
+    pixels = np.zeros((64, 64), bool)
+    pixels[20:30, 40:50] = True  # whole in both tiles
+    masks = [
+        MaskSet([Mask.from_segmentation(np.roll(pixels, shift, axis=1), predicted_iou=score)])
+        for shift, score in ((0, 0.8), (-32, 0.9))
+    ]
+    seams = resolve(tiles, masks.__getitem__, (64, 96), near=1)
+    assert seams.dropped == {(0, 0)}
+    assert list(seams.objects([1, 1])) == [((1, 0),)]
+
+
+def test_a_whole_and_its_part_are_joined_each_with_its_own(tmp_path):
+    def segment(photo, valid=None):
+        bright = photo[..., 0] > 100
+        inner = photo[..., 0] > 220
+        found = [Mask.from_segmentation(each, predicted_iou=0.9) for each in (bright, inner) if each.any()]
+        return MaskSet(found, photo.shape[:2])
+
+    pixels = scene_of((10, 20, 290, 60))
+    pixels[30:50, 30:270] = 250
+    found = in_tiles(pixels, tmp_path, segment=segment)
+    assert shapes_of(found.masks) == shapes_of(segment(pixels))
+
+
+def test_objects_too_large_to_put_together_stay_in_pieces_and_are_counted():
+    tiles = Tiling(64, 16).tiles((64, 200))
+    pixels = scene_of((0, 10, 200, 40), hw=(64, 200))
+    masks = [blobs(tile.of(pixels)) for tile in tiles]
+    seams = resolve(tiles, masks.__getitem__, (64, 200), near=1, largest=110 * 30)
+    assert seams.in_pieces >= 1
+    assert 1 < len(list(seams.objects([1] * len(tiles)))) < len(tiles)
+
+
+def test_a_stopped_run_goes_on_and_does_no_tile_twice(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 90, (200, 300, 3), dtype=np.uint8)
+    pixels[90:110, 10:290] = pixels[30:40, 30:40] = 200
+    calls = []
+
+    def segment(photo, valid=None):
+        calls.append(1)
+        if len(calls) == 5:
+            raise KeyboardInterrupt
+        return blobs(photo)
+
+    with pytest.raises(KeyboardInterrupt):
+        in_tiles(pixels, tmp_path / "a", segment=segment)
+    again = in_tiles(pixels, tmp_path / "a", segment=segment)
+    assert len(calls) == again.tiles - again.left_out + 1, "only the tile that was stopped is asked twice"
+    assert shapes_of(again.masks) == shapes_of(in_tiles(pixels, tmp_path / "b").masks)
+
+
+def test_tiles_of_one_colour_are_asked_about_once_for_each_colour(tmp_path):
+    asked = []
+
+    def segment(photo, valid=None):
+        asked.append(photo[0, 0].tolist())
+        return blobs(photo)
+
+    pixels = scene_of((0, 0, 150, 200))
+    found = in_tiles(pixels, tmp_path, segment=segment)
+    assert shapes_of(found.masks) == shapes_of(blobs(pixels))
+    assert asked.count([20, 20, 20]) == 1
+    assert len(asked) < found.tiles / 2
+
+
+def test_tiles_without_data_are_not_asked_about(tmp_path):
+    pixels = scene_of((150, 90, 160, 100))
+    valid = np.zeros(pixels.shape[:2], bool)
+    valid[64:136, 110:200] = True
+    asked = []
+
+    def segment(photo, valid):
+        asked.append(valid)
+        return blobs(photo)
+
+    found = in_tiles(pixels, tmp_path, segment=segment, valid=valid)
+    assert len(found.masks) == 1
+    assert found.tiles - found.left_out == len(asked) == 12
+    assert all(each is None or each.any() for each in asked)
+    assert str(found) == f"35 tiles, {found.left_out} without data"
