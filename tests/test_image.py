@@ -151,11 +151,11 @@ def test_a_binary_mask_comes_back_as_it_was(predictor):
 
 def test_reprs_tell_the_state(predictor):
     name = predictor.model.spec.name
-    assert repr(predictor) == f"ImagePredictor({name}, photos 48 x 64)"
+    assert repr(predictor) == f"ImagePredictor({name}, a 64 x 48 photo)"
     answer = predictor.predict(points=[(30, 20)])
-    assert repr(answer) == "Answer(3 masks of 48 x 64 pixels, scores 0.600 0.900 0.800)"
+    assert repr(answer) == "Answer(3 masks of a 64 x 48 photo, scores 0.600 0.900 0.800)"
     many = predictor.predict(box=[(0, 0, 9, 9), (1, 1, 8, 8)])
-    assert repr(many) == "Answer(3 masks for each of 2 prompts of 48 x 64 pixels)"
+    assert repr(many) == "Answer(3 masks for each of 2 prompts of a 64 x 48 photo)"
     predictor.reset()
     assert repr(predictor) == f"ImagePredictor({name}, no photo set)"
 

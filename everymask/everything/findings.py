@@ -131,6 +131,13 @@ class Findings:
             f"{megabytes:.0f} MB)"
         )
 
+    def _repr_html_(self) -> str:
+        """The masks with the findings' own options over the photo, or over grey, for a notebook."""
+        from everymask.media import html
+
+        masks = self.masks()
+        return html.with_caption(html.drawn(masks), f"{self!r} with {masks!r}")
+
     @property
     def points(self) -> int:
         """How many points were asked about, in all crops."""

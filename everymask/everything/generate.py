@@ -7,6 +7,7 @@ within a crop and between crops, small regions, masks.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -58,6 +59,13 @@ class AutomaticMaskGenerator:
             )
         if self.options.effort == "bf16":
             warn_where_slow(torch.bfloat16, model.device, 'effort="bf16"')
+
+    def __repr__(self) -> str:
+        """The model, and the options that are not what they are by default."""
+        usual = GeneratorOptions.for_model(self.model.spec.generator, {})
+        named = ((each.name, getattr(self.options, each.name)) for each in fields(usual))
+        said = [f"{name}={value!r}" for name, value in named if repr(value) != repr(getattr(usual, name))]
+        return f"AutomaticMaskGenerator({', '.join([self.model.spec.name, *said])})"
 
     def generate(
         self,

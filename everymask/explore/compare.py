@@ -69,6 +69,11 @@ class Comparison:
     per_row: int
     """Settings that stand in a row of the sheet: the values of the last option."""
 
+    def __repr__(self) -> str:
+        height, width = self.photo.shape[:2]
+        options = ", ".join(self.settings[0].options) if self.settings else "nothing"
+        return f"Comparison({len(self.settings)} settings of {options} on a {width} x {height} photo)"
+
     @property
     def table(self) -> list[dict[str, Any]]:
         """A row a setting; see :meth:`Setting.row`."""

@@ -56,4 +56,5 @@ class Answer:
         height, width = self.masks.shape[-2:]
         whose = f" for each of {prompts[0]} prompts" if prompts else ""
         scores = "" if prompts else ", scores " + " ".join(f"{score:.3f}" for score in self.scores)
-        return f"Answer({count} masks{whose} of {height} x {width} pixels{scores})"
+        masks = "1 mask" if count == 1 else f"{count} masks"
+        return f"Answer({masks}{whose} of a {width} x {height} photo{scores})"

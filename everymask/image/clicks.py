@@ -231,6 +231,12 @@ class ClickSession:
         score = "" if self.answer is None else f", score {self.answer.scores[0]:.3f}"
         return f"ClickSession({width} x {height} photo, {' and '.join(said)}{score}{disobeyed})"
 
+    def _repr_html_(self) -> str:
+        """The object now as a white shape, for a notebook."""
+        from everymask.media import html
+
+        return html.with_caption(html.shape_of(self.mask), repr(self))
+
     # --- asking -----------------------------------------------------------------------------------
 
     @property

@@ -60,8 +60,8 @@ class ImagePredictor:
         self._photos: tuple[EncodedPhoto, ...] = ()
 
     def __repr__(self) -> str:
-        sizes = ", ".join(f"{height} x {width}" for height, width in self.photo_sizes)
-        return f"ImagePredictor({self.model.spec.name}, {'photos ' + sizes if sizes else 'no photo set'})"
+        sizes = ", ".join(f"a {width} x {height} photo" for height, width in self.photo_sizes)
+        return f"ImagePredictor({self.model.spec.name}, {sizes or 'no photo set'})"
 
     @property
     def photo_sizes(self) -> list[tuple[int, int]]:

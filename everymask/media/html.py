@@ -25,7 +25,7 @@ GAP = 8
 
 def of_mask(mask: Mask) -> str:
     """A mask as a white shape, with what is known of it."""
-    return with_caption(_shape(mask.segmentation), repr(mask))
+    return with_caption(shape_of(mask.segmentation), repr(mask))
 
 
 def of_masks(masks: MaskSet) -> str:
@@ -40,7 +40,7 @@ def drawn(masks: MaskSet) -> np.ndarray:
 
 def of_candidates(masks: Sequence[np.ndarray], scores: Sequence[float], caption: str) -> str:
     """The masks bool [H, W] of one prompt side by side, numbered from 1, with their scores."""
-    shapes = [_shape(mask) for mask in masks]
+    shapes = [shape_of(mask) for mask in masks]
     gap = np.full((shapes[0].shape[0], GAP, 3), 255, np.uint8)
     row = [piece for shape in shapes for piece in (gap, shape)][1:]
     numbered = ", ".join(f"{number}: {score:.3f}" for number, score in enumerate(scores, 1))
@@ -70,7 +70,8 @@ def _ground(masks: MaskSet) -> np.ndarray:
     return np.full((*masks.photo_hw, 3), GROUND, np.uint8)
 
 
-def _shape(pixels: np.ndarray) -> np.ndarray:
+def shape_of(pixels: np.ndarray) -> np.ndarray:
+    """A mask bool [H, W] in white on grey, RGB uint8, no larger than a notebook shows."""
     grey = np.where(np.asarray(pixels) != 0, 255, GROUND).astype(np.uint8)
     return np.repeat(_fitted(grey)[..., None], 3, axis=2)
 

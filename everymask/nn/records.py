@@ -29,6 +29,11 @@ class ImageFeatures:
     def __len__(self) -> int:
         return self.embedding.shape[0]
 
+    def __repr__(self) -> str:
+        """Shapes alone: a million numbers say nothing."""
+        tensors = (self.embedding, *self.high_res, *self.early)
+        return f"ImageFeatures({', '.join(' x '.join(map(str, each.shape)) for each in tensors)})"
+
     def __getitem__(self, index: int) -> ImageFeatures:
         """The features of one image, batch axis kept (B = 1)."""
         one = slice(index, index + 1) if index != -1 else slice(-1, None)

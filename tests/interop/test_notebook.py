@@ -123,6 +123,39 @@ def test_tracked_frame_shows_its_objects():
     assert "TrackedFrame(index=3, objects: 7)" in frame._repr_html_()
 
 
+@pytest.fixture(scope="module")
+def model():
+    return em.load("nano", device="cpu")
+
+
+def test_findings_show_their_masks_over_the_photo(model, tmp_path):
+    photo = np.full((48, 64, 3), 90, np.uint8)
+    photo[10:30, 20:50] = (200, 60, 30)
+    findings = em.AutomaticMaskGenerator(model, points_per_side=3).explore(photo)
+    html = findings._repr_html_()
+    assert shown_size(html) == (64, 48)
+    assert f"{findings!r} with {findings.masks()!r}" in html
+    findings.save(tmp_path / "a.findings")
+    assert shown_size(em.Findings.load(tmp_path / "a.findings")._repr_html_()) == (64, 48)
+
+
+def test_what_holds_models_photos_and_features_is_one_short_line(model):
+    photo = np.zeros((48, 64, 3), np.uint8)
+    assert repr(em.AutomaticMaskGenerator(model)) == "AutomaticMaskGenerator(nano)"
+    generator = em.AutomaticMaskGenerator(model, points_per_side=2, crop_n_layers=1)
+    assert repr(generator) == "AutomaticMaskGenerator(nano, points_per_side=2, crop_n_layers=1)"
+    predictor = em.ImagePredictor(model)
+    assert repr(predictor) == "ImagePredictor(nano, no photo set)"
+    predictor.set_image(photo)
+    assert repr(predictor) == "ImagePredictor(nano, a 64 x 48 photo)"
+    assert len(repr(predictor.photos[0])) < 160
+    clicks = em.ClickSession(predictor)
+    assert shown_size(clicks._repr_html_()) == (64, 48), "also before the first click"
+    assert repr(clicks.click(30, 20)).startswith("Answer(1 mask of a 64 x 48 photo, scores ")
+    told = repr(em.compare(photo, model, points_per_side=[1, 2]))
+    assert told == "Comparison(2 settings of points_per_side on a 64 x 48 photo)"
+
+
 def test_model_is_one_line():
     text = repr(em.load("nano", device="cpu"))
     assert re.fullmatch(r"Sam2\('nano', \d+ px, \d+\.\d million parameters, float32 on cpu\)", text)
