@@ -55,6 +55,9 @@ _HOME_OF = {
     "tune": "everymask.explore.tune",
     # objects through a video
     "VideoTracker": "everymask.video.tracker",
+    # from words to masks, and things taken out of photos
+    "find": "everymask.words.find",
+    "erase": "everymask.inpaint.erase",
     # results, files, pictures
     "Mask": "everymask.maskset",
     "MaskSet": "everymask.maskset",
@@ -87,7 +90,9 @@ __all__ = [
     "__version__",
     "compare",
     "draw_overlay",
+    "erase",
     "errors",
+    "find",
     "load",
     "pull",
     "read_masks",
@@ -107,6 +112,7 @@ if TYPE_CHECKING:
     from .explore.tune import tune
     from .formats import read_masks
     from .image import ClickSession, ImagePredictor
+    from .inpaint.erase import erase
     from .maskset import Mask, MaskSet
     from .media.draw import draw_overlay
     from .media.photos import read_photo
@@ -115,6 +121,7 @@ if TYPE_CHECKING:
     from .models.load import load
     from .models.specs import MODELS, ModelSpec
     from .video.tracker import VideoTracker
+    from .words.find import find
 
 
 def __getattr__(name: str) -> Any:

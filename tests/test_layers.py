@@ -33,6 +33,8 @@ LEVEL_OF_ROOM = {
     "interop": 5,
     "compat": 6,
     "explore": 6,
+    "words": 6,
+    "inpaint": 6,
     "cli": 7,
     "evaluate": 7,
     "train": 7,

@@ -112,7 +112,8 @@ def rm(names: Names) -> None:
 def _row(entry: WeightsFile) -> str:
     """Two or three lines: name, size, licence, state; then what it is for."""
     head = f"{typer.style(f'{entry.name:<23}', bold=True)} {size_text(_size(entry)):>7}  {entry.licence:<11}"
-    note = " (listed: size and hash as mirrors have them)" if entry.listed else ""
+    note = f" (for {entry.used_by})" if entry.used_by else ""
+    note += " (listed: size and hash as mirrors have them)" if entry.listed else ""
     return f"{head} {_state(entry)}\n{_wrapped('    ', entry.purpose + note)}"
 
 
@@ -157,6 +158,7 @@ def _facts(entry: WeightsFile) -> dict[str, Any]:
         "size_bytes": _size(entry),
         "sha256": entry.sha256,
         "listed": entry.listed,
+        "used_by": entry.used_by or None,
         "bundled": entry.bundled,
         "cached": hub.is_cached(entry.name),
         "path": str(hub.path_of(entry.name)),

@@ -92,7 +92,7 @@ def segment(
 def _generator(
     model: str | Path | PromptableModel, device: str | None, options: dict[str, Any]
 ) -> AutomaticMaskGenerator:
-    ready = model if isinstance(model, PromptableModel) else _loaded(str(model), device)
+    ready = model if isinstance(model, PromptableModel) else loaded(str(model), device)
     return AutomaticMaskGenerator(ready, **options)
 
 
@@ -140,5 +140,6 @@ def _in_tiles(scene: Scene, generator: AutomaticMaskGenerator, progress: bool, t
 
 
 @lru_cache(maxsize=1)
-def _loaded(name: str, device: str | None) -> PromptableModel:
+def loaded(name: str, device: str | None) -> PromptableModel:
+    """The model called ``name``; the last one is kept."""
     return load(name, device=device)

@@ -37,6 +37,8 @@ class WeightsFile:
     """A Hugging Face repository that holds the same bytes."""
     listed: bool = False
     """True: size and hash are as mirrors and model cards list them; none of us has had the file."""
+    used_by: str = ""
+    """The command that the file is for, where that is no mask model's; such a file does not open as one."""
 
     @property
     def bundled(self) -> bool:
@@ -220,6 +222,28 @@ CATALOG: dict[str, WeightsFile] = {
             "Apache-2.0",
             "photos on a laptop, finer edges",
             listed=True,
+        ),
+        WeightsFile(
+            "migan",
+            "migan_pipeline_v2.onnx",
+            "https://huggingface.co/andraniksargsyan/migan/resolve/main/migan_pipeline_v2.onnx",
+            28_079_181,
+            "6f1f3530a1a2324b19752018ce756088b07973cda8d7d890034ace5c8a48c40b",
+            "MIT",
+            "takes things out of photos: MI-GAN, small",
+            listed=True,
+            used_by="everymask erase",
+        ),
+        WeightsFile(
+            "lama",
+            "lama_fp32.onnx",
+            "https://huggingface.co/Carve/LaMa-ONNX/resolve/main/lama_fp32.onnx",
+            208_044_816,
+            "1faef5301d78db7dda502fe59966957ec4b79dd64e16f03ed96913c7a4eb68d6",
+            "Apache-2.0",
+            "takes things out of photos: LaMa, better",
+            listed=True,
+            used_by="everymask erase",
         ),
     )
 }

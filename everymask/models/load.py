@@ -83,6 +83,10 @@ def locate(source: str | os.PathLike[str], progress: Progress | None = None) -> 
     text = os.fspath(source)
     entry = None if isinstance(source, os.PathLike) else find(text)
     if entry is not None and not Path(text).is_file():
+        if entry.used_by:
+            raise UnknownModelError(
+                f"{entry.name} makes no masks, it is for {entry.used_by}; use {', '.join(MODELS)}"
+            )
         return pull(entry.name, progress), MODELS[entry.name]
     if isinstance(source, os.PathLike) or (text and Path(text).exists()) or text.endswith(WEIGHT_SUFFIXES):
         return Path(text).expanduser(), None

@@ -35,9 +35,9 @@ def noted(monkeypatch):
 
     monkeypatch.setattr(module, "AutomaticMaskGenerator", Generator)
     monkeypatch.setattr(module, "load", load)
-    module._loaded.cache_clear()
+    module.loaded.cache_clear()
     yield calls
-    module._loaded.cache_clear()
+    module.loaded.cache_clear()
 
 
 def test_model_is_nano_and_options_go_to_the_generator(noted):

@@ -1,0 +1,1 @@
+"""What is under a mask, painted over with what is around it."""

@@ -1,0 +1,1 @@
+"""Masks from words: what is asked for in a photo, found and outlined."""

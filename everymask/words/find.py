@@ -1,0 +1,124 @@
+"""Masks of what words name: :func:`find`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL.Image import Image
+
+from everymask.errors import OptionError, PromptError
+from everymask.everything.segment import loaded
+from everymask.image import ImagePredictor
+from everymask.maskset import Mask, MaskSet
+from everymask.media.photos import PhotoLike, read_photo
+from everymask.models.base import PromptableModel
+from everymask.words.detect.protocol import Detection, Detector
+from everymask.words.detect.table import open_detector
+
+
+def find(
+    photo: PhotoLike,
+    words: str | Sequence[str],
+    model: str | Path | PromptableModel = "nano",
+    *,
+    detector: str | Detector | None = None,
+    threshold: float | None = None,
+    at_most: int | None = None,
+    masks: MaskSet | None = None,
+    device: str | None = None,
+    **options: Any,
+) -> MaskSet:
+    """The masks of what ``words`` name in a photo, surest first; each with one of the words as its label.
+
+    ``words`` is "dog . leash" or ["dog", "leash"]. ``detector`` finds the places, ``model`` outlines them; by
+    default ``lite``, which needs no download and knows ImageNet's classes and what they are kinds of
+    ("dog", "vehicle", "fruit"). ``threshold`` is the lowest score that counts (by default the detector's
+    own), ``at_most`` how many masks of each word are kept. ``masks`` of the photo that are there already are
+    chosen from (``lite`` only) instead of running everything mode, whose ``options`` these are. A mask's
+    ``attributes`` hold ``score`` (0 to 1) and ``detector``.
+
+    Raises ``PromptError`` for words that are empty or that the detector cannot know (with the nearest that it
+    does), and as :func:`everymask.segment` does.
+
+    >>> em.find("photo.jpg", "cup", model)      # doctest: +SKIP
+    MaskSet(1 mask of a 600 x 400 photo)
+    """
+    asked = read_words(words)
+    if at_most is not None and at_most < 1:
+        raise OptionError(f"at_most must be at least 1, got {at_most}")
+    if threshold is not None and not 0 <= threshold <= 1:
+        raise OptionError(f"threshold must be from 0 to 1, got {threshold}")
+    picture = read_photo(photo)
+    if masks is not None and masks.photo_hw != picture.shape[:2]:
+        raise PromptError(f"masks must be of the photo, {picture.shape[:2]}; they are of {masks.photo_hw}")
+    ready = model if isinstance(model, PromptableModel) else loaded(str(model), device)
+    finder: Detector
+    if detector is None or isinstance(detector, str):
+        finder = open_detector(detector, ready, masks, options)
+    else:
+        finder = detector
+    finder.check(asked)
+    lowest = finder.threshold if threshold is None else threshold
+    found = sorted(finder.detect(picture, asked, lowest), key=lambda each: -each.score)
+    result = outlined(picture, limited(found, at_most), asked, ready, finder.name)
+    return MaskSet(result, picture.shape[:2], photo=None if isinstance(photo, Image) else photo)
+
+
+def read_words(words: str | Sequence[str]) -> list[str]:
+    """Words to look for, each once: a list, or one text with dots between them.
+
+    >>> read_words("dog . red leash. Dog")
+    ['dog', 'red leash']
+    """
+    listed = [words] if isinstance(words, str) else list(words)
+    if not all(isinstance(each, str) for each in listed):
+        raise PromptError(f"words must be texts, got {listed!r}")
+    parts = [" ".join(part.split()) for each in listed for part in each.split(".")]
+    once: dict[str, str] = {}
+    for part in filter(None, parts):
+        once.setdefault(part.lower(), part)
+    asked = list(once.values())
+    if not asked:
+        raise PromptError('words must name what to look for, such as "dog . leash"; got none')
+    return asked
+
+
+def limited(found: Sequence[Detection], at_most: int | None) -> list[Detection]:
+    """The first ``at_most`` finds of each word."""
+    kept: list[Detection] = []
+    for each in found:
+        if at_most is None or sum(other.word == each.word for other in kept) < at_most:
+            kept.append(each)
+    return kept
+
+
+def outlined(
+    picture: np.ndarray,
+    found: Sequence[Detection],
+    words: Sequence[str],
+    model: PromptableModel,
+    detector: str,
+) -> list[Mask]:
+    """The finds as masks: their own, or what the model answers to their boxes."""
+    boxes = [each.box_xyxy for each in found if each.mask is None]
+    answers = iter(masks_in_boxes(picture, boxes, model))
+    result = []
+    for each in found:
+        mask = next(answers) if each.mask is None else each.mask
+        attributes = {**mask.attributes, "score": round(each.score, 4), "detector": detector}
+        result.append(mask.replace(label=words[each.word], attributes=attributes))
+    return result
+
+
+def masks_in_boxes(
+    picture: np.ndarray, boxes_xyxy: Sequence[Sequence[float]], model: PromptableModel
+) -> list[Mask]:
+    """The model's mask for each box."""
+    if not boxes_xyxy:
+        return []
+    predictor = ImagePredictor(model)
+    predictor.set_image(picture)
+    return list(predictor.predict(box=np.asarray(boxes_xyxy, np.float64), multimask=False).to_mask_set())
