@@ -56,6 +56,26 @@ COMMANDS = (
         ),
     ),
     Command(
+        "find",
+        "find",
+        "find",
+        "What words name, in photos.",
+        (
+            "everymask find photo.jpg --text cup --text beverage",
+            "everymask find photos/ -r --text bird --text vehicle -f yolo -o out",
+        ),
+    ),
+    Command(
+        "erase",
+        "erase",
+        "erase",
+        "Take things out of a photo.",
+        (
+            "everymask erase photo.jpg --point 300,60 -o without.png",
+            "everymask erase photo.jpg --mask bin.png --engine lama --grow 8",
+        ),
+    ),
+    Command(
         "why",
         "why",
         "why",

@@ -41,6 +41,7 @@ class Objects:
 class Filler(Protocol):
     """A segmenter that can fill gaps."""
 
+    model: Any
     settings: dict[str, Any]
     model_hash: str
 
@@ -58,7 +59,7 @@ class WithObjects:
 
     def __init__(self, segmenter: Filler, objects: Objects, say: Callable[[str], None]) -> None:
         self._segmenter, self._objects, self._say = segmenter, objects, say
-        self.model_hash = segmenter.model_hash
+        self.model, self.model_hash = segmenter.model, segmenter.model_hash
         asked = {"fill_gaps": objects.fill_gaps, "merge": objects.merge, "level": objects.level}
         self.settings = {**segmenter.settings, **{name: value for name, value in asked.items() if value}}
 

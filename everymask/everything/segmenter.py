@@ -22,7 +22,7 @@ class EverythingSegmenter:
     ) -> None:
         """``reading`` is how photos are read, which the masks depend on as well."""
         self._generator = AutomaticMaskGenerator(model, **options)
-        self.model_hash = model_hash
+        self.model, self.model_hash = model, model_hash
         chosen = self._generator.options
         named = {each.name: getattr(chosen, each.name) for each in fields(chosen)}
         self.settings = {

@@ -19,11 +19,14 @@ from everymask.models.load import load
 from everymask.nn.encoders.efficientnet_lite import EfficientNetLite
 
 SIDE = 224
+AROUND, ALONE = 0, 1
 VIEWS = ((0.05, 1.0), (0.1, 0.0))
 """How a mask is looked at: the margin around it (a share of its longer side), and how much of what is around
 it shows, the rest being grey. With its surroundings a thing is recognised most often (27 of 44 photos), but a
 hole in the background and a part of the thing are taken for it too; alone, right masks are found (IoU 0.77
 instead of 0.27). The mean of both views' logits is right most often (docs/lab-notes.md)."""
+LEAST_ALONE = 0.05
+"""What a mask must show of a thing by itself, however sure its surroundings are."""
 AT_ONCE = 8
 
 
@@ -45,18 +48,25 @@ def bundled_classifier(device: str = "cpu") -> EfficientNetLite:
 
 
 @torch.inference_mode()
-def probabilities(photo: np.ndarray, masks: Sequence[Mask], network: EfficientNetLite) -> np.ndarray:
-    """What each mask of an RGB photo [H, W, 3] is taken for, float32 [K, 1000]; rows sum to 1."""
+def probabilities(
+    photo: np.ndarray, masks: Sequence[Mask], network: EfficientNetLite
+) -> tuple[np.ndarray, np.ndarray]:
+    """What each mask of an RGB photo [H, W, 3] is taken for, in both views together and alone.
+
+    Two arrays float32 [K, 1000]; rows sum to 1.
+    """
     weights = network.classifier.weight
-    found = [np.zeros((0, network.spec.classes), np.float32)]
+    together = [np.zeros((0, network.spec.classes), np.float32)]
+    alone = [*together]
     for start in range(0, len(masks), AT_ONCE):
         some = masks[start : start + AT_ONCE]
         seen = np.stack([picture_of(photo, mask, *view) for view in VIEWS for mask in some])
         pixels = torch.from_numpy(seen).permute(0, 3, 1, 2).to(weights.device, weights.dtype)
         logits = network.classify(pixels.contiguous(memory_format=torch.channels_last)).float()
-        mean = logits.view(len(VIEWS), len(some), -1).mean(0)
-        found.append(torch.softmax(mean, 1).cpu().numpy())
-    return np.concatenate(found)
+        views = logits.view(len(VIEWS), len(some), -1)
+        together.append(torch.softmax(views.mean(0), 1).cpu().numpy())
+        alone.append(torch.softmax(views[ALONE], 1).cpu().numpy())
+    return np.concatenate(together), np.concatenate(alone)
 
 
 def picture_of(photo: np.ndarray, mask: Mask, margin: float, background: float) -> np.ndarray:

@@ -171,7 +171,7 @@ def test_an_engine_of_ones_own_is_called_with_the_crop_and_must_keep_its_shape()
 
     mask = middle((80, 120))
     assert (em.erase(striped(), mask, engine=Grey(), grow=0)[mask] == 128).all()
-    with pytest.raises(OptionError, match="must keep the shape"):
+    with pytest.raises(OptionError, match="must keep the picture's shape"):
         em.erase(striped(), mask, engine=Wrong())
 
 

@@ -44,7 +44,7 @@ def seen(monkeypatch):
         for row, mask in zip(rows, some, strict=True):
             for name, share in said.get(mask.extent[1].start, {}).items():
                 row[names().class_names.index(name)] = share
-        return rows
+        return rows, rows
 
     monkeypatch.setattr(lite, "probabilities", probabilities)
     return said
@@ -174,3 +174,15 @@ def test_the_bundled_photo_shows_a_coffee():
     assert [mask.label for mask in result] == ["beverage"]
     inside = result[0].segmentation
     assert inside[150, 300]  # the cup
+
+
+def test_what_only_the_surroundings_show_is_not_found(model, masks, monkeypatch):
+    together = np.full((4, 1000), 1e-5, np.float32)
+    together[:2, names().class_names.index("pug")] = 0.9
+    alone = together.copy()
+    alone[1] = 1e-5
+    worth = len(lite.worth_naming(masks))
+    monkeypatch.setattr(lite, "probabilities", lambda *_: (together[:worth], alone[:worth]))
+    assert found(model, masks, "dog") == [("dog", 5)]
+    labelled = lite.named(np.zeros((*PHOTO_HW, 3), np.uint8), masks, model)
+    assert [mask.label for mask in labelled] == ["pug", None, None, None]

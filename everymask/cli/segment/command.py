@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -40,14 +42,15 @@ from ..shared.options import (
 )
 from ..shared.outputs import Outputs, choose_outputs
 from ..shared.progress import counted, duration, showing_progress
+from ..shared.words import Naming, Words, classes_of, every_name, open_finder
 from .generator_flags import with_generator_flags
 from .journal import Journal
 from .quality import quality_lines
-from .run import REPORT, Run, Summary
+from .run import REPORT, Run, Segmenter, Summary
 from .scenes import Tiles
 
 
-@with_flags(look=Look, keep=Keep, objects=Objects, tiles=Tiles)
+@with_flags(look=Look, keep=Keep, objects=Objects, tiles=Tiles, words=Words)
 @with_generator_flags
 def segment(
     inputs: Annotated[
@@ -92,6 +95,12 @@ def segment(
         bool,
         typer.Option("--dry-run", help="Only list what would be done.", rich_help_panel=OUTPUT),
     ] = False,
+    name: Annotated[
+        bool,
+        typer.Option(
+            "--name", help="Name the masks that the bundled classifier is sure of.", rich_help_panel="Words"
+        ),
+    ] = False,
     model: Model = "nano",
     device: Device = None,
     *,
@@ -99,6 +108,7 @@ def segment(
     keep: Keep,
     objects: Objects,
     tiles: Tiles,
+    words: Words,
     options: dict[str, Any],
 ) -> None:
     """Find every object of photos and write their masks.
@@ -111,7 +121,49 @@ def segment(
     """
     names = [*(formats or []), *["amg-rle"] * convert_to_rle]
     outputs = choose_outputs(output, names, look, keep, overlap, rings)
-    journal = Journal(output)
+    asked = words.asked
+    if asked and (name or objects != Objects()):
+        raise InputError(
+            "--text says which masks there are and what they are called; "
+            "leave out --name, --fill-gaps, --merge and --level"
+        )
+    reading = reading_of(range, page, bands)
+
+    def opened() -> Segmenter:
+        depends_on = {**reading, **tiles.settings}
+        if asked:
+            return open_finder(model, device, words, options, depends_on)
+        everything = open_segmenter(model, device, options, depends_on)
+        found = objects.after(everything, lambda text: typer.echo(text, err=True))
+        return Naming(found) if name else found
+
+    if asked or name:
+        outputs = replace(outputs, categories=classes_of(asked) if asked else every_name())
+    over_photos(inputs, outputs, opened, reading, tiles, recursive, overwrite, dry_run, as_json)
+
+
+def reading_of(range: str, page: int | None, bands: str | None) -> dict[str, Any]:
+    """How photos are read, from its flags; a wrong rule is said once, not by each photo."""
+    reading: dict[str, Any] = {"range": read_range(range), "page": read_page(page)}
+    if bands is not None:
+        reading["bands"] = read_bands(bands)
+    read_photo(np.zeros((1, 1), np.uint8), range=reading["range"])
+    return reading
+
+
+def over_photos(
+    inputs: list[str],
+    outputs: Outputs,
+    opened: Callable[[], Segmenter],
+    reading: dict[str, Any],
+    tiles: Tiles,
+    recursive: bool,
+    overwrite: bool,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Masks of many photos into one folder; ``opened`` loads what makes them, once it is needed."""
+    journal = Journal(outputs.folder)
     listed = list(sys.stdin) if "-" in inputs else []
 
     def find() -> list[Photo]:
@@ -124,20 +176,11 @@ def segment(
         raise InputError(
             f"no pictures in {', '.join(inputs)}" + ("" if recursive else "; --recursive looks deeper")
         )
-    reading: dict[str, Any] = {"range": read_range(range), "page": read_page(page)}
-    if bands is not None:
-        reading["bands"] = read_bands(bands)
-    read_photo(
-        np.zeros((1, 1), np.uint8), range=reading["range"]
-    )  # a wrong rule is said once, not by each photo
     if dry_run:
         list_plan(photos, outputs, journal)
         return
     _refuse_to_overwrite(outputs, journal, overwrite)
-    segmenter = objects.after(
-        open_segmenter(model, device, options, {**reading, **tiles.settings}),
-        lambda text: typer.echo(text, err=True),
-    )
+    segmenter = opened()
     with journal.locked():  # what another run has finished meanwhile is known from here on
         run = Run(segmenter, journal, outputs, reading, tiles)
         summary = do(run, find(), overwrite)

@@ -38,6 +38,7 @@ REPORT = "report.json"
 class Segmenter(Protocol):
     """Makes masks of a photo."""
 
+    model: Any
     settings: dict[str, Any]
     """The model and every option that the masks depend on."""
     model_hash: str

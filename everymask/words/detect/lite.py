@@ -15,7 +15,7 @@ from everymask.everything.generate import AutomaticMaskGenerator
 from everymask.masks.scores import rle_intersection
 from everymask.maskset import Mask, MaskSet
 from everymask.models.base import PromptableModel
-from everymask.words.classify import bundled_classifier, classifier_of, probabilities
+from everymask.words.classify import LEAST_ALONE, bundled_classifier, classifier_of, probabilities
 from everymask.words.detect.protocol import Detection
 from everymask.words.names import Meaning, Names, names
 
@@ -42,8 +42,7 @@ class Lite:
 
     def check(self, words: Sequence[str]) -> None:
         """Raises ``PromptError`` with the nearest known words for one that no class is a kind of."""
-        for word in words:
-            names().meaning(word)
+        check(words)
 
     def detect(self, photo: np.ndarray, words: Sequence[str], threshold: float) -> list[Detection]:
         """See :class:`everymask.words.detect.protocol.Detector`."""
@@ -53,8 +52,7 @@ class Lite:
         if masks is None:
             masks = AutomaticMaskGenerator(self._model, **self._options).generate(photo)
         nameable = worth_naming(masks)
-        likely = likelihoods(photo, nameable, self._model)
-        shares = np.stack([meaning.share(likely) for meaning in meanings], 1)  # [K, words]
+        shares = shares_of(meanings, *likelihoods(photo, nameable, self._model))
         chosen = best_words(shares, meanings, threshold)
         found = [
             (float(shares[index, word]), word, nameable[index])
@@ -64,10 +62,26 @@ class Lite:
         return [Detection(word, score, extent_xyxy(mask), mask) for score, word, mask in without_parts(found)]
 
 
-def likelihoods(photo: np.ndarray, masks: Sequence[Mask], model: PromptableModel) -> np.ndarray:
-    """What each mask is taken for, float32 [K, 1000]: by the model's own classifier, or nano's."""
+def check(words: Sequence[str]) -> None:
+    """Raise ``PromptError`` with the nearest known words for one that no class is a kind of."""
+    for word in words:
+        names().meaning(word)
+
+
+def likelihoods(
+    photo: np.ndarray, masks: Sequence[Mask], model: PromptableModel
+) -> tuple[np.ndarray, np.ndarray]:
+    """What each mask is taken for, in both views and alone: by the model's own classifier, or nano's."""
     network = classifier_of(model) or bundled_classifier(str(model.device))
     return probabilities(photo, masks, network)
+
+
+def shares_of(meanings: Sequence[Meaning], together: np.ndarray, alone: np.ndarray) -> np.ndarray:
+    """How far each mask answers to each word, [K, words]; 0 where nothing of it shows in the mask alone."""
+    shares = [
+        np.where(meaning.share(alone) >= LEAST_ALONE, meaning.share(together), 0) for meaning in meanings
+    ]
+    return np.stack(shares, 1)
 
 
 def worth_naming(masks: MaskSet) -> list[Mask]:
@@ -125,8 +139,8 @@ def named(photo: np.ndarray, masks: MaskSet, model: PromptableModel, table: Name
     rows = [index for index in rows if id(masks[index]) in worth]
     result = list(masks)
     likely = likelihoods(photo, [masks[index] for index in rows], model)
-    for index, row in zip(rows, likely, strict=True):
-        if (told := table.name(row)) is not None:
+    for index, together, alone in zip(rows, *likely, strict=True):
+        if (told := table.name(together, alone)) is not None:
             label, score = told
             attributes = {**masks[index].attributes, "name_score": round(score, 4)}
             result[index] = masks[index].replace(label=label, attributes=attributes)

@@ -1,0 +1,94 @@
+"""``everymask find``: what words name, in photos."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..errors import PromptError
+from ..formats import FORMATS
+from .segment.command import over_photos, reading_of
+from .segment.scenes import Tiles
+from .shared.flags import with_flags
+from .shared.keep import Keep
+from .shared.look import Look
+from .shared.options import (
+    INPUT,
+    OUTPUT,
+    AsJson,
+    Bands,
+    Device,
+    Model,
+    Output,
+    Overlap,
+    Page,
+    Range,
+    Rings,
+    format_names,
+)
+from .shared.outputs import choose_outputs
+from .shared.words import Finding, Words, classes_of, open_finder
+
+
+@with_flags(look=Look, keep=Keep, words=Words)
+def find(
+    inputs: Annotated[
+        list[str],
+        typer.Argument(metavar="INPUT", help="Photos, folders, globs; - reads a list from stdin."),
+    ],
+    output: Output = Path("out"),
+    formats: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--format",
+            "-f",
+            metavar="NAME",
+            help=f"May be repeated: {', '.join(FORMATS)}. With nothing asked for: coco and --overlay.",
+            rich_help_panel=OUTPUT,
+            autocompletion=format_names,
+        ),
+    ] = None,
+    overlap: Overlap = "keep",
+    rings: Rings = "bridge",
+    as_json: AsJson = False,
+    recursive: Annotated[
+        bool,
+        typer.Option("--recursive", "-r", help="Look into subfolders too.", rich_help_panel=INPUT),
+    ] = False,
+    range: Range = "percentile",
+    page: Page = None,
+    bands: Bands = None,
+    overwrite: Annotated[
+        bool,
+        typer.Option(
+            "--overwrite/--skip-existing",
+            help="Do finished photos again; by default they are skipped.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = False,
+    model: Model = "nano",
+    device: Device = None,
+    *,
+    look: Look,
+    keep: Keep,
+    words: Words,
+) -> None:
+    """Find what words name in photos, and write masks with these words as labels.
+
+    Without any download the detector is `lite`: it knows ImageNet's classes and what they are kinds of, such
+    as dog, vehicle or fruit, and says so of a word that it cannot know.
+    """
+    asked = words.asked
+    if not asked:
+        raise PromptError('nothing to look for; give --text "dog . leash" or --vocabulary FILE')
+    chosen = choose_outputs(output, formats or [], replace(look, labels=True), keep, overlap, rings)
+    outputs = replace(chosen, categories=classes_of(asked))
+    reading = reading_of(range, page, bands)
+
+    def opened() -> Finding:
+        return open_finder(model, device, words, {}, reading)
+
+    over_photos(inputs, outputs, opened, reading, Tiles(), recursive, overwrite, False, as_json)

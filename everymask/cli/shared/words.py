@@ -1,0 +1,159 @@
+"""Words as flags: which things are looked for, by which detector, and what masks are called."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+
+from ...errors import OptionError, PromptError
+from ...formats.classes import Classes
+from ...masks.rle import encode
+from ...maskset import MaskSet
+from .flags import flag
+
+
+@dataclass(frozen=True)
+class Words:
+    """Raises :class:`OptionError` for a bound out of range."""
+
+    PANEL: ClassVar[str] = "Words"
+
+    text: list[str] | None = flag(  # noqa: RUF009 (the flag of a frozen dataclass)
+        None, 'Look for this alone: "dog", "dog . leash". May be repeated.', metavar="WORDS"
+    )
+    vocabulary: Path | None = flag(  # noqa: RUF009
+        None, "Look for the words of a file, one a line.", metavar="FILE"
+    )
+    detector: str | None = flag(
+        None, "What finds the words; by default the best one whose weights are here.", metavar="NAME"
+    )
+    threshold: float | None = flag(None, "The lowest score that counts, 0 to 1.", metavar="SCORE")
+    at_most: int | None = flag(None, "Keep the N surest masks of each word.", metavar="N")
+
+    def __post_init__(self) -> None:
+        if self.at_most is not None and self.at_most < 1:
+            raise OptionError(f"--at-most must be at least 1, got {self.at_most}")
+        if self.threshold is not None and not 0 <= self.threshold <= 1:
+            raise OptionError(f"--threshold must be from 0 to 1, got {self.threshold:g}")
+
+    @property
+    def asked(self) -> list[str]:
+        """The words of --text and --vocabulary, each once; none where neither is given."""
+        from ...words.find import read_words
+
+        listed = list(self.text or [])
+        if self.vocabulary is not None:
+            listed += read_vocabulary(self.vocabulary)
+        return read_words(listed) if listed or self.text is not None else []
+
+
+def read_vocabulary(path: Path) -> list[str]:
+    """The words of a file, one a line; empty lines and those that begin with # are left out."""
+    try:
+        lines = path.read_text("utf-8-sig").splitlines()
+    except OSError as error:
+        raise PromptError(f"--vocabulary {path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise PromptError(f"--vocabulary {path} is no text in UTF-8") from error
+    words = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
+    if not words:
+        raise PromptError(f"--vocabulary {path} holds no words; write one a line")
+    return words
+
+
+class Segmenter(Protocol):
+    """Makes masks of a photo."""
+
+    model: Any
+    settings: dict[str, Any]
+    model_hash: str
+
+    def __call__(
+        self, photo: np.ndarray, watch: Callable[[int, int], None], valid: np.ndarray | None = None
+    ) -> MaskSet:
+        """The masks of a photo; ``valid``, bool [H, W], is where it has data, None: everywhere."""
+
+
+class Finding:
+    """A segmenter whose masks are those that words name."""
+
+    def __init__(self, segmenter: Segmenter, words: Words, detector: Any) -> None:
+        self.model, self.model_hash = segmenter.model, segmenter.model_hash
+        self._asked, self._words, self._detector = words.asked, words, detector
+        chosen = {"threshold": words.threshold, "at_most": words.at_most, "detector": detector.name}
+        self.settings = {**segmenter.settings, "words": self._asked, **chosen}
+
+    def __call__(
+        self, photo: np.ndarray, watch: Callable[[int, int], None], valid: np.ndarray | None = None
+    ) -> MaskSet:
+        """The masks of an RGB photo that answer to the words, within what has data."""
+        from ...words.find import find
+
+        found = find(
+            photo,
+            self._asked,
+            self.model,
+            detector=self._detector,
+            threshold=self._words.threshold,
+            at_most=self._words.at_most,
+        )
+        watch(1, 1)
+        return found if valid is None else within(found, valid)
+
+
+def open_finder(
+    model: str, device: str | None, words: Words, options: dict[str, Any], reading: dict[str, Any]
+) -> Finding:
+    """What finds the words in photos: a detector, and the model that outlines what it finds.
+
+    Words that the detector cannot know are refused before a model is loaded.
+    """
+    from ...words.detect.table import check_words, detector_name, open_detector
+    from .engine import open_segmenter
+
+    name = detector_name(words.detector)
+    check_words(name, words.asked)
+    options = {"effort": "fast", **options} if name == "lite" else options
+    segmenter = open_segmenter(model, device, options, reading)
+    return Finding(segmenter, words, open_detector(name, segmenter.model, None, options))
+
+
+class Naming:
+    """A segmenter whose masks get names, where the bundled classifier is sure of one."""
+
+    def __init__(self, segmenter: Segmenter) -> None:
+        self._segmenter = segmenter
+        self.model, self.model_hash = segmenter.model, segmenter.model_hash
+        self.settings = {**segmenter.settings, "name": True}
+
+    def __call__(
+        self, photo: np.ndarray, watch: Callable[[int, int], None], valid: np.ndarray | None = None
+    ) -> MaskSet:
+        """The masks of an RGB photo."""
+        from ...words.detect.lite import named
+
+        masks = self._segmenter(photo, watch, *([] if valid is None else [valid]))
+        return named(photo, masks, self.model)
+
+
+def within(masks: MaskSet, valid: np.ndarray) -> MaskSet:
+    """The masks without pixels that have no data."""
+    cut = [mask.replace(rle=encode(mask.segmentation & valid)) for mask in masks]
+    return MaskSet([mask for mask in cut if mask.area], masks.photo_hw, photo=masks.photo)
+
+
+def classes_of(words: list[str]) -> Classes:
+    """The words with their numbers, in the order in which they were given, from 1."""
+    return Classes({word: number for number, word in enumerate(words, 1)})
+
+
+def every_name() -> Classes:
+    """All names that masks can get from the classifier: the same numbers in every run."""
+    from ...formats.record import UNLABELLED
+    from ...words.names import names
+
+    return classes_of([UNLABELLED, *names().labels])

@@ -1,0 +1,136 @@
+"""``everymask find``, ``segment --text`` and ``--name``, ``erase``: words and holes from the shell."""
+
+import json
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+import everymask as em
+from everymask.cli.main import run
+from everymask.words.detect import lite
+
+SHIPPED = Path(em.__file__).parent / "assets" / "photo.jpg"
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    shutil.copyfile(SHIPPED, tmp_path / "photo.jpg")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("EVERYMASK_HOME", str(tmp_path / "home"))
+    return tmp_path
+
+
+@pytest.fixture
+def two_masks(monkeypatch):
+    """Everything mode finds both halves of the photo; the classifier sees an espresso and a car."""
+    left = np.zeros((400, 600), bool)
+    left[:, :300] = True
+    masks = em.MaskSet([em.Mask.from_segmentation(each, predicted_iou=0.9) for each in (left, ~left)])
+    monkeypatch.setattr(em.AutomaticMaskGenerator, "generate", lambda self, photo, *_, **__: masks)
+
+    def probabilities(photo, some, network):
+        rows = np.full((len(some), 1000), 1e-5, np.float32)
+        rows[0, 967], rows[1, 817] = 0.9, 0.9  # espresso, sports car
+        return rows, rows
+
+    monkeypatch.setattr(lite, "probabilities", probabilities)
+    return masks
+
+
+def test_find_writes_masks_with_the_words_as_classes_in_their_order(here, two_masks):
+    assert run(["find", "photo.jpg", "--text", "vehicle . beverage", "--text", "dog", "-f", "coco"]) == 0
+    content = json.loads((here / "out/coco.json").read_text())
+    names = {each["id"]: each["name"] for each in content["categories"]}
+    assert list(names.values()) == ["vehicle", "beverage", "dog"]
+    assert sorted(names[each["category_id"]] for each in content["annotations"]) == ["beverage", "vehicle"]
+
+
+def test_segment_takes_text_too_and_at_most_and_threshold_bound_it(here, two_masks):
+    assert run(["segment", "photo.jpg", "--text", "vehicle", "-f", "coco", "--threshold", "0.95"]) == 0
+    assert json.loads((here / "out/coco.json").read_text())["annotations"] == []
+
+
+def test_a_vocabulary_file_labels_photos_for_yolo(here, two_masks):
+    (here / "words.txt").write_text("# mine\ndog\n\nbeverage\n", "utf-8")
+    assert run(["find", "photo.jpg", "--vocabulary", "words.txt", "-f", "yolo"]) == 0
+    assert "0: dog\n" in (here / "out/yolo/data.yaml").read_text()
+    assert (here / "out/yolo/labels/photo.txt").read_text().startswith("1 ")
+
+
+def test_segment_names_masks(here, two_masks):
+    assert run(["segment", "photo.jpg", "--name", "-f", "coco"]) == 0
+    content = json.loads((here / "out/coco.json").read_text())
+    names = {each["id"]: each["name"] for each in content["categories"]}
+    assert [names[each["category_id"]] for each in content["annotations"]] == ["espresso", "sports car"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("find photo.jpg", "nothing to look for"),
+        ("find photo.jpg --text quasar", "'quasar' is no kind of thing"),
+        ("find photo.jpg --text .", "must name what to look for"),
+        ("find photo.jpg --vocabulary none.txt", "--vocabulary none.txt cannot be read"),
+        ("find photo.jpg --vocabulary photo.jpg", "is no text in UTF-8"),
+        ("find photo.jpg --text dog --at-most 0", "--at-most must be at least 1"),
+        ("find photo.jpg --text dog --threshold 2", "--threshold must be from 0 to 1"),
+        ("find photo.jpg --text dog --detector magic", "detector must be one of"),
+        ("segment photo.jpg --text dog --name", "leave out --name"),
+        ("erase photo.jpg", "nothing to erase"),
+        ("erase photo.jpg --text quasar", "'quasar' is no kind of thing"),
+        ("erase photo.jpg --point 3,4 --engine magic", "engine must be one of"),
+        ("erase none.jpg --point 3,4", "there is no picture"),
+        ("erase photo.jpg --point 3000,4", "3000"),
+    ],
+)
+def test_what_is_wrong_is_one_line(here, capsys, words, said):
+    assert run(words.split()) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.startswith("error: ")
+    assert len(error.strip().splitlines()) == 1
+
+
+def test_erase_takes_a_mask_file_and_keeps_every_other_pixel(here, capsys):
+    mask = np.zeros((400, 600), np.uint8)
+    mask[100:140, 200:260] = 255
+    cv2.imwrite("bin.png", mask)
+    command = ["erase", "photo.jpg", "--mask", "bin.png", "--engine", "opencv", "-o", "without.png"]
+    assert run([*command, "--grow", "0", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told == {"photo": "photo.jpg", "area": 2400, "written": ["without.png"]}
+    before, after = em.read_photo("photo.jpg"), em.read_photo("without.png")
+    np.testing.assert_array_equal(before[mask == 0], after[mask == 0])
+    assert (before[mask > 0] != after[mask > 0]).any()
+    assert run(["erase", "photo.jpg", "--mask", "bin.png", "-o", "without.png"]) == 2
+    assert "is there already" in capsys.readouterr().err
+
+
+def test_erase_takes_words_and_says_when_there_is_nothing(here, two_masks, capsys):
+    assert run(["erase", "photo.jpg", "--text", "vehicle", "--engine", "opencv"]) == 0
+    assert "erased 120,000 px" in capsys.readouterr().err
+    assert (here / "out/erased/photo.png").exists()
+    assert run(["erase", "photo.jpg", "--text", "dog", "-o", "other"]) == 2
+    assert "no dog was found" in capsys.readouterr().err
+
+
+def test_a_click_erases_what_is_under_it(here):
+    assert run(["erase", "photo.jpg", "--point", "300,60", "-o", "out.png", "--engine", "opencv"]) == 0
+    assert (em.read_photo("out.png")[150, 300] != em.read_photo("photo.jpg")[150, 300]).any()
+
+
+def test_deep_and_transparent_photos_are_written_as_they_were(here):
+    random = np.random.default_rng(0)
+    cv2.imwrite("deep.png", (random.random((60, 80)) * 60000).astype(np.uint16))
+    cv2.imwrite("clear.png", random.integers(0, 255, (60, 80, 4), np.uint8))
+    mask = np.zeros((60, 80), np.uint8)
+    mask[20:30, 20:40] = 255
+    cv2.imwrite("m.png", mask)
+    for name in ("deep", "clear"):
+        assert run(f"erase {name}.png --mask m.png --grow 0 -o {name}_out.png --engine opencv".split()) == 0
+        before, after = (cv2.imread(f"{name}{end}.png", cv2.IMREAD_UNCHANGED) for end in ("", "_out"))
+        assert (before.dtype, before.shape) == (after.dtype, after.shape)
+        np.testing.assert_array_equal(before[mask == 0], after[mask == 0])
