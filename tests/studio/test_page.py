@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +15,7 @@ import pytest
 import everymask as em
 from everymask.masks import rle
 from tests.studio.harness import Studio, running
-from tests.studio.page import Page
+from tests.studio.page import Page, serious_faults
 from tests.studio.scene import BOX, DISK, make_folder
 
 
@@ -254,32 +253,19 @@ def test_a_run_of_everything_can_be_stopped(page: Page, studio: Studio):
 
 
 def test_accessibility_has_no_serious_fault(browser: Any, studio: Studio):
-    source = Path(__file__).parent / "node_modules" / "axe-core" / "axe.min.js"
-    if not source.exists():
-        said = "axe-core is not installed; run: make page-tools"
-        if os.environ.get("CI"):
-            pytest.fail(said)
-        pytest.skip(said)
     studio.act(1, type="polygon", rings=[[[20, 20], [120, 20], [120, 120]]], label="thing")
     page = Page(browser, studio, bypass_csp=True)
-    page.tab.add_script_tag(path=source)
-
-    def faults() -> list[str]:
-        found = page.tab.evaluate("axe.run()")["violations"]
-        serious = [each for each in found if each["impact"] in ("serious", "critical")]
-        return [f"{each['id']}: {node['html'][:120]}" for each in serious for node in each["nodes"]]
-
-    assert faults() == []
+    assert serious_faults(page) == []
     page.click(*DISK[:2])
-    assert faults() == []
+    assert serious_faults(page) == []
     for tab in ("Everything", "View"):
         page.tab.get_by_role("tab", name=tab).click()
-        assert faults() == []
+        assert serious_faults(page) == []
     page.tab.keyboard.press("Control+e")
-    assert faults() == []
+    assert serious_faults(page) == []
     page.tab.keyboard.press("Escape")
     page.tab.keyboard.press("?")
-    assert faults() == []
+    assert serious_faults(page) == []
     page.context.close()
 
 

@@ -9,7 +9,13 @@ import { openKeys } from "../panels/keys.js";
 import { runEverything, takeFindings } from "../panels/findings.js";
 
 /** @typedef {import("./types.js").Tool} Tool */
-/** @typedef {{title: string, group: string, keys: string[], run: () => unknown, able?: () => boolean}} Command */
+import { absent, forgetFromHere, goTo, isTracking, nextDoubt, selectObjects, setClip, stopTracking, track, wantedFrame } from "../video/clip.js";
+import { playOrPause } from "../video/playback.js";
+
+/**
+ * `on` says where it belongs: to photos, to clips, or (without it) to both.
+ * @typedef {{title: string, group: string, keys: string[], run: () => unknown, able?: () => boolean, on?: "photo" | "clip"}} Command
+ */
 
 const photo = () => get().photo;
 const draft = () => photo()?.draft ?? null;
@@ -26,29 +32,29 @@ const toolCommand = (title, tool, key) => ({ title, group: "Tools", keys: [key],
 
 /** @type {Record<string, Command>} */
 export const COMMANDS = {
-  accept: { title: "Accept the mask", group: "Prompting", keys: ["Enter"], able: () => draft() !== null || get().ring.length > 2 || findingsShown(), run: accept },
+  accept: { title: "Accept the mask", group: "Prompting", keys: ["Enter"], able: () => get().clip === null ? draft() !== null || get().ring.length > 2 || findingsShown() : some(), run: accept },
   cancel: { title: "Cancel, or select nothing", group: "Prompting", keys: ["Escape"], run: cancel },
-  nextAnswer: { title: "Next answer: whole, part, subpart", group: "Prompting", keys: ["Tab"], able: () => (photo()?.reply?.candidates.length ?? 0) > 1, run: () => choose(1) },
-  previousAnswer: { title: "Previous answer", group: "Prompting", keys: ["Shift+Tab"], able: () => (photo()?.reply?.candidates.length ?? 0) > 1, run: () => choose(-1) },
-  reopen: { title: "Correct the selected mask by clicks", group: "Prompting", keys: ["R"], able: () => get().selected.size === 1, run: reopen },
+  nextAnswer: { on: "photo", title: "Next answer: whole, part, subpart", group: "Prompting", keys: ["Tab"], able: () => (photo()?.reply?.candidates.length ?? 0) > 1, run: () => choose(1) },
+  previousAnswer: { on: "photo", title: "Previous answer", group: "Prompting", keys: ["Shift+Tab"], able: () => (photo()?.reply?.candidates.length ?? 0) > 1, run: () => choose(-1) },
+  reopen: { on: "photo", title: "Correct the selected mask by clicks", group: "Prompting", keys: ["R"], able: () => get().selected.size === 1, run: reopen },
   undo: { title: "Undo", group: "Editing", keys: ["Ctrl+Z"], able: () => Boolean(photo()?.undo), run: undo },
   redo: { title: "Redo", group: "Editing", keys: ["Ctrl+Shift+Z", "Ctrl+Y"], able: () => Boolean(photo()?.redo), run: redo },
-  selectAll: { title: "Select all masks", group: "Editing", keys: ["Ctrl+A"], run: () => set({ selected: new Set(photo()?.masks.keys()) }) },
+  selectAll: { title: "Select all masks", group: "Editing", keys: ["Ctrl+A"], run: () => set({ selected: new Set((get().clip?.objects ?? photo()?.masks)?.keys()) }) },
   remove: { title: "Delete the selected masks", group: "Editing", keys: ["Delete", "Backspace"], able: some, run: () => act({ type: "delete", masks: chosen() }) },
-  merge: { title: "Merge the selected masks", group: "Editing", keys: ["M"], able: () => get().selected.size > 1, run: () => act({ type: "merge", masks: chosen() }) },
-  subtract: { title: "Take the others out of the first selected", group: "Editing", keys: ["Shift+M"], able: () => get().selected.size > 1, run: () => act({ type: "subtract", masks: chosen() }) },
+  merge: { on: "photo", title: "Merge the selected masks", group: "Editing", keys: ["M"], able: () => get().selected.size > 1, run: () => act({ type: "merge", masks: chosen() }) },
+  subtract: { on: "photo", title: "Take the others out of the first selected", group: "Editing", keys: ["Shift+M"], able: () => get().selected.size > 1, run: () => act({ type: "subtract", masks: chosen() }) },
   lock: { title: "Lock or unlock the selected masks", group: "Editing", keys: ["L"], able: some, run: lock },
-  up: { title: "Move the selected masks up the list", group: "Editing", keys: ["Alt+ArrowUp"], able: some, run: () => move(-1) },
-  down: { title: "Move the selected masks down the list", group: "Editing", keys: ["Alt+ArrowDown"], able: some, run: () => move(1) },
-  fillHoles: { title: "Fill holes", group: "Editing", keys: ["J"], able: some, run: () => act({ type: "clean", masks: chosen(), fill_holes: 1e9 }) },
-  dropIslands: { title: "Keep the largest part only", group: "Editing", keys: ["K"], able: some, run: () => act({ type: "clean", masks: chosen(), drop_islands: 1e9 }) },
-  grow: { title: "Grow by a pixel", group: "Editing", keys: ["+", "="], able: some, run: () => act({ type: "clean", masks: chosen(), grow: 1 }) },
-  shrink: { title: "Shrink by a pixel", group: "Editing", keys: ["-"], able: some, run: () => act({ type: "clean", masks: chosen(), grow: -1 }) },
+  up: { on: "photo", title: "Move the selected masks up the list", group: "Editing", keys: ["Alt+ArrowUp"], able: some, run: () => move(-1) },
+  down: { on: "photo", title: "Move the selected masks down the list", group: "Editing", keys: ["Alt+ArrowDown"], able: some, run: () => move(1) },
+  fillHoles: { on: "photo", title: "Fill holes", group: "Editing", keys: ["J"], able: some, run: () => act({ type: "clean", masks: chosen(), fill_holes: 1e9 }) },
+  dropIslands: { on: "photo", title: "Keep the largest part only", group: "Editing", keys: ["K"], able: some, run: () => act({ type: "clean", masks: chosen(), drop_islands: 1e9 }) },
+  grow: { on: "photo", title: "Grow by a pixel", group: "Editing", keys: ["+", "="], able: some, run: () => act({ type: "clean", masks: chosen(), grow: 1 }) },
+  shrink: { on: "photo", title: "Shrink by a pixel", group: "Editing", keys: ["-"], able: some, run: () => act({ type: "clean", masks: chosen(), grow: -1 }) },
   click: toolCommand("Click and box", "click", "C"),
   select: toolCommand("Select masks", "select", "V"),
   brush: toolCommand("Brush", "brush", "B"),
   erase: toolCommand("Eraser", "erase", "E"),
-  polygon: toolCommand("Polygon", "polygon", "G"),
+  polygon: { ...toolCommand("Polygon", "polygon", "G"), on: "photo" },
   hand: toolCommand("Move the photo", "hand", "H"),
   smaller: { title: "Smaller brush", group: "Tools", keys: ["["], run: () => set({ brush: Math.max(1, get().brush / 1.25) }) },
   larger: { title: "Larger brush", group: "Tools", keys: ["]"], run: () => set({ brush: Math.min(2000, get().brush * 1.25) }) },
@@ -59,19 +65,71 @@ export const COMMANDS = {
   outlines: { title: "Outlines only", group: "View", keys: ["O"], run: () => look({ outlines: !get().look.outlines }) },
   isolate: { title: "Hide the others", group: "View", keys: ["I"], run: () => look({ isolate: !get().look.isolate }) },
   checker: { title: "Checkerboard behind the masks", group: "View", keys: ["T"], run: () => look({ checker: !get().look.checker }) },
-  everything: { title: "Find everything", group: "Photo", keys: ["A"], run: () => (set({ panel: "everything", sheet: true }), get().findings ? undefined : runEverything()) },
+  everything: { on: "photo", title: "Find everything", group: "Photo", keys: ["A"], run: () => (set({ panel: "everything", sheet: true }), get().findings ? undefined : runEverything()) },
   masks: { title: "List of masks", group: "Photo", keys: ["Shift+A"], run: () => set({ panel: "masks", sheet: true }) },
-  nextPhoto: { title: "Next photo", group: "Photo", keys: ["N", "PageDown"], run: () => step(1) },
-  previousPhoto: { title: "Previous photo", group: "Photo", keys: ["P", "PageUp"], run: () => step(-1) },
-  nextEmpty: { title: "Next photo without masks", group: "Photo", keys: ["Shift+N"], run: nextEmpty },
-  done: { title: "Photo is done, on to the next", group: "Photo", keys: ["D"], run: done },
+  nextPhoto: { on: "photo", title: "Next photo", group: "Photo", keys: ["N", "PageDown"], run: () => step(1) },
+  previousPhoto: { on: "photo", title: "Previous photo", group: "Photo", keys: ["P", "PageUp"], run: () => step(-1) },
+  nextEmpty: { on: "photo", title: "Next photo without masks", group: "Photo", keys: ["Shift+N"], run: nextEmpty },
+  done: { on: "photo", title: "Photo is done, on to the next", group: "Photo", keys: ["D"], run: done },
+  previousFrame: onClip("Previous frame", ["P", "PageUp"], () => stepFrames(-1)),
+  nextFrame: onClip("Next frame", ["N", "PageDown"], () => stepFrames(1)),
+  tenBack: onClip("Ten frames back", ["Shift+P", "Shift+PageUp"], () => stepFrames(-10)),
+  tenOn: onClip("Ten frames on", ["Shift+N", "Shift+PageDown"], () => stepFrames(10)),
+  firstFrame: onClip("First frame", ["Home"], () => goToFrame(0)),
+  lastFrame: onClip("Last frame", ["End"], () => goToFrame(Infinity)),
+  play: onClip("Play or pause", ["K"], playOrPause),
+  trackOn: onClip("Track on from this frame", ["X"], () => track(), canTrack),
+  trackBack: onClip("Track back from this frame", ["Shift+X"], () => track({ reverse: true }), canTrack),
+  trackOne: onClip("Track one frame", ["S"], () => track({ count: 1 }), canTrack),
+  stop: onClip("Stop tracking", ["Q"], stopTracking, isTracking),
+  previousDoubt: onClip("Back to where an object is lost or unsure", ["Shift+W"], () => nextDoubt(-1)),
+  nextDoubt: onClip("On to where an object is lost or unsure", ["W"], () => nextDoubt(1)),
+  newObject: onClip("New object", ["U"], () => selectObjects([])),
+  absent: onClip("The object is not on this frame", ["J"], absent, () => get().selected.size === 1),
+  forgetOn: onClip("Forget masks from this frame on", ["Shift+Delete", "Shift+Backspace"], forgetFromHere, some),
   export: { title: "Export", group: "Photo", keys: ["Ctrl+E"], run: openExport },
   keys: { title: "Show the keys", group: "Photo", keys: ["?"], run: openKeys },
 };
 
+/**
+ * @param {string} title
+ * @param {string[]} keys
+ * @param {() => unknown} run
+ * @param {() => boolean} [able]
+ * @returns {Command}
+ */
+function onClip(title, keys, run, able) {
+  return { title, group: "Clip", keys, run, able, on: "clip" };
+}
+
+function canTrack() {
+  const clip = get().clip;
+  return clip !== null && !isTracking() && [...clip.objects.values()].some((object) => !object.locked);
+}
+
+/** @param {number} way */
+function stepFrames(way) {
+  const clip = get().clip;
+  if (clip) goToFrame((clip.playing ? clip.frame : wantedFrame()) + way);
+}
+
+/** @param {number} frame */
+function goToFrame(frame) {
+  const clip = get().clip;
+  if (!clip) return;
+  if (clip.playing || clip.follow) setClip({ playing: false, follow: false });
+  goTo(Math.min(clip.length - 1, frame));
+}
+
+/** Whether a command belongs to what is open. @param {string} name */
+export function belongs(name) {
+  const { on } = COMMANDS[name];
+  return !on || on === (get().clip ? "clip" : "photo");
+}
+
 /** Whether a command can do something now. @param {string} name */
 export function able(name) {
-  return COMMANDS[name].able?.() ?? true;
+  return belongs(name) && (COMMANDS[name].able?.() ?? true);
 }
 
 /** @param {string} name */
@@ -101,6 +159,7 @@ function findingsShown() {
 }
 
 async function accept() {
+  if (get().clip) return selectObjects([]);
   if (get().ring.length > 2) {
     const ring = get().ring;
     set({ ring: [] });
@@ -120,11 +179,13 @@ async function accept() {
 }
 
 function cancel() {
+  if (isTracking()) return stopTracking();
   const { ring, selected } = get();
   if (ring.length) set({ ring: [] });
   else if (draft()) act({ type: "cancel" });
   else if (selected.size) set({ selected: new Set() });
   else if (get().panel === "everything") set({ panel: "masks" });
+  return undefined;
 }
 
 /** @param {number} way */
@@ -151,7 +212,8 @@ function reopen() {
 }
 
 function lock() {
-  const all = chosen().every((id) => photo()?.masks.get(id)?.locked);
+  const of = get().clip?.objects ?? photo()?.masks;
+  const all = chosen().every((id) => of?.get(id)?.locked);
   act({ type: "lock", masks: chosen(), locked: !all });
 }
 

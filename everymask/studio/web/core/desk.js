@@ -17,14 +17,30 @@ const encoded = new Set();
 
 /** Begin: what there is, and the photo that was open last. */
 export async function start() {
-  const { photos, classes, formats, photo, ...session } = await request("GET", "/api/session");
-  set({ photos, classes, formats, session, activeClass: classes[0]?.name ?? null });
+  const { photos, clips, clip, classes, formats, clip_formats: clipFormats, photo, ...session } = await request("GET", "/api/session");
+  set({ photos, clips, classes, formats, clipFormats, session, activeClass: classes[0]?.name ?? null });
   live = new Live(hear, (online) => {
     const back = online && !get().online;
     set({ online });
-    if (back) reload();
+    if (back) restore();
   });
-  if (photo !== null) await open(photo);
+  if (clip === null && photo !== null) await open(photo);
+  return /** @type {number | null} */ (clip);
+}
+
+/** @type {(() => Promise<boolean>) | null} */
+let other = null;
+
+/**
+ * Who brings what is open up to date when the server is back, if it is no photo: it says whether it did.
+ * @param {() => Promise<boolean>} bring
+ */
+export function onReconnect(bring) {
+  other = bring;
+}
+
+async function restore() {
+  if (!(await other?.())) await reload();
 }
 
 /**
@@ -34,7 +50,7 @@ export async function start() {
 export async function open(id) {
   await idle();
   const turn = ++opening;
-  set({ hover: null, pointed: null, selected: new Set(), pending: [], findings: null, thresholds: {}, rubber: null, stroke: null, ring: [] });
+  set({ clip: null, ...(get().clip ? { photo: null } : {}), hover: null, pointed: null, selected: new Set(), pending: [], findings: null, thresholds: {}, rubber: null, stroke: null, ring: [] });
   await attempt(async () => {
     const facts = await request("GET", `/api/photos/${id}`);
     if (turn !== opening) return;
@@ -84,6 +100,19 @@ function replyOf(reply) {
 
 // --- actions: one at a time, each for the version that the one before it made ---------------------------
 
+/** @typedef {{act: (action: any) => Promise<boolean>, undo: () => Promise<boolean>, redo: () => Promise<boolean>}} Taker */
+
+/** @type {Taker | null} */
+let taker = null;
+
+/**
+ * Who takes actions while a clip is open.
+ * @param {Taker} desk
+ */
+export function takeActions(desk) {
+  taker = desk;
+}
+
 /** @type {Promise<unknown>} */
 let last = Promise.resolve();
 
@@ -98,14 +127,17 @@ export function idle() {
  * @returns {Promise<boolean>}
  */
 export function act(action) {
+  if (get().clip && taker) return taker.act(action);
   return enqueue((photo) => request("POST", `/api/photos/${photo.id}/actions`, { version: photo.version, action }));
 }
 
 export function undo() {
+  if (get().clip && taker) return taker.undo();
   return enqueue((photo) => (photo.undo ? request("POST", `/api/photos/${photo.id}/undo`, { version: photo.version }) : null));
 }
 
 export function redo() {
+  if (get().clip && taker) return taker.redo();
   return enqueue((photo) => (photo.redo ? request("POST", `/api/photos/${photo.id}/redo`, { version: photo.version }) : null));
 }
 
@@ -226,7 +258,7 @@ export function onEvent(ear) {
  */
 export function hover(xy) {
   const photo = get().photo;
-  if (!photo?.encoded) return;
+  if (!photo?.encoded || photo.clip) return;
   performance.mark(`hover-${++hoverId}`);
   live.send({ type: "hover", photo: photo.id, x: xy[0], y: xy[1], id: hoverId });
 }

@@ -32,6 +32,13 @@ const PATHS = {
   plus: '<path d="M10 4v12M4 10h12"/>',
   play: '<path d="M6.500 4.500v11l9-5.500z"/>',
   stop: '<path d="M5.500 5.500h9v9h-9z"/>',
+  pause: '<path d="M7 5v10M13 5v10"/>',
+  track: '<path d="M3.500 10h9m0 0L9 6.500m3.500 3.500L9 13.500"/><path d="M16 5v10"/>',
+  trackBack: '<path d="M16.500 10h-9m0 0L11 6.500M7.500 10l3.500 3.500"/><path d="M4 5v10"/>',
+  doubt: '<path d="M5.500 7.500A3 3 0 1 1 8.500 10.500v1.500M8.500 15v.01"/><path d="m13 6.500 3.500 3.500-3.500 3.500"/>',
+  doubtBack: '<path d="M9.500 7.500a3 3 0 1 1 3 3v1.500M12.500 15v.01"/><path d="M7 6.500 3.500 10 7 13.500"/>',
+  absent: '<circle cx="10" cy="10" r="6" stroke-dasharray="2 2.200"/><path d="M5 15 15 5"/>',
+  forget: '<path d="M4 5v10"/><path d="M8 7.500h8M8 12.500h8" stroke-dasharray="2 2"/>',
   panel: '<path d="M4 6h12M4 10h12M4 14h12"/>',
   copy: '<rect x="7" y="7" width="9.500" height="9.500" rx="1.400"/><path d="M4.500 13H4a.5.5 0 0 1-.5-.5v-8a1 1 0 0 1 1-1h8a.500.500 0 0 1 .5.5v.5"/>',
 };

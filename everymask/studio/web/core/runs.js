@@ -58,3 +58,23 @@ export function holds(mask, photoSize, x, y) {
   if (column < 0 || row < 0 || column >= width || row >= height) return false;
   return (runAt(mask.ends, column * height + row) & 1) === 1;
 }
+
+/**
+ * The box around the pixels of a mask: x, y, width - 1, height - 1, as the server gives it.
+ * @param {Uint32Array} ends
+ * @param {[number, number]} size height, width
+ * @returns {[number, number, number, number]}
+ */
+export function boxOf(ends, [height]) {
+  let [left, top, right, bottom] = [Infinity, Infinity, -1, -1];
+  for (let run = 1; run < ends.length; run += 2) {
+    const [first, last] = [ends[run - 1], ends[run] - 1];
+    if (last < first) continue;
+    const [x0, x1] = [Math.floor(first / height), Math.floor(last / height)];
+    left = Math.min(left, x0);
+    right = Math.max(right, x1);
+    top = x1 > x0 ? 0 : Math.min(top, first % height);
+    bottom = x1 > x0 ? height - 1 : Math.max(bottom, last % height);
+  }
+  return right < 0 ? [0, 0, 0, 0] : [left, top, right - left, bottom - top];
+}

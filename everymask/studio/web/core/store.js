@@ -6,8 +6,11 @@
 const initial = {
   session: { model: "", project: "", version: "" },
   photos: [],
+  clips: [],
+  clip: null,
   classes: [],
   formats: [],
+  clipFormats: [],
   photo: null,
   camera: { scale: 1, x: 0, y: 0 },
   stage: { width: 1, height: 1 },

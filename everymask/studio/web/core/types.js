@@ -44,8 +44,56 @@
  * @property {Map<number, MaskView>} masks in the order of the list
  * @property {Draft | null} draft
  * @property {Reply | null} reply
+ * @property {number} [clip] the clip that this is a frame of
+ * @property {number} [frame]
+ * @property {string} [base] where its tiles are asked for
+ * @property {HTMLImageElement} [picture] the whole frame, perhaps smaller
+ * @property {boolean} [moving] no tiles are fetched: the next frame comes at once
  */
 
+/**
+ * What was said of an object on a frame.
+ * @typedef {{kind: "point" | "box" | "mask", xy?: number[], include?: boolean}} ClipStep
+ */
+
+/** @typedef {{counts: string, area: number, score: number, visibility: number}} ClipMask */
+
+/**
+ * @typedef {object} Run
+ * @property {"running" | "done" | "stopped" | "failed"} state
+ * @property {string | null} error
+ * @property {number} frame
+ * @property {number} done
+ * @property {number} total
+ * @property {boolean} reverse
+ * @property {number[]} objects
+ */
+
+/**
+ * The clip that is open. Keys of prompts and masks are "frame/object".
+ * @typedef {object} Clip
+ * @property {number} id
+ * @property {string} name
+ * @property {[number, number]} size height, width
+ * @property {number} length
+ * @property {number} frames_per_second
+ * @property {number} levels
+ * @property {number} version
+ * @property {string | null} undo
+ * @property {string | null} redo
+ * @property {Map<number, {label: string | null, locked: boolean}>} objects
+ * @property {Map<string, ClipStep[]>} prompts
+ * @property {Map<string, ClipMask>} masks those that were fetched
+ * @property {Map<number, Float32Array>} strips how sure the model is, by object: -1 not known, 0 not there
+ * @property {Set<number>} loaded windows of frames whose masks were fetched
+ * @property {number} frame that is shown
+ * @property {Run | null} run
+ * @property {boolean} follow whether the frame that is tracked is shown
+ * @property {boolean} playing
+ * @property {number} stamp grows with every change of the record
+ */
+
+/** @typedef {{id: number, name: string, length: number, objects: number}} ClipRow */
 /** @typedef {{id: number, name: string, done: boolean, masks: number}} PhotoRow */
 /** @typedef {{name: string, color: string}} ClassRow */
 /** @typedef {{name: string, for: string, extra: string | null}} FormatRow */
@@ -90,8 +138,11 @@
  * @typedef {object} State
  * @property {{model: string, project: string, version: string}} session
  * @property {PhotoRow[]} photos
+ * @property {ClipRow[]} clips
+ * @property {Clip | null} clip
  * @property {ClassRow[]} classes
  * @property {FormatRow[]} formats
+ * @property {FormatRow[]} clipFormats
  * @property {Photo | null} photo
  * @property {Camera} camera
  * @property {{width: number, height: number}} stage

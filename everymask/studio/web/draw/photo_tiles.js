@@ -15,7 +15,8 @@ const tiles = new Map();
  * @param {number} row
  */
 function tile(photo, level, column, row) {
-  const key = `${photo.id}/${photo.look}/${level}/${column}/${row}`;
+  const base = photo.base ?? `/api/photos/${photo.id}`;
+  const key = `${base}/${photo.look}/${level}/${column}/${row}`;
   let image = tiles.get(key);
   if (image) {
     tiles.delete(key); // the least recently used comes first
@@ -23,7 +24,7 @@ function tile(photo, level, column, row) {
     image = new Image();
     image.decoding = "async";
     image.onload = () => redraw();
-    image.src = `/api/photos/${photo.id}/tiles/${level}/${column}/${row}?look=${photo.look}-${photo.view.page}-${photo.view.range}`;
+    image.src = `${base}/tiles/${level}/${column}/${row}?look=${photo.look}-${photo.view.page}-${photo.view.range}`;
     if (tiles.size >= KEPT) {
       const [oldest] = tiles.keys();
       tiles.delete(oldest);
@@ -45,6 +46,15 @@ export function drawPhoto(canvas, photo, camera, stage, dpr) {
   const coarsest = photo.levels - 1;
   const wanted = Math.min(coarsest, Math.max(0, Math.floor(-Math.log2(camera.scale * dpr) + 0.2)));
   canvas.imageSmoothingEnabled = camera.scale * dpr < 3;
+  if (photo.picture) {
+    const x0 = snapped(-camera.x * camera.scale, dpr);
+    const y0 = snapped(-camera.y * camera.scale, dpr);
+    const x1 = snapped((photo.size[1] - camera.x) * camera.scale, dpr);
+    const y1 = snapped((photo.size[0] - camera.y) * camera.scale, dpr);
+    canvas.drawImage(photo.picture, x0, y0, x1 - x0, y1 - y0);
+    const sharp = photo.picture.naturalWidth >= photo.size[1] || camera.scale * dpr < (1.1 * photo.picture.naturalWidth) / photo.size[1];
+    if (sharp || photo.moving) return;
+  }
   for (const level of coarsest === wanted ? [wanted] : [coarsest, wanted]) {
     const step = 2 ** level;
     const side = TILE * step;

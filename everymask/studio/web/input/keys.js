@@ -1,6 +1,6 @@
 // From keys to commands. Which key does what can be changed; changes are kept in the browser.
 
-import { COMMANDS, able, pick, run, useClass } from "../core/commands.js";
+import { COMMANDS, able, belongs, pick, run, useClass } from "../core/commands.js";
 import { get, set } from "../core/store.js";
 
 const KEPT = "everymask-keys";
@@ -30,7 +30,9 @@ export function keysOf(name) {
  */
 export function bind(name, key) {
   for (const other of Object.keys(COMMANDS)) {
-    if (keysOf(other).includes(key)) changed[other] = keysOf(other).filter((each) => each !== key);
+    const [one, two] = [COMMANDS[name].on, COMMANDS[other].on];
+    const meet = !one || !two || one === two;
+    if (meet && keysOf(other).includes(key)) changed[other] = keysOf(other).filter((each) => each !== key);
   }
   changed[name] = [key];
   localStorage.setItem(KEPT, JSON.stringify(changed));
@@ -70,7 +72,7 @@ export function startKeys() {
     }
     if (arrows(event)) return;
     const key = written(event);
-    const name = Object.keys(COMMANDS).find((each) => keysOf(each).includes(key));
+    const name = Object.keys(COMMANDS).find((each) => belongs(each) && keysOf(each).includes(key));
     // Tab leaves and Enter presses where there is nothing to choose or accept: the page stays usable by keys.
     if (!name || !able(name) || (event.key === "Enter" && target.matches("button, [role=option], summary, a"))) return;
     if (event.key.includes("Tab") && target !== document.body && target.id !== "canvas") return;

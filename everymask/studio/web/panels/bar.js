@@ -18,7 +18,7 @@ export function commandButton(name, text = "", look = "quiet") {
 }
 
 /** @type {Record<string, string>} */
-const ICON = { undo: "undo", redo: "redo", previousPhoto: "previous", nextPhoto: "next", export: "export", keys: "keys", fit: "fit", remove: "trash", merge: "merge", subtract: "subtract", lock: "lock", reopen: "edit", outlines: "outline", isolate: "isolate", checker: "checker", everything: "everything", accept: "check", cancel: "close", done: "check" };
+const ICON = { undo: "undo", redo: "redo", previousPhoto: "previous", nextPhoto: "next", export: "export", keys: "keys", fit: "fit", remove: "trash", merge: "merge", subtract: "subtract", lock: "lock", reopen: "edit", outlines: "outline", isolate: "isolate", checker: "checker", everything: "everything", accept: "check", cancel: "close", done: "check", previousFrame: "previous", nextFrame: "next", trackOn: "track", trackBack: "trackBack", previousDoubt: "doubtBack", nextDoubt: "doubt", newObject: "plus", absent: "absent", forgetOn: "forget" };
 
 /** Build the bar. */
 export function startBar() {
@@ -30,7 +30,7 @@ export function startBar() {
   byId("bar").append(
     h("span", { class: "mark", "aria-hidden": "true" }, h("img", { src: "/favicon.svg", alt: "", width: 22, height: 22 })),
     h("h1", { class: "title" }, "everymask"),
-    h("div", { class: "group" }, commandButton("previousPhoto"), h("div", { class: "where" }, name, place), commandButton("nextPhoto")),
+    h("div", { class: "group stepping" }, commandButton("previousPhoto"), h("div", { class: "where" }, name, place), commandButton("nextPhoto")),
     h("div", { class: "grow" }),
     saved,
     h("div", { class: "group" }, commandButton("undo"), commandButton("redo")),
@@ -40,11 +40,11 @@ export function startBar() {
     commandButton("export", "Export", "primary"),
   );
   view((state) => {
-    const { photo, photos, camera, busy, online } = state;
+    const { photo, photos, camera, busy, online, clip } = state;
     const row = photos.findIndex((each) => each.id === photo?.id);
     name.textContent = photo?.name ?? "No photo";
     name.title = photo?.name ?? "";
-    place.textContent = photos.length > 1 ? `${row + 1} of ${photos.length}` : "";
+    place.textContent = clip ? `frame ${clip.frame + 1} of ${clip.length}` : photos.length > 1 ? `${row + 1} of ${photos.length}` : "";
     zoomed.textContent = `${Math.round(camera.scale * 100)}%`;
     zoomed.setAttribute("aria-label", `${zoomed.textContent}, show actual pixels`);
     saved.textContent = !online ? "Server away" : busy ? "Saving" : photo ? "Saved" : "";

@@ -18,8 +18,8 @@ export function draftCard() {
     show(state, before) {
       if (state.photo === before.photo && state.activeClass === before.activeClass) return;
       const { photo } = state;
-      element.hidden = !photo?.draft;
-      if (!photo?.draft) return;
+      element.hidden = !photo?.draft || state.clip !== null; // in a clip the list of objects says it
+      if (!photo?.draft || state.clip) return;
       const { draft, reply } = photo;
       title.textContent = draft.target === null ? "New mask" : `Correcting mask ${draft.target}`;
       const candidates = (reply?.candidates ?? []).map((candidate, place) => ({ candidate, place }));

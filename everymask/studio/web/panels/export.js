@@ -1,19 +1,21 @@
 // Export: choose formats, see what each cannot hold, then take the files.
 
-import { attempt, idle } from "../core/desk.js";
+import { attempt, idle, onEvent } from "../core/desk.js";
 import { byId, h } from "../core/dom.js";
 import { icon } from "../core/icons.js";
 import { request } from "../core/server.js";
 import { get } from "../core/store.js";
+import { clipIdle } from "../video/clip.js";
 
 /** Open the dialog. */
 export function openExport() {
+  if (get().clip) {
+    openClipExport();
+    return;
+  }
   const dialog = /** @type {HTMLDialogElement} */ (byId("export"));
   const { formats, photo, photos } = get();
-  const boxes = formats.map((format) => {
-    const box = h("input", { type: "checkbox", value: format.name, checked: format.name === "coco" });
-    return { box, element: h("label", { class: "format" }, box, h("span", { class: "texts" }, h("span", {}, format.name), h("span", { class: "faint" }, format.for))) };
-  });
+  const boxes = formatBoxes(formats, ["coco"]);
   const overlay = h("input", { type: "checkbox" });
   const cutouts = h("input", { type: "checkbox" });
   const feather = h("input", { type: "number", min: "0", max: "200", step: "0.5", value: "1", "aria-label": "Soft edge in pixels" });
@@ -53,6 +55,60 @@ export function openExport() {
     prepare.disabled = false;
     if (made) outcome.replaceChildren(...report(made));
   }
+}
+
+/**
+ * @param {import("../core/types.js").FormatRow[]} formats
+ * @param {string[]} chosen
+ */
+function formatBoxes(formats, chosen) {
+  return formats.map((format) => {
+    const box = h("input", { type: "checkbox", value: format.name, checked: chosen.includes(format.name) });
+    return { box, element: h("label", { class: "format" }, box, h("span", { class: "texts" }, h("span", {}, format.name), h("span", { class: "faint" }, format.for))) };
+  });
+}
+
+/** The dialog for a clip: its own formats; videos take a while, which is told. */
+function openClipExport() {
+  const dialog = /** @type {HTMLDialogElement} */ (byId("export"));
+  const { clipFormats, clip } = get();
+  const boxes = formatBoxes(clipFormats, ["coco-vis", "overlay"]);
+  const outcome = h("div", { class: "outcome", "aria-live": "polite" });
+  const prepare = h("button", { class: "primary" }, "Prepare files");
+  const progress = h("progress", { "aria-label": "Drawing the clip", hidden: true });
+  hearExport = (event) => {
+    if (event.clip !== clip?.id) return;
+    [progress.max, progress.value] = [event.total, event.done];
+  };
+  const form = h(
+    "form",
+    { method: "dialog", onsubmit: (/** @type {Event} */ event) => (event.preventDefault(), make()) },
+    h("fieldset", {}, h("legend", {}, "Formats"), h("div", { class: "formats" }, ...boxes.map((each) => each.element))),
+    progress,
+    outcome,
+    h("div", { class: "row end" }, prepare),
+  );
+  dialog.replaceChildren(h("header", { class: "row" }, h("h2", {}, "Export the clip"), h("button", { class: "quiet", "aria-label": "Close", onclick: () => dialog.close() }, icon("close"))), form);
+  dialog.showModal();
+
+  async function make() {
+    prepare.disabled = true;
+    await clipIdle();
+    progress.hidden = false;
+    const formats = boxes.filter((each) => each.box.checked).map((each) => each.box.value);
+    const made = await attempt(() => request("POST", `/api/clips/${clip?.id}/exports`, { formats }));
+    progress.hidden = true;
+    prepare.disabled = false;
+    if (made) outcome.replaceChildren(...report(made));
+  }
+}
+
+/** @type {(event: any) => void} */
+let hearExport = () => undefined;
+
+/** Begin to hear how far an export is. */
+export function startExport() {
+  onEvent((event) => event.type === "export" && hearExport(event));
 }
 
 /** @param {any} made */

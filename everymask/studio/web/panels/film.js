@@ -5,6 +5,7 @@ import { byId, h, list } from "../core/dom.js";
 import { icon } from "../core/icons.js";
 import { request } from "../core/server.js";
 import { get, set, view } from "../core/store.js";
+import { openClip } from "../video/clip.js";
 
 /** Build the strip, and take photos that are dropped. */
 export function startFilm() {
@@ -14,16 +15,18 @@ export function startFilm() {
   view((state, before) => {
     const { photos, photo } = state;
     if (photos === before.photos && photo?.id === before.photo?.id && strip.childElementCount) return;
-    document.body.classList.toggle("single", photos.length < 2);
+    document.body.classList.toggle("single", photos.length + state.clips.length < 2);
+    // A frame of a clip stands in the state under the negative number of the clip.
+    const clips = state.clips.map((clip) => ({ id: -clip.id, name: clip.name, done: false, masks: 0 }));
     list(
       strip,
-      photos,
+      [...photos, ...clips],
       (row) => row.id,
-      (row) => h("button", { class: "frame", role: "option", title: row.name, "aria-label": row.name, onclick: () => open(row.id) }, h("img", { src: `/api/photos/${row.id}/thumbnail`, alt: "", loading: "lazy", draggable: false }), h("span", { class: "count number" }), h("span", { class: "tick" }, icon("check"))),
+      (row) => h("button", { class: "frame", role: "option", title: row.name, "aria-label": row.name, onclick: () => (row.id < 0 ? openClip(-row.id) : open(row.id)) }, h("img", { src: row.id < 0 ? `/api/clips/${-row.id}/frames/0/picture?side=192` : `/api/photos/${row.id}/thumbnail`, alt: "", loading: "lazy", draggable: false }), h("span", { class: "count number" }), h("span", { class: "tick" }, icon("check")), row.id < 0 ? h("span", { class: "film-mark" }, icon("play")) : null),
       (frame, row) => {
         frame.setAttribute("aria-selected", String(row.id === photo?.id));
         frame.classList.toggle("done", row.done);
-        frame.setAttribute("aria-label", `${row.name}, ${row.masks} masks${row.done ? ", done" : ""}`);
+        frame.setAttribute("aria-label", row.id < 0 ? `${row.name}, a clip` : `${row.name}, ${row.masks} masks${row.done ? ", done" : ""}`);
         /** @type {HTMLElement} */ (frame.querySelector(".count")).textContent = row.masks ? String(row.masks) : "";
       },
     );
@@ -31,7 +34,7 @@ export function startFilm() {
       shown = photo.id;
       strip.querySelector(`[data-key="${photo.id}"]`)?.scrollIntoView({ block: "nearest", inline: "center" });
     }
-    empty(photos.length === 0);
+    empty(photos.length + clips.length === 0);
   });
   document.addEventListener("dragover", (event) => event.preventDefault());
   document.addEventListener("drop", (event) => {

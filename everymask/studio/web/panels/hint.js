@@ -20,6 +20,7 @@ export function startHint() {
     const { photo, tool, hover, panel, findings } = state;
     let text = photo ? HINTS[tool] : "";
     if (photo && !photo.encoded && tool === "click") text = "Reading the photo …";
+    else if (state.clip) text = clipHint(state);
     else if (photo?.draft?.steps.length) text = "Click adds · right-click takes away · Enter accepts · Esc cancels";
     else if (photo?.draft) text = "Click what is missing · right-click what is too much";
     else if (panel === "everything" && findings?.state === "done") text = "Click a mask to throw it away · Enter keeps the rest";
@@ -28,4 +29,12 @@ export function startHint() {
     byId("hint").hidden = !text;
     byId("hud").textContent = hover && !photo?.draft ? `${Math.round(100 * hover.score)}%` : "";
   });
+}
+
+/** @param {import("../core/types.js").State} state */
+function clipHint({ clip, tool, selected }) {
+  if (clip?.run?.state === "running") return "Tracking · a click stops it and corrects · Esc stops";
+  if (tool !== "click") return HINTS[tool];
+  if (selected.size === 1) return "Click adds · right-click takes away · X tracks on · Enter: a new object";
+  return clip?.objects.size ? "Click a new object, or select one to correct it · X tracks on" : "Click an object · drag a box · then X tracks it";
 }

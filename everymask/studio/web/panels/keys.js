@@ -1,6 +1,6 @@
 // All keys, and changing them.
 
-import { COMMANDS } from "../core/commands.js";
+import { COMMANDS, belongs } from "../core/commands.js";
 import { byId, h } from "../core/dom.js";
 import { icon } from "../core/icons.js";
 import { bind, keysOf, unbindAll, written } from "../input/keys.js";
@@ -10,9 +10,9 @@ const BY_HAND = [["Click", "include"], ["Right-click, Alt+click", "exclude"], ["
 /** Open the dialog. */
 export function openKeys() {
   const dialog = /** @type {HTMLDialogElement} */ (byId("keys"));
-  const groups = [...new Set(Object.values(COMMANDS).map((each) => each.group))];
+  const groups = [...new Set(Object.entries(COMMANDS).filter(([name]) => belongs(name)).map(([, each]) => each.group))];
   const columns = groups.map((group) =>
-    h("section", {}, h("h3", {}, group), ...Object.entries(COMMANDS).filter(([, each]) => each.group === group).map(([name, each]) => h("div", { class: "key row" }, h("span", {}, each.title), keyButton(name)))),
+    h("section", {}, h("h3", {}, group), ...Object.entries(COMMANDS).filter(([name, each]) => each.group === group && belongs(name)).map(([name, each]) => h("div", { class: "key row" }, h("span", {}, each.title), keyButton(name)))),
   );
   const hand = h("section", {}, h("h3", {}, "On the photo"), ...BY_HAND.map(([what, does]) => h("div", { class: "key row" }, h("span", {}, does), h("kbd", {}, what))), h("div", { class: "key row" }, h("span", {}, "answer, or class"), h("kbd", {}, "1 to 9")));
   dialog.replaceChildren(

@@ -73,7 +73,10 @@ export function viewPanel() {
       value.textContent = `${Math.round(100 * state.look.opacity)}%`;
       for (const { name, box } of checks) box.checked = Boolean(state.look[name]);
       const id = state.photo?.id;
-      if (state.panel === "view" && id !== undefined && (id !== before.photo?.id || before.panel !== "view")) {
+      if (state.clip) {
+        depth = null;
+        if (before.clip === null || before.clip === undefined) draw();
+      } else if (state.panel === "view" && id !== undefined && (id !== before.photo?.id || before.panel !== "view")) {
         depth = null;
         draw();
         attempt(() => learn(id));

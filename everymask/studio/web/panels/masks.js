@@ -70,6 +70,8 @@ export function masksCard() {
     element,
     show(state, before) {
       const { photo, selected, pointed, classes } = state;
+      element.hidden = state.clip !== null;
+      if (state.clip) return;
       repair.show(state);
       if (photo === before.photo && selected === before.selected && pointed === before.pointed && classes === before.classes) return;
       const masks = [...(photo?.masks.values() ?? [])];
