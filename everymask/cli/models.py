@@ -14,8 +14,10 @@ import typer
 from ..errors import CheckpointError, EverymaskError, UnknownModelError
 from ..models import catalog, hub
 from ..models.catalog import CATALOG, WeightsFile
+from ..models.file_sets import FileSet
 from ..models.hub_repository import SUFFIXES
-from .shared.downloads import pull_visibly, size_text
+from ..words.detect.weights import HOSTED
+from .shared.downloads import pull_set_visibly, pull_visibly, size_text
 
 app = typer.Typer(no_args_is_help=True, help="List, fetch, verify and remove model weights.")
 
@@ -31,11 +33,15 @@ def list_models(
 ) -> None:
     """Every model: size, licence, what it is for, and whether its weights are here."""
     entries = [entry for entry in CATALOG.values() if not cached or hub.is_cached(entry.name)]
+    sets = [files for files in HOSTED.values() if not cached or files.is_here]
     if as_json:
-        typer.echo(json.dumps([_facts(entry) for entry in entries], indent=2))
+        facts = [*map(_facts, entries), *map(_facts_of_set, sets)]
+        typer.echo(json.dumps(facts, indent=2))
         return
     for entry in entries:
         typer.echo(_row(entry))
+    for files in sets:
+        typer.echo(_row_of_set(files))
     typer.echo(f"\nCache: {hub.home()} ({size_text(hub.cached_bytes())})")
     if not cached:
         typer.echo("Fetch one with: everymask models pull NAME")
@@ -50,7 +56,7 @@ def pull(names: Names) -> None:
     failed = False
     for name in names:
         try:
-            typer.echo(pull_visibly(name))
+            typer.echo(pull_set_visibly(HOSTED[name]) if name in HOSTED else pull_visibly(name))
         except UnknownModelError:
             raise  # a wrong word is wrong use
         except EverymaskError as error:
@@ -115,6 +121,27 @@ def _row(entry: WeightsFile) -> str:
     note = f" (for {entry.used_by})" if entry.used_by else ""
     note += " (listed: size and hash as mirrors have them)" if entry.listed else ""
     return f"{head} {_state(entry)}\n{_wrapped('    ', entry.purpose + note)}"
+
+
+def _row_of_set(files: FileSet) -> str:
+    state = typer.style("cached", fg="green") if files.is_here else "-"
+    name, size = typer.style(f"{files.name:<23}", bold=True), size_text(files.size_bytes)
+    head = f"{name} {size:>7}  {files.licence:<11}"
+    return f"{head} {state}\n{_wrapped('    ', f'{files.purpose} (for {files.used_by}; extra text)')}"
+
+
+def _facts_of_set(files: FileSet) -> dict[str, Any]:
+    """What is known of a detector's files."""
+    return {
+        "name": files.name,
+        "purpose": files.purpose,
+        "licence": files.licence,
+        "hub_id": files.repository,
+        "size_bytes": files.size_bytes,
+        "used_by": files.used_by,
+        "cached": files.is_here,
+        "path": str(files.folder),
+    }
 
 
 def _state(entry: WeightsFile) -> str:

@@ -49,6 +49,10 @@ class Wanted:
     sha256: str | None = None
 
 
+class FileAbsentError(DownloadError):
+    """The server, or the mirror, has no such file."""
+
+
 class _Broken(Exception):
     """The connection ended early or the server had a bad moment: worth another try."""
 
@@ -194,7 +198,8 @@ def _open_local(wanted: Wanted, start: int) -> _Stream:
     try:
         file = open(path, "rb")  # noqa: SIM115 - closed by the stream
     except OSError as error:
-        raise DownloadError(
+        kind = FileAbsentError if isinstance(error, FileNotFoundError) else DownloadError
+        raise kind(
             f"{wanted.name} cannot be read from {path}: {error.strerror}; check EVERYMASK_MIRROR"
         ) from error
     file.seek(start)
@@ -219,7 +224,7 @@ def _refusal(wanted: Wanted, part: Path, error: urllib.error.HTTPError) -> Excep
         pause = min(float(after), TIMEOUT_SECONDS) if after.isdigit() else 0.0
         return _Broken(f"the server answered {error.code} {error.reason}", pause)
     if error.code in (404, 410):
-        return DownloadError(
+        return FileAbsentError(
             f"{wanted.url} does not exist ({error.code} {error.reason}); check EVERYMASK_MIRROR if it is "
             f"set, or fetch {wanted.name} elsewhere and give its path instead of the name"
         )

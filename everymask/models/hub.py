@@ -99,6 +99,15 @@ def pull(
     return path
 
 
+def fetch_into(entry: WeightsFile, path: Path, progress: Progress | None = None) -> None:
+    """Fetch one file to ``path`` unless it is there: locked, resumed and verified as :func:`pull` does it."""
+    if _is_whole(entry, path):
+        return
+    with _lock(path, progress, entry.size_bytes):
+        if not _is_whole(entry, path):
+            _fetch(entry, path, progress, FIRST_PAUSE_SECONDS)
+
+
 def verify(name: str) -> Verdict:
     """Read the file of ``name`` again and compare its SHA-256 with the published or recorded one."""
     entry, path = entry_of(name), path_of(name)

@@ -182,3 +182,11 @@ def test_info_of_neither_file_nor_name_is_an_error(run):
 )
 def test_sizes_read_as_on_download_pages(size_bytes, text):
     assert size_text(size_bytes) == text
+
+
+def test_detectors_are_listed_with_their_licences(run):
+    listed = run("list").stdout
+    assert "llmdet_tiny" in listed
+    rows = json.loads(run("list", "--json").stdout)
+    row = next(each for each in rows if each["name"] == "llmdet_tiny")
+    assert (row["licence"], row["used_by"], row["cached"]) == ("Apache-2.0", "everymask find", False)

@@ -16,6 +16,7 @@ from ...models.download import Progress
 
 if TYPE_CHECKING:
     from ...models.base import PromptableModel
+    from ...models.file_sets import FileSet
 
 
 def size_text(size_bytes: int | None) -> str:
@@ -36,6 +37,14 @@ def pull_visibly(name: str) -> Path:
     """``hub.pull`` with progress and notes on stderr."""
     with _shown(name) as progress:
         return hub.pull(name, progress)
+
+
+def pull_set_visibly(files: FileSet) -> Path:
+    """``file_sets.pull_set`` with progress and notes on stderr."""
+    from ...models.file_sets import pull_set
+
+    with _shown(files.name) as progress:
+        return pull_set(files, progress)
 
 
 def load_visibly(source: str | Path, device: str | None = None, dtype: str | None = None) -> PromptableModel:

@@ -119,7 +119,9 @@ def open_finder(
     check_words(name, words.asked)
     options = {"effort": "fast", **options} if name == "lite" else options
     segmenter = open_segmenter(model, device, options, reading)
-    return Finding(segmenter, words, open_detector(name, segmenter.model, None, options))
+    return Finding(
+        segmenter, words, open_detector(name, segmenter.model, None, options if name == "lite" else {})
+    )
 
 
 class Naming:

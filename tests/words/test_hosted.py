@@ -1,0 +1,207 @@
+"""Detectors of `transformers` on small random models: opened without a network, scored as it does."""
+
+import hashlib
+import json
+import shutil
+import socket
+from itertools import chain
+
+import numpy as np
+import pytest
+import torch
+
+import everymask as em
+from everymask.errors import (
+    CheckpointError,
+    DownloadError,
+    MissingExtraError,
+    OfflineError,
+    OptionError,
+    PromptError,
+)
+from everymask.models.file_sets import pull_set
+from everymask.words.detect.grounding import Grounding
+from everymask.words.detect.owl import Owl
+from everymask.words.detect.table import DETECTORS, detector_name, open_detector
+from everymask.words.detect.weights import HOSTED
+
+tiny = pytest.importorskip("tests.words.tiny", reason="needs transformers")
+
+pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.usefixtures("no_network")]
+
+HW = (50, 70)
+WORDS = ["red block", "blue block", "dog"]
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch):
+    def refuse(*_, **__):
+        raise AssertionError("somebody went to the network")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+
+
+@pytest.fixture(scope="session")
+def folders(tmp_path_factory):
+    home = tmp_path_factory.mktemp("detectors")
+    return {
+        "grounding": tiny.grounding(home / "grounding"),
+        "mm": tiny.grounding(home / "mm", "mm"),
+        "owl": tiny.owl(home / "owl"),
+    }
+
+
+@pytest.fixture(scope="module")
+def model():
+    return em.load("nano", device="cpu")
+
+
+@pytest.fixture
+def photo():
+    return np.random.default_rng(0).integers(0, 255, (50, 70, 3), np.uint8)
+
+
+@pytest.mark.parametrize("kind", ["grounding", "mm"])
+def test_boxes_and_scores_are_those_of_transformers(folders, photo, kind):
+    detector = Grounding(folders[kind])
+    with torch.inference_mode():
+        inputs = detector.processor(images=photo, text="red block. blue block. dog.", return_tensors="pt")
+        theirs = detector.processor.post_process_grounded_object_detection(
+            detector.model(**inputs),
+            inputs["input_ids"],
+            threshold=0,
+            text_threshold=2,
+            target_sizes=[(50, 70)],
+        )[0]
+    boxes, scores = detector.ask(photo, WORDS)
+    np.testing.assert_allclose(boxes, theirs["boxes"], atol=1e-4)
+    assert scores.shape == (12, 3)
+    # theirs is the best of all tokens, dots and [SEP] included; ours of the words' own
+    assert (scores.max(1) <= theirs["scores"].numpy() + 1e-6).all()
+
+
+def test_each_word_is_scored_on_its_own_tokens_alone(folders, photo):
+    detector = Grounding(folders["grounding"])
+    inputs, scored = detector.prepare(photo, WORDS)
+    pieces = detector.processor.tokenizer.convert_ids_to_tokens(inputs["input_ids"][0])
+    assert pieces == ["[CLS]", "red", "block", ".", "blue", "block", ".", "dog", ".", "[SEP]"]
+    lonely = torch.zeros(10, 10)
+    lonely[range(10), range(10)] = 1  # row n: token n alone is sure
+    assert scored(lonely).argmax(1)[[1, 2, 4, 5, 7]].tolist() == [0, 0, 1, 1, 2]
+    assert scored(lonely)[[0, 3, 6, 8, 9]].sum() == 0
+
+
+def test_owl_boxes_scores_and_labels_are_those_of_transformers(folders, photo):
+    detector = Owl(folders["owl"])
+    inputs, _ = detector.prepare(photo, WORDS)
+    with torch.inference_mode():
+        theirs = detector.processor.post_process_grounded_object_detection(
+            detector.model(**inputs), threshold=-1.0, target_sizes=[(50, 70)]
+        )[0]
+    boxes, scores = detector.ask(photo, WORDS)
+    np.testing.assert_allclose(boxes, theirs["boxes"], atol=1e-4)
+    np.testing.assert_allclose(scores.max(1), theirs["scores"], atol=1e-6)
+    np.testing.assert_array_equal(scores.argmax(1), theirs["labels"])
+
+
+def test_long_lists_go_in_passes_and_every_find_keeps_its_word(folders, photo):
+    words = [
+        f"{a} {b}" for a in ("red", "blue", "the") for b in ("dog", "cat", "leash", "block", "car", "truck")
+    ]
+    detector = Grounding(folders["grounding"])
+    passes = detector.passes(words)
+    assert len(passes) > 1
+    assert list(chain(*passes)) == list(range(len(words)))
+    assert all(2 + 3 * len(some) <= 32 for some in passes)
+    found = detector.detect(photo, words, 0.0)
+    assert found
+    assert {each.word for each in found} <= set(range(len(words)))
+    alone = Grounding(folders["grounding"], words_per_pass=1)
+    assert alone.passes(WORDS) == [[0], [1], [2]]
+
+
+def test_a_thousand_classes_are_asked_about(folders, photo):
+    words = [f"dog {number}" for number in range(1000)]
+    detector = Owl(folders["owl"])
+    assert list(chain(*detector.passes(words))) == list(range(1000))
+    assert all(each.score > 0.99 for each in detector.detect(photo, words[:130], 0.99))
+
+
+def test_boxes_stay_in_the_photo_and_overlapping_ones_go(folders, photo):
+    found = Grounding(folders["grounding"]).detect(photo, WORDS, 0.0)
+    boxes = np.array([each.box_xyxy for each in found])
+    assert (boxes >= 0).all()
+    assert (boxes[:, [0, 2]] <= 70).all()
+    assert (boxes[:, [1, 3]] <= 50).all()
+    scores = [each.score for each in found]
+    assert scores == sorted(scores, reverse=True)
+
+
+def test_find_outlines_what_a_detector_finds(folders, photo, model):
+    result = em.find(photo, "Red Block . DOG", model, detector=str(folders["owl"]), threshold=0.0, at_most=2)
+    assert 1 <= len(result) <= 4
+    assert {mask.label for mask in result} <= {"Red Block", "DOG"}
+    assert {mask.attributes["detector"] for mask in result} == {"owl"}
+    assert len(em.find(photo, "dog", model, detector=str(folders["owl"]), threshold=1.0)) == 0
+
+
+def test_words_that_no_token_fits_are_told(folders, photo):
+    detector = Grounding(folders["grounding"])
+    with pytest.raises(PromptError, match="longer than the 32 tokens"):
+        detector.passes(["dog " * 40])
+
+
+@pytest.fixture
+def served(folders, tmp_path, monkeypatch):
+    """A mirror that holds llmdet_tiny, and an empty cache."""
+    shutil.copytree(folders["mm"], tmp_path / "mirror" / "llmdet_tiny")
+    monkeypatch.setenv("EVERYMASK_MIRROR", str(tmp_path / "mirror"))
+    monkeypatch.setenv("EVERYMASK_HOME", str(tmp_path / "home"))
+    return tmp_path
+
+
+def test_weights_come_by_our_own_download_and_are_remembered(served, model, photo):
+    assert detector_name(None) == "lite"
+    detector = open_detector("llmdet_tiny", model)
+    assert detector.name == "llmdet_tiny"
+    assert detector_name(None) == "llmdet_tiny"  # what is here is the default
+    folder = HOSTED["llmdet_tiny"].folder
+    weights = (folder / "model.safetensors").read_bytes()
+    noted = (folder / "model.safetensors.sha256").read_text()
+    assert noted.startswith(hashlib.sha256(weights).hexdigest())
+    shutil.rmtree(served / "mirror")
+    assert pull_set(HOSTED["llmdet_tiny"]) == folder
+    assert em.find(photo, "dog", model, threshold=1.0).photo_hw == (50, 70)
+
+
+def test_missing_weights_network_extra_and_wrong_folders_are_one_line(
+    served, model, folders, monkeypatch, tmp_path
+):
+    with pytest.raises(DownloadError, match="owlv2_base"):
+        open_detector("owlv2_base", model)
+    monkeypatch.setenv("EVERYMASK_OFFLINE", "1")
+    with pytest.raises(OfflineError, match="llmdet_tiny is not in the cache"):
+        open_detector("llmdet_tiny", model)
+    with pytest.raises(OptionError, match="detector must be one of lite, llmdet_tiny"):
+        open_detector("magic", model)
+    with pytest.raises(OptionError, match="points_per_side: for the detector lite alone"):
+        open_detector(str(folders["owl"]), model, None, {"points_per_side": 4})
+    wrong = tmp_path / "wrong"
+    wrong.mkdir()
+    (wrong / "config.json").write_text("{}")
+    with pytest.raises(CheckpointError, match="does not say which model"):
+        open_detector(str(wrong), model)
+    (wrong / "config.json").write_text(json.dumps({"model_type": "bert"}))
+    with pytest.raises(CheckpointError, match="holds a 'bert' model"):
+        open_detector(str(wrong), model)
+    (wrong / "config.json").write_text(json.dumps({"model_type": "owlv2"}))
+    with pytest.raises(CheckpointError, match="is no detector that transformers opens"):
+        open_detector(str(wrong), model)
+    monkeypatch.setitem(__import__("sys").modules, "transformers", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'everymask\[text\]'"):
+        open_detector("llmdet_tiny", model)
+
+
+def test_every_detector_names_its_licence():
+    assert DETECTORS[0] == "lite"
+    assert all(each.licence == "Apache-2.0" and each.size_bytes > 10**8 for each in HOSTED.values())

@@ -1,0 +1,107 @@
+"""Small random models of `transformers` with tokenizers built here, saved as a hub holds them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+from transformers import (
+    BertConfig,
+    BertTokenizer,
+    CLIPTokenizer,
+    GroundingDinoConfig,
+    GroundingDinoForObjectDetection,
+    GroundingDinoProcessor,
+    MMGroundingDinoConfig,
+    MMGroundingDinoForObjectDetection,
+    Owlv2Config,
+    Owlv2ForObjectDetection,
+    Owlv2Processor,
+    SwinConfig,
+)
+from transformers.models.grounding_dino.image_processing_pil_grounding_dino import (
+    GroundingDinoImageProcessorPil,
+)
+from transformers.models.owlv2.image_processing_pil_owlv2 import Owlv2ImageProcessorPil
+
+WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", ".", "?", "red", "blue", "block", "dog", "leash", "a"]
+WORDS += ["the", "cat", "##s", "car", "truck"]
+SMALL_LAYERS = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+
+
+def bert_tokenizer(folder: Path) -> BertTokenizer:
+    """Of a few words; others are [UNK]."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "vocab.txt").write_text("\n".join(WORDS) + "\n")
+    return BertTokenizer(vocab={word: number for number, word in enumerate(WORDS)})
+
+
+def grounding(folder: Path, kind: str = "grounding", size: int = 64) -> Path:
+    """Grounding DINO, or MM Grounding DINO (which LLMDet is)."""
+    torch.manual_seed(0)
+    swin = SwinConfig(
+        image_size=size,
+        embed_dim=8,
+        depths=[1, 1, 1, 1],
+        num_heads=[1, 1, 1, 1],
+        window_size=4,
+        out_indices=[2, 3, 4],
+    )
+    bert = BertConfig(
+        vocab_size=len(WORDS),
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=16,
+    )
+    config_class, model_class = {
+        "grounding": (GroundingDinoConfig, GroundingDinoForObjectDetection),
+        "mm": (MMGroundingDinoConfig, MMGroundingDinoForObjectDetection),
+    }[kind]
+    config = config_class(
+        backbone_config=swin,
+        text_config=bert,
+        num_queries=12,
+        encoder_layers=1,
+        encoder_ffn_dim=16,
+        encoder_attention_heads=2,
+        decoder_layers=2,
+        decoder_ffn_dim=16,
+        decoder_attention_heads=2,
+        d_model=32,
+        max_text_len=32,
+    )
+    model_class(config).eval().save_pretrained(folder)
+    pictures = GroundingDinoImageProcessorPil(size={"shortest_edge": size, "longest_edge": 2 * size})
+    GroundingDinoProcessor(pictures, bert_tokenizer(folder)).save_pretrained(folder)
+    return folder
+
+
+def owl(folder: Path) -> Path:
+    """OWLv2 with CLIP's kind of tokenizer."""
+    torch.manual_seed(0)
+    letters = [chr(97 + i) for i in range(26)]
+    pieces = ["!", "<|startoftext|>", "<|endoftext|>", *letters, *(letter + "</w>" for letter in letters)]
+    vocab = {piece: number for number, piece in enumerate(pieces)}
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "vocab.json").write_text(json.dumps(vocab))
+    (folder / "merges.txt").write_text("#version: 0.2\n")
+    config = Owlv2Config(
+        text_config={
+            **SMALL_LAYERS,
+            "vocab_size": len(vocab),
+            "max_position_embeddings": 16,
+            "bos_token_id": 1,
+            "eos_token_id": 2,
+            "pad_token_id": 2,
+        },
+        vision_config={**SMALL_LAYERS, "image_size": 64, "patch_size": 16},
+        projection_dim=16,
+    )
+    Owlv2ForObjectDetection(config).eval().save_pretrained(folder)
+    tokenizer = CLIPTokenizer(vocab=vocab, merges=[], model_max_length=16)
+    Owlv2Processor(Owlv2ImageProcessorPil(size={"height": 64, "width": 64}), tokenizer).save_pretrained(
+        folder
+    )
+    return folder
