@@ -134,3 +134,21 @@ def test_deep_and_transparent_photos_are_written_as_they_were(here):
         before, after = (cv2.imread(f"{name}{end}.png", cv2.IMREAD_UNCHANGED) for end in ("", "_out"))
         assert (before.dtype, before.shape) == (after.dtype, after.shape)
         np.testing.assert_array_equal(before[mask == 0], after[mask == 0])
+
+
+def test_a_sound_file_says_what_to_find(here, two_masks, monkeypatch, capsys):
+    from everymask.words.listen import understand as module
+    from everymask.words.listen.commands import read_command
+
+    def understand(speech, vocabulary=None):
+        assert speech == Path("say.wav")
+        return module.Heard("find the vehicle", read_command("find the vehicle"), ("qwxz",))
+
+    monkeypatch.setattr(module, "understand", understand)
+    assert run(["find", "photo.jpg", "--audio", "say.wav", "--text", "vehicle . dog", "-f", "coco"]) == 0
+    said = capsys.readouterr().err
+    assert "note: heard 'find the vehicle'" in said
+    assert "note: no pronunciation is known of qwxz" in said
+    assert len(json.loads((here / "out/coco.json").read_text())["annotations"]) == 1
+    assert run(["find", "photo.jpg", "--audio", "say.wav", "--listen"]) == 2
+    assert "give one of them" in capsys.readouterr().err

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -14,6 +15,7 @@ from ...formats.classes import Classes
 from ...masks.rle import encode
 from ...maskset import MaskSet
 from .flags import flag
+from .messages import note
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,10 @@ class Words:
     vocabulary: Path | None = flag(  # noqa: RUF009
         None, "Look for the words of a file, one a line.", metavar="FILE"
     )
+    audio: Path | None = flag(  # noqa: RUF009
+        None, 'Look for what a sound file says: "find the dog".', metavar="FILE"
+    )
+    listen: bool = flag(False, "Look for what is said into the microphone, within 4 seconds.")
     detector: str | None = flag(
         None, "What finds the words; by default the best one whose weights are here.", metavar="NAME"
     )
@@ -40,15 +46,33 @@ class Words:
         if self.threshold is not None and not 0 <= self.threshold <= 1:
             raise OptionError(f"--threshold must be from 0 to 1, got {self.threshold:g}")
 
-    @property
+    @cached_property
     def asked(self) -> list[str]:
-        """The words of --text and --vocabulary, each once; none where neither is given."""
+        """The words of --text and --vocabulary, or of them those that were said; none where none is given."""
         from ...words.find import read_words
 
         listed = list(self.text or [])
         if self.vocabulary is not None:
             listed += read_vocabulary(self.vocabulary)
-        return read_words(listed) if listed or self.text is not None else []
+        words = read_words(listed) if listed or self.text is not None else []
+        return self._said(words) if self.audio is not None or self.listen else words
+
+    def _said(self, vocabulary: list[str]) -> list[str]:
+        """The words of a spoken command; what was heard is told."""
+        from ...words.listen.audio import record
+        from ...words.listen.understand import understand
+
+        if self.audio is not None and self.listen:
+            raise OptionError("--audio and --listen are two ways to say one thing; give one of them")
+        if self.audio is None:
+            note("listening for 4 seconds")
+        heard = understand(self.audio if self.audio is not None else record(), vocabulary)
+        note(f"heard {heard.text!r}")
+        if vocabulary and heard.unknown:
+            note(f"no pronunciation is known of {', '.join(heard.unknown)}")
+        if not heard.command.words:
+            raise PromptError(f"{heard.text!r} names nothing to look for; say find and a name")
+        return list(heard.command.words)
 
 
 def read_vocabulary(path: Path) -> list[str]:
