@@ -53,6 +53,8 @@ _HOME_OF = {
     # which options fit
     "compare": "everymask.explore.compare",
     "tune": "everymask.explore.tune",
+    # for programs without PyTorch
+    "export_onnx": "everymask.export.write",
     # objects through a video
     "VideoTracker": "everymask.video.tracker",
     # from words to masks, and things taken out of photos
@@ -92,6 +94,7 @@ __all__ = [
     "draw_overlay",
     "erase",
     "errors",
+    "export_onnx",
     "find",
     "load",
     "pull",
@@ -110,6 +113,7 @@ if TYPE_CHECKING:
     from .everything.segment import segment
     from .explore.compare import compare
     from .explore.tune import tune
+    from .export.write import export_onnx
     from .formats import read_masks
     from .image import ClickSession, ImagePredictor
     from .inpaint.erase import erase

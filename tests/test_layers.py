@@ -33,6 +33,7 @@ LEVEL_OF_ROOM = {
     "interop": 5,
     "compat": 6,
     "explore": 6,
+    "export": 6,
     "words": 6,
     "inpaint": 6,
     "cli": 7,

@@ -146,6 +146,16 @@ COMMANDS = (
         ),
     ),
     Command(
+        "export",
+        "export",
+        "export",
+        "A model as ONNX files, without PyTorch.",
+        (
+            "everymask export nano -o out/onnx",
+            "everymask export sam2.1_hiera_tiny --precision float16 -o out/tiny",
+        ),
+    ),
+    Command(
         "doctor",
         "doctor",
         "doctor",

@@ -15,6 +15,7 @@ from everymask.models.base import PromptableModel
 from everymask.models.catalog import find
 from everymask.models.download import Progress
 from everymask.models.hub import pull
+from everymask.models.places import EXPORT_NOTE
 from everymask.models.specs import MODELS, ModelSpec
 from everymask.models.weights import fill_weights, read_weights, recognise
 from everymask.nn.product_type import type_name, warn_where_slow
@@ -38,7 +39,8 @@ def load(
     """A model with its weights, in eval mode and without gradients.
 
     ``source`` is a name of ``everymask models list`` ("nano", "sam2.1_hiera_tiny"), the path of a
-    checkpoint (``.pt``, ``.pth``, ``.safetensors``), whose architecture is recognised, or a hub id
+    checkpoint (``.pt``, ``.pth``, ``.safetensors``), whose architecture is recognised, a folder that
+    ``everymask export`` wrote (run by ONNX Runtime on the CPU), or a hub id
     ("facebook/sam2.1-hiera-tiny"). ``device`` is cuda, then mps, then cpu by default; ``dtype`` is
     float32, or "bfloat16" for speed where the device has units for it (positions, mask logits and scores
     stay in float32); where it is slower, a SlowTypeWarning says so.
@@ -50,8 +52,20 @@ def load(
     chosen_device, chosen_dtype = read_device(device), read_dtype(dtype)
     warn_where_slow(chosen_dtype, chosen_device, f'dtype="{type_name(chosen_dtype)}"')
     path, spec = locate(source, progress)
+    if path.is_dir() and (path / EXPORT_NOTE).is_file():
+        return _exported(path, device, chosen_dtype)
     state = read_weights(path)
     return build(spec or recognise(state), state, chosen_device, chosen_dtype, consume=True)
+
+
+def _exported(folder: Path, device: str | torch.device | None, dtype: torch.dtype) -> PromptableModel:
+    from everymask.models.onnx_model import load_exported
+
+    if device is not None and torch.device(device).type != "cpu":
+        raise OptionError(f"{folder} runs through ONNX Runtime on the CPU; leave out device, got {device}")
+    if dtype != torch.float32:
+        raise OptionError(f"{folder} runs in the types it was exported in; leave out dtype, got {dtype}")
+    return load_exported(folder).eval().requires_grad_(False)
 
 
 def build(

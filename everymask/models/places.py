@@ -9,6 +9,8 @@ from pathlib import Path
 from .catalog import entry_of
 
 ASSETS = Path(__file__).resolve().parents[1] / "assets"
+EXPORT_NOTE = "everymask.json"
+"""The file that makes a folder one that ``everymask export`` wrote."""
 
 
 def home() -> Path:

@@ -48,7 +48,7 @@ class Attention(nn.Module):
     def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """``q`` [B or 1, Q, C], ``k`` and ``v`` [B or 1, K, key_dim] -> [B, Q, C]."""
         # torch.broadcast_shapes would do, but its first call imports a symbolic algebra package: two seconds.
-        batch = next((len(x) for x in (q, k, v) if len(x) != 1), 1)
+        batch = next((x.shape[0] for x in (q, k, v) if x.shape[0] != 1), 1)
         query, key, value = (
             split_heads(x, self.heads).expand(batch, -1, -1, -1)
             for x in (self.q_proj(q), self.k_proj(k), self.v_proj(v))

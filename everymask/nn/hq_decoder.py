@@ -49,7 +49,7 @@ class HqMaskDecoder(MaskDecoder):
     def tokens(self, sparse: Tensor) -> Tensor:
         """Output tokens before prompt tokens, [P, T, C]: IoU, masks, the finer mask, prompt."""
         own = torch.cat([self.iou_token.weight, self.mask_tokens.weight, self.hf_token.weight])
-        return torch.cat([own[None].expand(len(sparse), -1, -1), sparse], dim=1)
+        return torch.cat([own[None].expand(sparse.shape[0], -1, -1), sparse], dim=1)
 
     def forward(
         self, image: Tensor, image_position: Tensor, sparse: Tensor, high_res: tuple[Tensor, ...] = ()
