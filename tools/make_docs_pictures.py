@@ -30,6 +30,7 @@ import everymask as em
 from everymask.everything.grid import crops, grids, points_in
 from everymask.maskset import Mask, MaskSet
 from everymask.media.draw import draw_overlay
+from everymask.words.detect.lite import named
 
 ROOT = Path(__file__).resolve().parents[1]
 PHOTO = ROOT / "everymask" / "assets" / "photo.jpg"
@@ -262,6 +263,29 @@ def effort(studio: Studio) -> None:
     studio.save("effort", panels, columns=3)
 
 
+def words(studio: Studio) -> None:
+    """What is asked for, what everything is called, and the photo without it."""
+    asked = em.find(studio.photo, "beverage . dog", studio.model)
+    every = named(studio.photo, studio.find().masks, studio.model)
+    panels = [
+        Panel(draw_overlay(studio.photo, asked, labels=True), 'find --text "beverage . dog"'),
+        Panel(draw_overlay(studio.photo, every, labels=True), "segment --name"),
+        Panel(em.erase(studio.photo, asked[:1], grow=8), "erase --text beverage --grow 8"),
+    ]
+    studio.save("words", panels, columns=3)
+
+
+def erasing(studio: Studio) -> None:
+    """A hole in the wood, and what engines without weights make of it."""
+    rows, columns = np.ogrid[: studio.photo.shape[0], : studio.photo.shape[1]]
+    hole = (rows - 150) ** 2 + (columns - 510) ** 2 <= 55**2
+    panels = [Panel(np.where(hole[..., None], 0, studio.photo).astype(np.uint8), "a hole")]
+    panels += [
+        Panel(em.erase(studio.photo, hole, engine=engine, grow=0), engine) for engine in ("opencv", "patches")
+    ]
+    studio.save("erasing", panels, columns=3)
+
+
 def maps(studio: Studio, folder: Path) -> None:
     """What the model finds by default in photos that are not ours to publish: the masks on grey."""
     generator = em.AutomaticMaskGenerator(studio.model)
@@ -289,6 +313,8 @@ SHEETS: tuple[Callable[[Studio], None], ...] = (
     stability,
     min_mask_region_area,
     effort,
+    words,
+    erasing,
 )
 
 
