@@ -186,3 +186,16 @@ def test_a_click_between_pixels_counts_for_the_nearest():
     assert Click(0.4, 0).is_obeyed_by(mask)
     assert not Click(0.6, 0).is_obeyed_by(mask)
     assert Click(3, 0, include=False).is_obeyed_by(mask), "the photo's very edge is its last pixel"
+
+
+def test_masks_of_another_size_are_answered_and_obeyed_in_the_photos_pixels():
+    predictor = Recorder([an_answer(2, scores=[0.9], hw=(2, 3)), an_answer(4)])
+    session = ClickSession(predictor, masks_hw=(2, 3))
+    assert session.mask.shape == (2, 3)
+    session.click(3, 1)  # of the photo's six columns: within the small mask's two of three
+    assert session.disobeyed == ()
+    assert session.chosen == 0
+    assert session.mask.shape == (2, 3)
+    assert session.of_size().masks.shape == (1, 4, 6)
+    assert predictor.asked[0][:4] == predictor.asked[1][:4]
+    assert Click(5, 0).is_obeyed_by(session.mask, (4, 6)) is False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import typer
@@ -87,6 +87,7 @@ def erase(
     """
     from ..inpaint.engines import open_engine
     from ..inpaint.erase import checked_mask, filled, raw_pixels
+    from ..media.picture_writer import write_picture
 
     target = target_of(photo, output)
     if target.exists() and not overwrite:
@@ -144,26 +145,3 @@ def asked_for(
         for mask in named:
             hole |= mask.segmentation
     return hole
-
-
-def write_picture(path: Path, pixels: np.ndarray) -> Path:
-    """Write pixels at their own depth, whole or not at all; where they were written.
-
-    PNG holds 8 and 16 bits: other depths go into a TIFF beside the name asked for.
-    """
-    from ..formats.landing import landing
-    from ..opencv import encoded
-
-    if pixels.dtype.kind in "iu" and pixels.dtype.itemsize > 2 and 0 <= pixels.min() <= pixels.max() < 65536:
-        pixels = pixels.astype(np.uint16)  # Pillow reads 16-bit grey as 32-bit
-    if pixels.dtype not in (np.uint8, np.uint16) or (
-        pixels.dtype == np.uint16 and path.suffix.lower() not in (".png", ".tif", ".tiff")
-    ):
-        path = path.with_suffix(".tif")
-        pixels = pixels if pixels.dtype == np.uint16 else pixels.astype(np.float32)
-    flat = pixels[..., 0] if pixels.ndim == 3 and pixels.shape[2] == 1 else pixels
-    swapped: Any = flat if flat.ndim == 2 else flat[..., [2, 1, 0, 3][: flat.shape[2]]]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with landing(path) as temporary:
-        temporary.write_bytes(encoded(np.ascontiguousarray(swapped), path.suffix.lower()))
-    return path

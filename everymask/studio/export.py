@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 import cv2
@@ -28,7 +28,7 @@ from everymask.formats import (
     fit,
     write_file,
 )
-from everymask.formats.classes import for_yolo
+from everymask.formats.classes import Classes, for_yolo
 from everymask.formats.yolo import NAMES_FILE, write_names
 from everymask.media.draw import cut_out
 
@@ -53,6 +53,7 @@ class Ready:
     path: Path
     masks: MaskSet
     pixels: np.ndarray | None  # RGB; needed for overlays and cut-outs
+    classes: Classes = field(default_factory=Classes)  # of the file that masks came from, with their numbers
 
     @property
     def key(self) -> str:
@@ -65,7 +66,9 @@ def export(folder: Path, photos: Sequence[Ready], wanted: Wanted) -> dict[str, L
     if not photos:
         raise InputError("no photo has masks to export yet")
     formats = [find_format(name) for name in wanted.formats]
-    records = [PhotoMasks(photo.name, photo.masks, source=photo.path) for photo in photos]
+    records = [
+        PhotoMasks(photo.name, photo.masks, source=photo.path, classes=photo.classes) for photo in photos
+    ]
     options = WriteOptions(categories_of(records), wanted.rings)
     losses = {
         format_.name: _written(folder, format_, photos, records, wanted, options) for format_ in formats

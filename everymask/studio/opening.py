@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
-from everymask import MaskSet
 from everymask.errors import FormatError, InputError
-from everymask.formats import read_photos
+from everymask.formats import PhotoMasks, read_photos
 from everymask.media.photos import photo_size
 
 from .clips.clip import ClipFile
@@ -78,12 +77,13 @@ def _is_allowed(path: Path, folder: Path) -> bool:
     return path.is_file() and within(path, folder)
 
 
-def known_masks(photos: Sequence[tuple[Path, str]], mask_files: Iterable[Path]) -> dict[str, MaskSet]:
-    """The masks of each photo by its name: from files named, and from those beside a photo.
+def known_masks(photos: Sequence[tuple[Path, str]], mask_files: Iterable[Path]) -> dict[str, PhotoMasks]:
+    """The masks of each photo by its name, with the file's class numbers: from files named, and from those
+    beside a photo.
 
     Files that were named must be readable; one that merely lies there and is no mask file is left alone.
     """
-    found: dict[str, MaskSet] = {}
+    found: dict[str, PhotoMasks] = {}
     for path, name in photos:
         for suffix in BESIDE_A_PHOTO:
             beside = path.with_suffix(suffix)
@@ -93,7 +93,7 @@ def known_masks(photos: Sequence[tuple[Path, str]], mask_files: Iterable[Path]) 
                 except InputError:
                     continue
                 if records:
-                    found[name] = records[0].masks
+                    found[name] = records[0]
     names = {name for _, name in photos}
     by_end = {PurePosixPath(name).name: name for _, name in photos}
     for file in mask_files:
@@ -101,7 +101,7 @@ def known_masks(photos: Sequence[tuple[Path, str]], mask_files: Iterable[Path]) 
             exact = record.photo if record.photo in names else None
             known = exact or by_end.get(PurePosixPath(record.photo).name)
             if known is not None:
-                found[known] = record.masks
+                found[known] = record
             elif len(photos) == 1:
                 raise FormatError(f"{file} holds masks of {record.photo}, not of {photos[0][1]}")
     return found

@@ -1,22 +1,29 @@
-"""From the prompts of an object to its mask: each prompt with the answer to those before it fed back."""
+"""From the prompts of an object to its mask, through the library's ``ClickSession``.
+
+A draft is a value, the session a history: for another draft it is taken back to what both have in common,
+then told the rest. Undo therefore costs no run of the model.
+"""
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from everymask import ImagePredictor, Mask
-from everymask.image import Answer
+from everymask import ClickSession, ImagePredictor, Mask
 
-from .document import Draft, Step
+from .document import Draft
 
-REMEMBERED = 256
-"""Answers kept, so that undo, redo and another candidate cost no run of the model."""
+DRAFT_SIDE = 1536
+"""The longer side at which a draft is shown; accepted masks have the photo's size."""
+HOVER_SIDE = 768
 
 NO_PIXELS = (1, 1)
 """``masks_hw`` where only scores and logits are wanted."""
+
+Said = tuple[Any, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,99 +31,100 @@ class Reply:
     """What the model says to a draft: candidates in the order of the model, and which one is taken."""
 
     scores: np.ndarray  # float32 [K]
-    logits: np.ndarray  # float32 [K, h, w]
+    masks: np.ndarray  # bool [K, h, w], no longer than DRAFT_SIDE
     chosen: int
-
-    @property
-    def ambiguous(self) -> bool:
-        """Whether there is more than one candidate."""
-        return len(self.scores) > 1
+    disobeyed: int
+    """How many clicks the chosen mask does not obey, though the model was asked once more."""
 
 
 class Prompting:
-    """Answers drafts on one photo; remembers what it answered."""
+    """Answers drafts on one photo."""
 
     def __init__(self, predictor: ImagePredictor) -> None:
         self.predictor = predictor
-        self._known: OrderedDict[tuple[object, ...], tuple[np.ndarray, np.ndarray]] = OrderedDict()
+        self._shown_hw = fitted(predictor.photo_sizes[0], DRAFT_SIDE)
+        self._seed: Mask | None = None
+        self._session = self._fresh()
+        self._said: list[tuple[Said, int]] = []  # what was said, and how many steps of the session it made
 
     def reply(self, draft: Draft, seed: Mask | None) -> Reply | None:
         """The candidates after the last step; None for a draft without steps.
 
         ``seed`` is the mask that the draft corrects.
         """
-        reply = None
-        for count in range(1, len(draft.steps) + 1):
-            reply = self._after(draft.steps[:count], seed, reply)
-        return reply
-
-    def masks(self, draft: Draft, seed: Mask | None, masks_hw: tuple[int, int]) -> np.ndarray:
-        """The candidates as pixels, bool [K, *masks_hw]."""
-        reply = self.reply(draft, seed)
-        if reply is None:
-            return np.zeros((0, *masks_hw), bool)
-        return self._upscaled(reply.logits, masks_hw)
+        if not draft.steps:
+            return None
+        self._tell(draft, seed)
+        candidates = self._session.candidates
+        assert candidates is not None, "something was said"
+        disobeyed = len(self._session.disobeyed)
+        return Reply(candidates.scores, candidates.masks, self._session.chosen, disobeyed)
 
     def chosen_mask(self, draft: Draft, seed: Mask | None) -> tuple[np.ndarray, float]:
-        """The candidate that is taken, bool [H, W] of the photo, and its score.
+        """The candidate that is taken, bool [H, W] of the photo, and its score."""
+        self._tell(draft, seed)
+        answer = self._session.of_size()
+        return answer.masks[0], float(answer.scores[0])
 
-        Asked for once more at the photo's size, so that it is exactly what ``predict`` gives.
-        """
-        reply = self.reply(draft, seed)
-        assert reply is not None, "a draft without steps has no answer"
-        before = self.reply(replace(draft, steps=draft.steps[:-1]), seed)
-        answer = self._predict(draft.steps, seed, before, None)
-        return answer.masks[reply.chosen], float(answer.scores[reply.chosen])
-
-    def hover(self, xy: tuple[float, float], masks_hw: tuple[int, int]) -> tuple[np.ndarray, float]:
-        """The best mask for a point, bool [*masks_hw], and its score; nothing is remembered."""
-        answer = self.predictor.predict(points=[xy], labels=[1], masks_hw=NO_PIXELS)
-        best = int(answer.scores.argmax())
-        return self._upscaled(answer.logits[best : best + 1], masks_hw)[0], float(answer.scores[best])
-
-    def _after(self, steps: tuple[Step, ...], seed: Mask | None, before: Reply | None) -> Reply:
-        last = steps[-1]
-        key = (id(seed) if seed is not None else None, *(_identity(step) for step in steps))
-        if key not in self._known:
-            answer = self._predict(steps, seed, before, NO_PIXELS)
-            self._known[key] = answer.scores, answer.logits
-            if len(self._known) > REMEMBERED:
-                self._known.popitem(last=False)
-        self._known.move_to_end(key)
-        scores, logits = self._known[key]
-        fits = last.choice is not None and last.choice < len(scores)
-        return Reply(
-            scores, logits, last.choice if fits and last.choice is not None else int(scores.argmax())
-        )
-
-    def _predict(
-        self,
-        steps: tuple[Step, ...],
-        seed: Mask | None,
-        before: Reply | None,
-        masks_hw: tuple[int, int] | None,
-    ) -> Answer:
-        if before is not None:
-            mask = before.logits[before.chosen]
-        else:
-            mask = None if seed is None else seed.segmentation
-        points = [step for step in steps if step.kind == "point"]
-        boxes = [step.xy for step in steps if step.kind == "box"]
-        return self.predictor.predict(
-            points=[step.xy for step in points] or None,
-            labels=[int(step.include) for step in points] or None,
-            box=boxes[-1] if boxes else None,
-            mask=mask,
-            multimask=len(steps) == 1 and seed is None and not boxes,
-            masks_hw=masks_hw,
-        )
-
-    def _upscaled(self, logits: np.ndarray, masks_hw: tuple[int, int]) -> np.ndarray:
+    def hover(self, xy: tuple[float, float]) -> tuple[np.ndarray, float]:
+        """The best mask for a point, bool [h, w], and its score; nothing is remembered."""
         import torch
 
-        model = self.predictor.model
-        return (model.frame(masks_hw).upscale(torch.from_numpy(logits)) > model.mask_threshold).numpy()
+        answer = self.predictor.predict(points=[xy], labels=[1], masks_hw=NO_PIXELS)
+        best = int(answer.scores.argmax())
+        model, hw = self.predictor.model, fitted(self.predictor.photo_sizes[0], HOVER_SIDE)
+        wide = model.frame(hw).upscale(torch.from_numpy(answer.logits[best : best + 1]))
+        return (wide > model.mask_threshold).numpy()[0], float(answer.scores[best])
+
+    def _tell(self, draft: Draft, seed: Mask | None) -> None:
+        """Have the session stand where the draft does."""
+        if seed is not self._seed:
+            self._session, self._seed, self._said = self._fresh(), seed, []
+            if seed is not None:
+                self._session.start_from(seed.segmentation)
+        wanted = list(_said(draft))
+        shared = 0
+        while shared < min(len(wanted), len(self._said)) and self._said[shared][0] == wanted[shared]:
+            shared += 1
+        while len(self._said) > shared:
+            for _ in range(self._said[-1][1]):
+                self._session.undo()
+            self._said.pop()
+        for said in wanted[shared:]:
+            self._said.append((said, self._say(said)))
+
+    def _say(self, said: Said) -> int:
+        kind, *values = said
+        session: ClickSession = self._session
+        if kind == "point":
+            session.click(*values)
+        elif kind == "box":
+            session.box(*values)
+        else:
+            (choice,) = values
+            candidates = session.candidates
+            if candidates is None or choice >= len(candidates.scores):
+                return 0  # the answer has one candidate now, where it had three when it was chosen
+            session.choose(choice)
+        return 1
+
+    def _fresh(self) -> ClickSession:
+        return ClickSession(self.predictor, masks_hw=self._shown_hw)
 
 
-def _identity(step: Step) -> tuple[object, ...]:
-    return step.kind, step.xy, step.include, step.choice
+def _said(draft: Draft) -> Iterator[Said]:
+    """The steps of a draft, a choice among the answers as a step of its own."""
+    for step in draft.steps:
+        yield (step.kind, *step.xy, step.include) if step.kind == "point" else (step.kind, *step.xy)
+        if step.choice is not None:
+            yield "choose", step.choice
+
+
+def fitted(photo_hw: tuple[int, int], side: int) -> tuple[int, int]:
+    """The size of a photo made no longer than ``side``.
+
+    >>> fitted((1000, 2000), 500), fitted((10, 20), 500)
+    ((250, 500), (10, 20))
+    """
+    scale = min(1.0, side / max(photo_hw))
+    return max(1, round(photo_hw[0] * scale)), max(1, round(photo_hw[1] * scale))

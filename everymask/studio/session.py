@@ -15,8 +15,11 @@ from typing import Any
 import cv2
 import numpy as np
 
-from everymask import InputError, Mask, MaskSet, PromptableModel, VideoTracker
+from everymask import InputError, Mask, PromptableModel, VideoTracker
+from everymask.formats import PhotoMasks
+from everymask.formats.classes import Classes
 from everymask.formats.outlines import outlines
+from everymask.formats.record import label_of
 from everymask.masks import rle as runs_of
 from everymask.media.photos import photo_size
 
@@ -25,10 +28,6 @@ from .clips.clip import Clip, ClipFile
 from .document import Document, Draft, Item, Patch
 from .photos import Photos, Source, View, depth_of, levels_of, pages_of
 from .project import PhotoRow, Project, State
-
-DRAFT_SIDE = 1536
-"""The longer side at which a draft is shown; accepted masks have the photo's size."""
-HOVER_SIDE = 768
 
 PALETTE = (
     *("#4cc9f0", "#f9a03f", "#7bd88f", "#ef6f9b", "#b79cff", "#ffd166", "#5ad1b8", "#ff7b5f", "#8fb8ff"),
@@ -45,7 +44,7 @@ class Begin:
 
     project: Path
     photos: Sequence[tuple[Path, str]]  # file, and its name in the project
-    known_masks: Mapping[str, MaskSet]  # by the name of the photo; used where the project has no masks yet
+    known_masks: Mapping[str, PhotoMasks]  # by the name of the photo; used where the project has no masks yet
     uploads: Path  # where photos go that are dropped onto the page
     clips: Sequence[ClipFile] = ()
 
@@ -124,7 +123,9 @@ class Session:
                     f"the masks known for {source.name} are of a photo of {known.photo_hw} pixels (height, "
                     f"width), the photo has {photo_hw}; was it resized or turned?"
                 )
-            items = [Item(number, mask) for number, mask in enumerate(known or (), 1)]
+            items = [Item(number, mask) for number, mask in enumerate(known.masks if known else (), 1)]
+            if known is not None:
+                self._keep_numbers(photo, known.classes)
             self._learn_classes([item.mask.label for item in items])
             return self.project.begin(photo, Document(photo_hw).with_items(*items))
 
@@ -219,17 +220,15 @@ class Session:
         prompting = self.photos.prompting(photo)
         answer = prompting.reply(draft, seed)
         assert answer is not None
-        shown = prompting.masks(draft, seed, fitted(document.photo_hw, DRAFT_SIDE))
         candidates = [
             {"score": float(score), **shown_mask(mask)}
-            for score, mask in zip(answer.scores, shown, strict=True)
+            for score, mask in zip(answer.scores, answer.masks, strict=True)
         ]
-        return {"candidates": candidates, "chosen": answer.chosen}
+        return {"candidates": candidates, "chosen": answer.chosen, "disobeyed": answer.disobeyed}
 
     def hover(self, photo: int, xy: tuple[float, float]) -> dict[str, Any]:
         """The mask under the pointer, small."""
-        document = self.open(photo).document
-        mask, score = self.photos.prompting(photo).hover(xy, fitted(document.photo_hw, HOVER_SIDE))
+        mask, score = self.photos.prompting(photo).hover(xy)
         return {"score": score, **shown_mask(mask)}
 
     def outline(self, photo: int, mask: int, detail_px: float) -> list[list[list[float]]]:
@@ -251,6 +250,19 @@ class Session:
         """Keep classes as they are given."""
         self.project.set_setting("classes", classes)
         self.tell({"type": "classes", "classes": classes})
+
+    def numbers(self, photo: int) -> Classes:
+        """The class numbers of the file that a photo's masks came from."""
+        return Classes(**self.project.setting(f"numbers/{photo}", {}))
+
+    def _keep_numbers(self, photo: int, classes: Classes) -> None:
+        if classes:
+            more = {name: dict(values) for name, values in classes.more.items()}
+            kept = {"numbers": dict(classes.numbers), "numbering": classes.numbering, "more": more}
+            self.project.set_setting(f"numbers/{photo}", kept)
+        self._learn_classes(
+            [label_of(name) for name in sorted(classes.numbers, key=classes.numbers.__getitem__)]
+        )
 
     def _learn_classes(self, labels: Sequence[str | None]) -> None:
         classes = self.classes()
@@ -280,16 +292,6 @@ def _simplified(ring: Sequence[tuple[int, int]], detail_px: float) -> list[list[
     corners = np.array(ring, np.int32)
     fewer = cv2.approxPolyDP(corners[:, None], detail_px, True)[:, 0] if detail_px > 0 else corners
     return (fewer if len(fewer) >= 3 else corners).tolist()
-
-
-def fitted(photo_hw: tuple[int, int], side: int) -> tuple[int, int]:
-    """The size of a photo made no longer than ``side``.
-
-    >>> fitted((1000, 2000), 500), fitted((10, 20), 500)
-    ((250, 500), (10, 20))
-    """
-    scale = min(1.0, side / max(photo_hw))
-    return max(1, round(photo_hw[0] * scale)), max(1, round(photo_hw[1] * scale))
 
 
 def shown_mask(mask: np.ndarray) -> dict[str, Any]:

@@ -137,11 +137,11 @@ def test_a_run_is_one_step_of_undo(studio: Studio):
     studio.act_on_clip(1, type="click", frame=0, x=50, y=40)
     studio.track(1, 0)
     facts = studio.get("/api/clips/1")
-    assert facts["undo"] == "track from frame 0"
+    assert facts["undo"] == "track from frame 1"
     studio.client.post("/api/clips/1/undo", json={"version": facts["version"]})
     assert frames(studio) == [0]
     facts = studio.get("/api/clips/1")
-    assert facts["redo"] == "track from frame 0"
+    assert facts["redo"] == "track from frame 1"
     studio.client.post("/api/clips/1/redo", json={"version": facts["version"]})
     assert frames(studio) == list(range(LENGTH))
 

@@ -357,7 +357,7 @@ class Clip:
         stop = end if count is None else start + step * min(count, abs(end - start))
         if start == stop:
             raise InputError(f"this is the {'first' if reverse else 'last'} frame; there is none to track")
-        title = f"track {'back ' if reverse else ''}from frame {frame}"
+        title = f"track {'back ' if reverse else ''}from frame {frame + 1}"  # for people, who count from 1
         seq = self._store.begin(version, title)
         self._told({}, by)
         self.run = Run(

@@ -35,6 +35,7 @@ from .live import Channel
 from .turns import Turns, Urgency
 from .uploads import take_upload
 from .video import add_video
+from .words import add_words
 
 WEB = Path(__file__).resolve().parents[1] / "web"
 JSON_LIMIT_BYTES = 64_000_000
@@ -141,6 +142,7 @@ def make_app(session: Session, access: Access) -> FastAPI:
     _add_everything(app, jobs, session)
     exports.add_to(app)
     add_video(app, session, turns, exports)
+    add_words(app, session, exports)
 
     @app.websocket("/api/live")
     async def live(socket: WebSocket) -> None:

@@ -57,6 +57,10 @@ class Exports:
         """Delete what lies ready."""
         shutil.rmtree(self._root, ignore_errors=True)
 
+    def folder(self) -> Path:
+        """A new folder that goes with the session."""
+        return Path(tempfile.mkdtemp(dir=self._root))
+
     def photos(self, request: ExportRequest) -> Callable[[Path], dict[str, Losses]]:
         """What writes the photos asked for."""
         draws = request.overlay or request.cutouts
@@ -140,9 +144,8 @@ class Exports:
     def _ready_photo(self, photo: int, draws: bool) -> Ready:
         source = self.session.photos.source(photo)
         masks = self.session.open(photo).document.mask_set()
-        return Ready(
-            source.name, source.path, masks, self.session.photos.picture(photo).pixels if draws else None
-        )
+        pixels = self.session.photos.picture(photo).pixels if draws else None
+        return Ready(source.name, source.path, masks, pixels, self.session.numbers(photo))
 
     def _drop_old(self) -> None:
         for number in list(self._ready)[:-KEPT]:

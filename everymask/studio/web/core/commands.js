@@ -7,6 +7,7 @@ import { get, set, setPhoto } from "./store.js";
 import { openExport } from "../panels/export.js";
 import { openKeys } from "../panels/keys.js";
 import { runEverything, takeFindings } from "../panels/findings.js";
+import { eraseSelected } from "../panels/words.js";
 
 /** @typedef {import("./types.js").Tool} Tool */
 import { absent, forgetFromHere, goTo, isTracking, nextDoubt, selectObjects, setClip, stopTracking, track, wantedFrame } from "../video/clip.js";
@@ -50,6 +51,7 @@ export const COMMANDS = {
   dropIslands: { on: "photo", title: "Keep the largest part only", group: "Editing", keys: ["K"], able: some, run: () => act({ type: "clean", masks: chosen(), drop_islands: 1e9 }) },
   grow: { on: "photo", title: "Grow by a pixel", group: "Editing", keys: ["+", "="], able: some, run: () => act({ type: "clean", masks: chosen(), grow: 1 }) },
   shrink: { on: "photo", title: "Shrink by a pixel", group: "Editing", keys: ["-"], able: some, run: () => act({ type: "clean", masks: chosen(), grow: -1 }) },
+  eraseFromPhoto: { on: "photo", title: "Erase the selected from the photo", group: "Photo", keys: ["X"], able: some, run: eraseSelected },
   click: toolCommand("Click and box", "click", "C"),
   select: toolCommand("Select masks", "select", "V"),
   brush: toolCommand("Brush", "brush", "B"),

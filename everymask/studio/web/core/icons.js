@@ -32,6 +32,8 @@ const PATHS = {
   plus: '<path d="M10 4v12M4 10h12"/>',
   play: '<path d="M6.500 4.500v11l9-5.500z"/>',
   stop: '<path d="M5.500 5.500h9v9h-9z"/>',
+  search: '<circle cx="9" cy="9" r="5"/><path d="m13 13 3.500 3.500"/>',
+  wand: '<path d="m4 16 8-8M10.500 6.500l3 3"/><path d="M14 3v3M12.500 4.500h3M16 10v2M15 11h2M6 4v2M5 5h2"/>',
   pause: '<path d="M7 5v10M13 5v10"/>',
   track: '<path d="M3.500 10h9m0 0L9 6.500m3.500 3.500L9 13.500"/><path d="M16 5v10"/>',
   trackBack: '<path d="M16.500 10h-9m0 0L11 6.500M7.500 10l3.500 3.500"/><path d="M4 5v10"/>',

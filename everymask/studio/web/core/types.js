@@ -26,7 +26,7 @@
 
 /** @typedef {{steps: Step[], target: number | null}} Draft */
 /** @typedef {{score: number, size: [number, number], ends: Uint32Array, counts: string}} Candidate */
-/** @typedef {{candidates: Candidate[], chosen: number}} Reply */
+/** `disobeyed`: how many clicks the chosen mask does not follow. @typedef {{candidates: Candidate[], chosen: number, disobeyed: number}} Reply */
 
 /**
  * The photo that is open.

@@ -40,7 +40,9 @@ export function draftCard() {
           button.title = `Answer ${place + 1}, the model expects an IoU of ${score}%`;
         },
       );
-      note.textContent = candidates.length > 1 ? "Tab for the next answer. Click again to correct." : draft.steps.length ? "Click where something is missing, right-click where it is too much." : "Click what is missing, right-click what is too much.";
+      const disobeyed = reply?.disobeyed ?? 0;
+      note.classList.toggle("trouble", disobeyed > 0);
+      note.textContent = disobeyed ? `The model does not follow ${disobeyed === 1 ? "one click" : `${disobeyed} clicks`}. Click again near it, or use brush and eraser.` : candidates.length > 1 ? "Tab for the next answer. Click again to correct." : draft.steps.length ? "Click where something is missing, right-click where it is too much." : "Click what is missing, right-click what is too much.";
     },
   };
 }

@@ -24,7 +24,7 @@ export function startHint() {
     else if (photo?.draft?.steps.length) text = "Click adds · right-click takes away · Enter accepts · Esc cancels";
     else if (photo?.draft) text = "Click what is missing · right-click what is too much";
     else if (panel === "everything" && findings?.state === "done") text = "Click a mask to throw it away · Enter keeps the rest";
-    if (touch) text = text.replace("Click", "Tap").replace("right-click", "long press").replace(" · Enter accepts · Esc cancels", "").replace("drag a box · ", "");
+    if (touch) text = text.replace("Click", "Tap").replace("right-click", "long press").replace(" · Enter accepts · Esc cancels", "").replace("drag a box · ", "").replace(/ · (then )?X tracks (on|it)/, "").replace(" · Enter: a new object", "").replace("a click stops", "a tap stops").replace(" · Esc stops", "");
     byId("hint").textContent = text;
     byId("hint").hidden = !text;
     byId("hud").textContent = hover && !photo?.draft ? `${Math.round(100 * hover.score)}%` : "";

@@ -62,7 +62,7 @@ function repairs() {
 export function masksCard() {
   const title = h("h2", {});
   const rows = h("div", { class: "masks", role: "listbox", "aria-multiselectable": "true", "aria-label": "Masks", tabIndex: 0, onkeydown: keys });
-  const actions = h("div", { class: "actions", role: "toolbar", "aria-label": "With the selected masks" }, commandButton("reopen"), commandButton("merge"), commandButton("subtract"), commandButton("lock"), commandButton("remove"));
+  const actions = h("div", { class: "actions", role: "toolbar", "aria-label": "With the selected masks" }, commandButton("reopen"), commandButton("merge"), commandButton("subtract"), commandButton("lock"), commandButton("eraseFromPhoto"), commandButton("remove"));
   const repair = repairs();
   const empty = h("p", { class: "faint none" }, "No masks yet. Click on an object in the photo.");
   const element = h("section", { class: "list", "aria-label": "Masks of the photo" }, h("div", { class: "row head" }, title, actions), repair.element, rows, empty);

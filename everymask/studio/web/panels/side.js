@@ -8,6 +8,7 @@ import { draftCard } from "./draft.js";
 import { findingsPanel } from "./findings.js";
 import { masksCard } from "./masks.js";
 import { viewPanel } from "./look.js";
+import { wordsCard } from "./words.js";
 import { objectsCard } from "../video/objects.js";
 
 /** @typedef {import("../core/types.js").State["panel"]} Panel */
@@ -20,7 +21,7 @@ export function startSide() {
   const tabs = TABS.map(([panel, title]) => h("button", { role: "tab", id: `tab-${panel}`, "aria-controls": `panel-${panel}`, onclick: () => set({ panel, sheet: true, hover: null }) }, title));
   const grip = h("button", { class: "grip", "aria-label": "Open or close the panel", onclick: () => set({ sheet: !get().sheet }) }, icon("panel"));
   const draft = draftCard();
-  const parts = { masks: [classesCard(), masksCard(), objectsCard()], everything: [findingsPanel()], view: [viewPanel()] };
+  const parts = { masks: [wordsCard(), classesCard(), masksCard(), objectsCard()], everything: [findingsPanel()], view: [viewPanel()] };
   const panels = TABS.map(([panel]) => h("div", { class: "panel", role: "tabpanel", id: `panel-${panel}`, "aria-labelledby": `tab-${panel}` }, ...parts[panel].map((part) => part.element)));
   byId("side").append(h("div", { class: "tabs" }, h("div", { class: "tablist", role: "tablist", "aria-label": "Panels" }, ...tabs), grip), draft.element, ...panels);
   let first = true;

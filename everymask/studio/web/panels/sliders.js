@@ -11,6 +11,8 @@ import { areaText } from "./masks.js";
  * @property {string} title
  * @property {boolean} upper whether what lies below the limit stays, rather than above
  * @property {(state: State) => number} limit where it stands
+ * @property {number} [most] the upper end; 1
+ * @property {(state: State) => boolean} [there] whether it has an effect
  * @property {(state: State) => number[] | null} counts the histogram; null: none
  * @property {(value: number, state: State) => string} text
  */
@@ -22,9 +24,10 @@ const BINS = 40;
  * @param {string} name
  * @param {string} title
  * @param {boolean} upper
+ * @param {Partial<Slider>} [more]
  * @returns {Slider}
  */
-function threshold(name, title, upper) {
+function threshold(name, title, upper, more = {}) {
   return {
     name,
     title,
@@ -32,10 +35,17 @@ function threshold(name, title, upper) {
     limit: (state) => state.thresholds[name] ?? state.findings?.defaults[name] ?? 0,
     counts: (state) => state.findings?.histograms?.[name] ?? null,
     text: (value) => value.toFixed(2),
+    ...more,
   };
 }
 
-export const SLIDERS = [threshold("pred_iou_thresh", "Predicted IoU above", false), threshold("stability_score_thresh", "Stability at least", false), threshold("box_nms_thresh", "Overlap allowed", true)];
+export const SLIDERS = [
+  threshold("pred_iou_thresh", "Predicted IoU above", false),
+  threshold("stability_score_thresh", "Stability at least", false),
+  threshold("stability_score_offset", "Stability is tried with logits moved by", true, { most: 4 }),
+  threshold("box_nms_thresh", "Overlap allowed", true),
+  threshold("crop_nms_thresh", "Overlap allowed between crops", true, { there: (state) => (state.findings?.defaults.crop_n_layers ?? 0) > 0 }),
+];
 
 /**
  * A limit of areas, on a logarithmic scale from one pixel to the whole photo.
@@ -71,12 +81,13 @@ export const SIZES = [size("smallest", "Area at least"), size("largest", "Area a
 export function makeSlider(slider, move) {
   const chart = h("canvas", { width: BINS * 6, height: 30, class: "histogram", "aria-hidden": "true" });
   const value = h("output", { class: "number" });
-  const input = h("input", { type: "range", min: "0", max: "1", step: "0.005", "aria-label": slider.title, oninput: () => move(Number(input.value)) });
+  const input = h("input", { type: "range", min: "0", max: String(slider.most ?? 1), step: "0.005", "aria-label": slider.title, oninput: () => move(Number(input.value)) });
   const element = h("label", { class: "slider" }, h("span", { class: "row" }, h("span", {}, slider.title), value), chart, input);
   return {
     element,
     /** @param {State} state */
     show(state) {
+      element.hidden = !(slider.there?.(state) ?? true);
       const limit = slider.limit(state);
       if (Number(input.value) !== limit) input.value = String(limit);
       value.textContent = slider.text(limit, state);

@@ -41,7 +41,7 @@ export function startClips() {
 /** @param {NonNullable<Clip["run"]>} run */
 function ended(run) {
   if (run.state === "failed") say(run.error ?? "Tracking failed.", "error");
-  else say(run.state === "stopped" ? `Stopped after ${run.done} frames. What was tracked stays.` : `Tracked ${run.done} frame${run.done === 1 ? "" : "s"}.`, "info");
+  else if (run.total > 1) say(run.state === "stopped" ? `Stopped after ${run.done} frames. What was tracked stays.` : `Tracked ${run.done} frame${run.done === 1 ? "" : "s"}.`, "info");
 }
 
 /**
