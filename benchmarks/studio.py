@@ -1,15 +1,18 @@
 """The studio in a real Chromium: what a person waits for, and the processor time the server takes for it.
 
-    python -m benchmarks studio
+    python -m benchmarks studio [-- --trace FOLDER]
 
 Prints the time from the pointer to the painted mask, a 12-megapixel photo from opened to ready for clicks,
-frames while 500 masks are panned, and a step of a slider. Wall times are of the whole machine, so run it
+frames while 500 masks are panned (counted in Chromium's own trace, which is kept in FOLDER to be opened
+in its developer tools), and a step of a slider. Wall times are of the whole machine, so run it
 alone; the server's processor time is its own. Needs Chromium or Chrome, playwright, and the dev extra.
 """
 
 from __future__ import annotations
 
+import json
 import platform
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -48,6 +51,8 @@ def main() -> None:
             page.reload()
             wait(page, f"state.photo?.masks.size === {MASKS}")
             print(f"panning {MASKS} masks on 12 megapixels  {panned(page)}")
+            kept = Path(sys.argv[sys.argv.index("--trace") + 1]) if "--trace" in sys.argv else photos
+            print(f"traced in Chromium                  {traced(browser, page, kept)}")
 
 
 def report(name: str, wall_ms: list[float], cpu_ms: float) -> None:
@@ -169,6 +174,34 @@ def panned(page: Any) -> str:
     steps = np.diff(times)
     slow = np.percentile(steps, 95)
     return f"{1000 / steps.mean():.0f} frames a second, p95 {slow:.0f} ms between; {drawn:.0f} ms to draw one"
+
+
+def traced(browser: Any, page: Any, folder: Path) -> str:
+    """Two seconds of panning in Chromium's trace: frames it drew, and how long the page's own work took."""
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / "panning.json"
+    browser.start_tracing(page=page, path=file, categories=["devtools.timeline", "cc", "benchmark"])
+    page.mouse.move(500, 400)
+    page.mouse.down()
+    begun = time.perf_counter()
+    moves = 0
+    while time.perf_counter() - begun < 2:
+        page.mouse.move(500 + 80 * np.sin(moves / 5), 400 + 60 * np.cos(moves / 7))
+        moves += 1
+    page.mouse.up()
+    browser.stop_tracing()
+    events = json.loads(file.read_text())["traceEvents"]
+    drawn = sorted({each["ts"] for each in events if each["name"] == "DrawFrame"})
+    spent = [each["dur"] / 1000 for each in events if each["name"] == "FireAnimationFrame" and "dur" in each]
+    if len(drawn) < 2 or not spent:
+        return f"no frames in {file}"
+    rate = (len(drawn) - 1) / ((drawn[-1] - drawn[0]) / 1e6)
+    middle, most = np.percentile(spent, [50, 95])
+    late = float(np.mean(np.array(spent) > 1000 / 60))
+    return (
+        f"{rate:.0f} frames a second; the page's part median {middle:.1f} ms, p95 {most:.1f} ms, "
+        f"{late:.0%} over 16.7 ms ({file})"
+    )
 
 
 def picture(hw: tuple[int, int]) -> np.ndarray:

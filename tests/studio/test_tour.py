@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import everymask as em
+from everymask.media.video_writer import VideoWriter
 from tests.studio.harness import Studio, running
 from tests.studio.page import Page
 from tests.studio.test_page import slide
@@ -64,6 +66,47 @@ def test_the_tour_of_the_docs(browser: Any, tour: Studio):
     page.tab.get_by_role("button", name="Prepare files").click()
     page.tab.locator(".losses").wait_for()
     page.shot("export")
+    page.context.close()
+    assert page.troubles == []
+    assert page.foreign == []
+
+
+@pytest.fixture
+def clip_tour(tmp_path: Path, model: em.PromptableModel) -> Iterator[Studio]:
+    """A camera that moves over the bundled photo."""
+    photo = em.read_photo(PHOTO)
+    height, width = photo.shape[0] * 4 // 5 // 2 * 2, photo.shape[1] * 4 // 5 // 2 * 2
+    with VideoWriter(tmp_path / "table.mp4", 12) as writer:
+        for frame in range(24):
+            x = round((photo.shape[1] - width) * (0.5 - 0.5 * np.cos(frame / 23 * np.pi)))
+            y = round((photo.shape[0] - height) * frame / 23)
+            writer.write(np.ascontiguousarray(photo[y : y + height, x : x + width]))
+    with running(tmp_path, model) as studio:
+        yield studio
+
+
+def test_the_tour_of_a_clip(browser: Any, clip_tour: Studio):
+    page = Page(browser, clip_tour)
+    page.until("state.clip?.length === 24 && state.photo?.frame === 0")
+    page.tab.fill("[aria-label='Name of a new class']", "cup")
+    page.tab.keyboard.press("Enter")
+    page.until("state.activeClass === 'cup'")
+    page.drag((172, 12), (410, 210))
+    page.until("state.clip.objects.size === 1")
+    page.tab.keyboard.press("Enter")
+    page.until("state.selected.size === 0")
+    page.tab.fill("[aria-label='Name of a new class']", "spoon")
+    page.tab.keyboard.press("Enter")
+    page.until("state.activeClass === 'spoon'")
+    page.drag((324, 244), (408, 318))
+    page.until("state.clip.objects.size === 2")
+    page.press("x")
+    page.until("state.clip.run?.state === 'done' && state.clip.frame === 23")
+    page.tab.get_by_role("slider", name="Frame").fill("14")
+    page.until("state.clip.frame === 14")
+    page.tab.mouse.move(*page.at(3, 3))
+    page.until("[...state.clip.strips.values()].every((strip) => [...strip].every((value) => value >= 0))")
+    page.shot("clip")
     page.context.close()
     assert page.troubles == []
     assert page.foreign == []

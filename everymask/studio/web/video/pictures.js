@@ -1,5 +1,7 @@
 // Frames as pictures: fetched once, kept while they are near, the next ones ahead.
 
+import { Refused } from "../core/server.js";
+
 /** @typedef {import("../core/types.js").Clip} Clip */
 
 const KEPT = 48;
@@ -70,7 +72,7 @@ async function fetched(url, key) {
     await image.decode();
   } catch {
     pictures.delete(key);
-    throw new Error(`frame ${key.split("/")[1]} cannot be read`);
+    throw new Refused(422, `Frame ${Number(key.split("/")[1]) + 1} cannot be read.`);
   }
   here.add(key);
   return image;
