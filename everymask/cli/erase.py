@@ -87,7 +87,7 @@ def erase(
     """
     from ..inpaint.engines import open_engine
     from ..inpaint.erase import checked_mask, filled, raw_pixels
-    from ..media.picture_writer import write_picture
+    from ..inpaint.writing import write_picture
 
     target = target_of(photo, output)
     if target.exists() and not overwrite:

@@ -12,7 +12,7 @@ from fastapi.responses import FileResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 import everymask as em
-from everymask.media.picture_writer import write_picture
+from everymask.inpaint.writing import write_picture
 
 from ..actions import Ids
 from ..photos import Picture, View, jpeg
