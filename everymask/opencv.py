@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import cv2
 import numpy as np
@@ -12,12 +13,13 @@ import numpy as np
 @contextmanager
 def silent() -> Iterator[None]:
     """OpenCV's log is off within the block: what went wrong is said by an error of ours, in one line."""
-    before = cv2.getLogLevel()
-    cv2.setLogLevel(0)
+    log: Any = cv2 if hasattr(cv2, "setLogLevel") else cv2.utils.logging  # OpenCV 4, and 5
+    before = log.getLogLevel()
+    log.setLogLevel(0)
     try:
         yield
     finally:
-        cv2.setLogLevel(before)
+        log.setLogLevel(before)
 
 
 def encoded(pixels: np.ndarray, suffix: str = ".png") -> bytes:

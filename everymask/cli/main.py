@@ -222,6 +222,9 @@ COMPLETE_VARIABLE = "_EVERYMASK_COMPLETE"
 STARTERS = ("demo", "segment", "predict", "track", "doctor")
 """What one starts with: all that a bare ``everymask`` shows."""
 
+FOR_PYTHON = ", or pass outside='keep'"
+"""Advice of an error that nobody can follow in the shell."""
+
 EPILOG = "everymask COMMAND --help explains a command. Start with: everymask demo"
 
 
@@ -271,7 +274,7 @@ def _run(arguments: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     except (InputError, UnknownModelError) as error:
-        return _complain(f"error: {error}", WRONG_USE)
+        return _complain(f"error: {error}".removesuffix(FOR_PYTHON), WRONG_USE)
     except EverymaskError as error:
         return _complain(f"error: {error}", FAILED)
     except OSError as error:

@@ -113,7 +113,9 @@ def test_files_of_others_and_files_changed_since_are_not_replaced_unasked(photo,
         said = capsys.readouterr().err
         assert "out/coco.json is there already; pass --overwrite to replace it" in said
         assert run("predict", "photo.png", "-p", "200,30") == 2
-        assert "outside" in capsys.readouterr().err, "what is wrong with the input is said first"
+        said = capsys.readouterr().err
+        assert "outside" in said, "what is wrong with the input is said first"
+        assert said.endswith("; points are (x, y) in photo pixels\n"), "not what only Python can do"
     assert (photo / "out" / "coco.json").read_text() == "changed"
     assert run("predict", "photo.png", "-p", "20,30", "--overwrite") == 0
 
