@@ -13,7 +13,8 @@ import numpy as np
 @contextmanager
 def silent() -> Iterator[None]:
     """OpenCV's log is off within the block: what went wrong is said by an error of ours, in one line."""
-    log: Any = cv2 if hasattr(cv2, "setLogLevel") else cv2.utils.logging  # OpenCV 4, and 5
+    library: Any = cv2
+    log = library if hasattr(library, "setLogLevel") else library.utils.logging  # OpenCV 4, and 5
     before = log.getLogLevel()
     log.setLogLevel(0)
     try:

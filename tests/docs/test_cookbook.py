@@ -84,6 +84,7 @@ def test_every_job_of_the_cookbook_runs_as_it_stands(files, capsys):
         "fields/geojson",
         "tuned.toml",
         "tuned.html",
+        "without.png",
         "review/label-studio.json",
         "reviewed/coco.json",
         "mine.safetensors",
