@@ -211,7 +211,7 @@ def test_tracking_stops_when_it_is_told_and_by_a_click(studio: Studio, tracker: 
     body = {"version": version + 1, "action": {"type": "absent", "frame": 7, "object": 1}}
     answer = studio.client.post("/api/clips/1/actions", json=body)
     assert answer.status_code == 200
-    assert studio.tracked(1)["state"] in ("stopped", "done")
+    assert answer.json()["run"]["state"] in ("stopped", "done")
     assert not mask(studio, 7).any()
 
 

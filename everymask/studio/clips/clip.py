@@ -165,7 +165,7 @@ class Clip:
     def act(self, version: int, action: Any, by: str = "") -> dict[str, Any]:
         """Do an action; what changed. A run ends before. Raises InputError, StaleError; nothing changed."""
         self._store.check(version)
-        self.stop()
+        self._end_run()
         try:
             changes, title = self._do(action)
             patch = self._store.change(version, changes, title)
@@ -176,12 +176,12 @@ class Clip:
 
     def undo(self, version: int, by: str = "") -> dict[str, Any]:
         """Take the last step back, a run of tracking as a whole; what changed."""
-        self.stop()
+        self._end_run()
         return self._travelled(self._store.undo(version), by)
 
     def redo(self, version: int, by: str = "") -> dict[str, Any]:
         """Do again what was taken back; what changed."""
-        self.stop()
+        self._end_run()
         return self._travelled(self._store.redo(version), by)
 
     def _travelled(self, patch: Changes, by: str) -> dict[str, Any]:
@@ -343,7 +343,7 @@ class Clip:
         nothing is left to follow or to do, and StaleError.
         """
         self._store.check(version)
-        self.stop()
+        self._end_run()
         self._check_frame(frame)
         values = self.values
         free = {object_id for object_id, value in objects_of(values).items() if not value["locked"]}
@@ -370,9 +370,14 @@ class Clip:
         return self.run
 
     def stop(self) -> None:
-        """End the run that is under way, if there is one; what it tracked stays."""
+        """End the run that is under way, if there is one, before its next frame; what it tracked stays."""
         if self.run is not None:
             self.run.wanted = False
+
+    def _end_run(self) -> None:
+        """End the run at once: on the thread of the model no frame of it is under way."""
+        if self.run is not None:
+            self.run.end()
 
     def _answers(self, objects: set[int], span: Span) -> Iterator[dict[int, MaskValue]]:
         stop = None if span.stop in (-1, self.length) else span.stop

@@ -66,6 +66,12 @@ class Run:
             "objects": self.objects,
         }
 
+    def end(self) -> None:
+        """End it between two frames, if it is under way; nobody hears of it from here."""
+        self.wanted = False
+        if self.state == "running":
+            self.state = "stopped"
+
     def step(self) -> bool:
         """Track one frame, keep its masks; whether there is more to do."""
         if self.state == "running":
