@@ -306,6 +306,10 @@ async function act(action) {
     say("This is done on photos, not in clips.", "info");
     return false;
   }
+  if ("frame" in step) {
+    wanted = clip.frame; // what is said is about this frame: tracking leads away from it no more
+    setClip({ follow: false, playing: false });
+  }
   const outcome = await post("actions", { action: step });
   if (!outcome) return false;
   const fresh = Object.keys(outcome.patch).find((key) => key.startsWith("object/") && outcome.patch[key] && step.object === null);
