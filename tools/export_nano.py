@@ -12,6 +12,7 @@ from pathlib import Path
 
 from safetensors.torch import load_file, save_file
 
+from everymask.formats.landing import landing
 from everymask.models.sam2 import Sam2
 from everymask.models.specs import MODELS
 from everymask.models.weights import to_official
@@ -38,7 +39,8 @@ def main() -> None:
         "training": "see docs/nano.md",
         "note": arguments.note,
     }
-    save_file(half, arguments.out, metadata=provenance)
+    with landing(arguments.out) as temporary:
+        save_file(half, temporary, metadata=provenance)
     print(f"{arguments.out}: {arguments.out.stat().st_size / 1e6:.2f} MB")
 
 

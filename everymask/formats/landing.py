@@ -8,6 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+UMASK = os.umask(0o022)
+"""The permissions that new files do not get. Reading means setting it, for all threads: once, at import."""
+os.umask(UMASK)
+
 
 @contextmanager
 def landing(path: Path, scratch: Path | None = None) -> Iterator[Path]:
@@ -26,6 +30,8 @@ def landing(path: Path, scratch: Path | None = None) -> Iterator[Path]:
     remove(temporary)
     try:
         yield temporary
+        if temporary.is_file():
+            temporary.chmod(0o666 & ~UMASK)  # some writers' temporary files are their owner's alone
         replace(temporary, path)
     finally:
         remove(temporary)

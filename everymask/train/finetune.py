@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from everymask.errors import InputError, OptionError
+from everymask.formats.landing import landing
 from everymask.models.base import PromptableModel
 from everymask.models.weights import to_official
 from everymask.train.data import Example, ExampleSource
@@ -74,4 +75,5 @@ def write_weights(model: PromptableModel, path: Path | str) -> None:
     """The model's weights as safetensors under official key names; ``everymask.load(path)`` reads them."""
     from safetensors.torch import save_file
 
-    save_file({name: value.contiguous() for name, value in to_official(model).items()}, path)
+    with landing(Path(path)) as temporary:
+        save_file({name: value.contiguous() for name, value in to_official(model).items()}, temporary)

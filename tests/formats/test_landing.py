@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from everymask.formats.landing import landing
@@ -27,3 +29,11 @@ def test_a_file_never_takes_the_place_of_a_folder(tmp_path):
         temporary.write_text("masks")
     assert (tmp_path / "photos" / "dear.jpg").read_text() == "one of a kind"
     assert [path.name for path in tmp_path.iterdir()] == ["photos"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows keeps no such permissions")
+def test_what_lands_can_be_read_by_whom_new_files_can(tmp_path):
+    (tmp_path / "usual").touch()
+    with landing(tmp_path / "weights") as temporary:
+        temporary.touch(0o600)
+    assert (tmp_path / "weights").stat().st_mode == (tmp_path / "usual").stat().st_mode
