@@ -50,6 +50,7 @@ _HOME_OF = {
     "AutomaticMaskGenerator": "everymask.everything.generate",
     "GeneratorOptions": "everymask.everything.options",
     "Findings": "everymask.everything.findings",
+    "batch": "everymask.batching.run",
     # which options fit
     "compare": "everymask.explore.compare",
     "tune": "everymask.explore.tune",
@@ -90,6 +91,7 @@ __all__ = [
     "PromptableModel",
     "VideoTracker",
     "__version__",
+    "batch",
     "compare",
     "draw_overlay",
     "erase",
@@ -106,6 +108,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from . import errors
+    from .batching.run import batch
     from .errors import CheckpointError, DownloadError, EverymaskError, InputError
     from .everything.findings import Findings
     from .everything.generate import AutomaticMaskGenerator

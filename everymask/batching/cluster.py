@@ -36,6 +36,8 @@ class Sizing:
 def import_ray() -> Any:
     """The module. Raises :class:`MissingExtraError`."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent to anybody
+    os.environ.setdefault("RAY_worker_niceness", "0")  # workers are the work, not a background to it
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # what goes wrong comes as an exception
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     module = require("ray", "batch", "everymask batch")
     require("ray.data", "batch", "everymask batch")

@@ -7,14 +7,17 @@ in parts, and a part made twice lands once.
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
-from ..errors import BatchError, require
+from ..errors import BatchError, EverymaskError, require
 from ..everything.settings import as_read_back
 from .cluster import Sizing
+from .estimate import Measured, measure
+from .listing import Entry
 from .manifest import Manifest
 from .plan import Pending, Unit
 from .reading import Fetched, fetch
@@ -26,8 +29,12 @@ READ_CPUS = 0.05
 """Of a task that reads or writes: it waits for most of its time."""
 ACTOR_SHARE = 0.9
 """Of its cores that an actor asks Ray for: were every core taken by actors, no task could ever read."""
-PARTS_A_TASK = 4
-"""Parts that a task reads one after the other."""
+READERS_AN_ACTOR = 2
+"""Parts that are read at once for each actor, several photos of each at once."""
+PARTS_A_TASK = 16
+"""Parts that a task reads one after the other, at most."""
+TASKS_AN_ACTOR = 8
+"""Reading tasks that there are at least for each actor, so that all have work to the end."""
 
 
 def made_parts(
@@ -38,13 +45,14 @@ def made_parts(
     ``weights`` is the model's state in the object store. Raises :class:`BatchError`.
     """
     data = module.data
-    context = data.DataContext.get_current()
-    context.enable_progress_bars = False
-    context.print_on_execution_start = False
+    data.DataContext.get_current().enable_progress_bars = False
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    slices = _slices(pending, sizing.actors)
     dataset = data.read_datasource(
-        _source(data, pending, manifest),
-        ray_remote_args={"num_cpus": READ_CPUS},
-        override_num_blocks=max(1, len(_slices(pending))),
+        _source(data, slices, manifest),
+        num_cpus=READ_CPUS,
+        concurrency=READERS_AN_ACTOR * sizing.actors,
+        override_num_blocks=len(slices),
     )
     dataset = dataset.map_batches(
         ModelActor,
@@ -54,10 +62,14 @@ def made_parts(
         compute=data.ActorPoolStrategy(size=sizing.actors),
         num_cpus=sizing.cpus * ACTOR_SHARE,
         num_gpus=sizing.gpus,
-        runtime_env={"env_vars": {"OMP_NUM_THREADS": str(sizing.threads)}},
     )
     dataset = dataset.map_batches(
-        _land, fn_args=(manifest,), batch_size=None, batch_format="pyarrow", num_cpus=READ_CPUS
+        _land,
+        fn_args=(manifest,),
+        batch_size=None,
+        batch_format="pyarrow",
+        compute=data.TaskPoolStrategy(size=sizing.actors),
+        num_cpus=READ_CPUS,
     )
     try:
         for block in dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
@@ -81,16 +93,18 @@ def _cause(error: BaseException) -> str:
     return f"the run broke off in Ray: {lines[-1] if lines else type(error).__name__}"
 
 
-def _slices(pending: Sequence[Pending]) -> list[Pending]:
+def _slices(pending: Sequence[Pending], actors: int) -> list[Pending]:
     """The plan's missing parts, a few for each task that reads."""
+    parts = sum(len(each.numbers) for each in pending)
+    count = max(1, min(PARTS_A_TASK, parts // (actors * TASKS_AN_ACTOR)))
     return [
-        Pending(each.shard, each.numbers[start : start + PARTS_A_TASK], each.without)
+        Pending(each.shard, each.numbers[start : start + count], each.without)
         for each in pending
-        for start in range(0, len(each.numbers), PARTS_A_TASK)
+        for start in range(0, len(each.numbers), count)
     ]
 
 
-def _source(data: Any, pending: Sequence[Pending], manifest: Manifest) -> Any:
+def _source(data: Any, slices: Sequence[Pending], manifest: Manifest) -> Any:
     """The photos of a plan as Ray Data reads them: a block a part."""
     block = require("ray.data.block", "batch", "everymask batch")
     source = require("ray.data.datasource", "batch", "everymask batch")
@@ -111,7 +125,7 @@ def _source(data: Any, pending: Sequence[Pending], manifest: Manifest) -> Any:
                         num_rows=len(each.numbers), size_bytes=None, input_files=None, exec_stats=None
                     ),
                 )
-                for each in _slices(pending)
+                for each in slices
             ]
 
     return Photos()
@@ -156,19 +170,44 @@ def _unpack(packed: bytes, photos: Sequence[bytes | None]) -> tuple[Unit, list[F
     return unit, [Fetched(content, *each) for content, each in zip(photos, told, strict=True)]
 
 
+def _opened(recipe: Recipe, weights: list[Any], on_gpu: bool) -> Any:
+    """A segmenter with a model of its own, from the weights in the object store."""
+    state = require("ray", "batch", "everymask batch").get(weights[0])
+    return recipe.open(state, "cuda" if on_gpu else "cpu")
+
+
+def measured_there(
+    module: Any, recipe: Recipe, weights: Any, sizing: Sizing, entries: Sequence[Entry]
+) -> Measured:
+    """Do some photos where an actor would do them."""
+
+    def there(held: list[Any]) -> Measured:
+        require("torch", "batch", "everymask batch").set_num_threads(sizing.threads)
+        return measure(_opened(recipe, held, sizing.gpus > 0), dict(recipe.reading), entries)
+
+    task = module.remote(there).options(num_cpus=sizing.cpus * ACTOR_SHARE, num_gpus=sizing.gpus)
+    try:
+        return module.get(task.remote([weights]))
+    except module.exceptions.RayTaskError as error:
+        if isinstance(error.cause, EverymaskError):
+            raise error.cause from None
+        raise BatchError(_cause(error)) from error
+    except module.exceptions.RayError as error:
+        raise BatchError(_cause(error)) from error
+
+
 class ModelActor:
     """A model in a process of its own, which Ray hands part after part."""
 
     def __init__(
         self, recipe: Recipe, weights: list[Any], manifest: Manifest, threads: int, on_gpu: bool
     ) -> None:
-        require("torch", "batch", "everymask batch").set_num_threads(threads)
+        self._threads = threads
         if not (manifest.place / "manifest.json").exists():
             raise BatchError(
                 f"a worker does not see {manifest.place}; write to a folder that all nodes share, or to s3://"
             )
-        state = require("ray", "batch", "everymask batch").get(weights[0])
-        segmenter = recipe.open(state, "cuda" if on_gpu else "cpu")
+        segmenter = _opened(recipe, weights, on_gpu)
         if as_read_back(segmenter.settings) != manifest.settings:
             raise BatchError(
                 "a worker has other settings than the run; install the same everymask on all nodes"
@@ -178,6 +217,7 @@ class ModelActor:
     def __call__(self, table: Any) -> Any:
         """A part's photos (one row) to its file (one row)."""
         pyarrow = require("pyarrow", "batch", "everymask batch")
+        require("torch", "batch", "everymask batch").set_num_threads(self._threads)  # holds for a thread
         made = []
         for row in table.to_pylist():
             unit, fetched = _unpack(row["unit"], row["photos"])

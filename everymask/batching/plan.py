@@ -85,9 +85,12 @@ def make_plan(
     entries: Iterable[Entry],
     size: PartSize = PartSize(),
     watch: Callable[[int], None] = lambda listed: None,
+    *,
+    write: bool = True,
 ) -> Plan:
     """Append the photos among ``entries`` that are not planned, and say what has not landed.
 
+    With ``write`` off nothing is appended: new photos are counted, and in no part.
     Memory: 16 bytes for a planned photo, and some for a listed one that is new. Raises :class:`BatchError`.
     """
     folder = manifest.place / "plan"
@@ -110,6 +113,10 @@ def make_plan(
             watch(listed)
         new.close()
         plan.added = new.photos
+        if not write:
+            _collect(manifest, plan, known)
+            plan.photos += new.photos
+            return plan
         plan.changed = _supersede(manifest, known, new) if new.photos else 0
         for number, file in enumerate(new.files, len(known.shards)):
             _create(folder / f"{number:06d}.parquet", file.read_bytes())

@@ -33,8 +33,6 @@ class Recipe:
 
     def open(self, state: Mapping[str, Any], device: str) -> Any:
         """A segmenter with a model of its own, from weights that came over the network: they are verified."""
-        from ..everything.segmenter import EverythingSegmenter
-
         model = build(self.spec, dict(state), device, read_dtype(self.dtype))
         found = fingerprint(model)
         if found != self.model_hash:
@@ -42,7 +40,13 @@ class Recipe:
                 f"weights came to a worker with the hash {found[:12]}, not {self.model_hash[:12]}; "
                 "start again, and look for broken memory if it stays"
             )
-        segmenter = EverythingSegmenter(model, found, self.options, self.reading)
+        return self.around(model)
+
+    def around(self, model: PromptableModel) -> Any:
+        """A segmenter with a model that has these weights."""
+        from ..everything.segmenter import EverythingSegmenter
+
+        segmenter = EverythingSegmenter(model, self.model_hash, self.options, self.reading)
         return self.objects.after(segmenter, lambda text: None)
 
 
@@ -73,6 +77,6 @@ def prepare(
         path, known = locate(model, progress)
         state = read_weights(path)
         spec, dtype = known or recognise(state), None
-    model_hash = fingerprint(build(spec, dict(state), "cpu", read_dtype(dtype)))
-    recipe = Recipe(spec, model_hash, options, reading, objects, dtype)
-    return Prepared(recipe, state, recipe.open(state, "cpu").settings)
+    built = build(spec, dict(state), "cpu", read_dtype(dtype))
+    recipe = Recipe(spec, fingerprint(built), options, reading, objects, dtype)
+    return Prepared(recipe, state, recipe.around(built).settings)

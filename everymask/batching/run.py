@@ -14,13 +14,15 @@ import numpy as np
 
 from ..errors import BatchError, InputError
 from ..everything.objects import Objects
+from ..everything.settings import short_hash
 from ..media.photos import read_photo
 from ..models.base import PromptableModel
 from .cluster import import_ray, running, sized
 from .counters import Counters
+from .estimate import Estimate, Sample
 from .listing import Search, find_entries
-from .manifest import Manifest, open_manifest
-from .pipeline import made_parts
+from .manifest import PREFIX, Manifest, open_manifest
+from .pipeline import made_parts, measured_there
 from .plan import PartSize, Plan, make_plan
 from .recipe import prepare
 from .retry import set_failures_aside
@@ -145,19 +147,12 @@ def batch(
     does not do its part; parts that have landed stay.
     """
     begun = time.monotonic()
+    import_ray()  # what is missing is said at once
     watch = watch or Watch()
     counters = Counters()
-    words = [inputs] if isinstance(inputs, str | os.PathLike) else list(inputs)
-    job = Job.prepare(
-        [os.fspath(word) for word in words],
-        output,
-        model,
-        reading_of(range, page, bands),
-        objects,
-        options,
-        Search(recursive, column),
-    )
-    import_ray()  # a missing package is said before anything is written
+    reading = reading_of(range, page, bands)
+    search = Search(recursive, column)
+    job = Job.prepare(inputs, output, model, reading, objects, options, search)
     manifest, note = open_manifest(job.output, job.settings)
     with alone(manifest), counters.served(metrics_port):
         if retry_failed:
@@ -208,7 +203,7 @@ class Job:
     @classmethod
     def prepare(
         cls,
-        inputs: Sequence[str],
+        inputs: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
         output: str | os.PathLike[str],
         model: str | os.PathLike[str] | PromptableModel,
         reading: dict[str, Any],
@@ -217,24 +212,50 @@ class Job:
         search: Search,
     ) -> Job:
         """Check everything and read the weights."""
-        if not inputs:
+        words = [inputs] if isinstance(inputs, str | os.PathLike) else list(inputs)
+        if not words:
             raise InputError("name photos: folders, globs, shards or lists")
         place = Place.of(output)
         ready = prepare(model, options, reading, objects)
         skipping = Search(search.recursive, search.column, (place.address,))
-        return cls(tuple(inputs), place, ready.recipe, ready.state, ready.settings, skipping)
+        named = tuple(os.fspath(word) for word in words)
+        return cls(named, place, ready.recipe, ready.state, ready.settings, skipping)
 
     def plan(self, manifest: Manifest, listed: Iterable[str], size: PartSize, watch: Watch) -> Plan:
         """Find the photos and plan those that are new. Raises :class:`InputError` where there are none."""
         plan = make_plan(manifest, self.entries(listed), size, watch.listed)
         if not plan.photos:
-            deeper = "" if self.search.recursive else "; --recursive looks deeper"
-            raise InputError(f"no pictures in {', '.join(self.inputs)}{deeper}")
+            raise InputError(self.nothing())
         return plan
 
     def entries(self, listed: Iterable[str]) -> Iterator[Any]:
         """The photos meant."""
         return find_entries(self.inputs, listed, self.search)
+
+    def estimate(
+        self,
+        ray: str | None,
+        actors: int | None,
+        cpus: float | None,
+        gpus: float | None,
+        listed: Iterable[str] = (),
+        price: float | None = None,
+    ) -> Estimate:
+        """What the run would take: ten photos done by one actor, nothing written."""
+        sample = Sample()
+        manifest = Manifest(self.output / f"{PREFIX}{short_hash(self.settings)}", self.settings)
+        plan = make_plan(manifest, sample.passing(self.entries(listed)), write=False)
+        if not sample.photos:
+            raise InputError(self.nothing())
+        with running(ray) as module:
+            sizing = sized(module, actors, cpus, gpus, plan.photos)
+            measured = measured_there(module, self.recipe, module.put(self.state), sizing, sample.drawn)
+        return Estimate(plan.photos, plan.done, sample.bytes, measured, sizing.actors, price)
+
+    def nothing(self) -> str:
+        """What to say where there are no photos."""
+        deeper = "" if self.search.recursive else "; --recursive looks deeper"
+        return f"no pictures in {', '.join(self.inputs)}{deeper}"
 
 
 @contextmanager

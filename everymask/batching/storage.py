@@ -163,12 +163,31 @@ def file_system(protocol: str) -> Any:
             f"nothing reads {protocol}:// addresses; known are {', '.join(PACKAGES)} and file paths"
         ) from None
     except ImportError as error:
+        if (built_in := _of_pyarrow(protocol)) is not None:
+            return built_in
         package = PACKAGES.get(protocol, "")
         hint = f"pip install {package}" if package else str(error)
         raise MissingExtraError(
             f"{protocol}:// addresses need a package that is not installed; run: {hint}"
         ) from error
     return kind(skip_instance_cache=True, **({"use_listings_cache": False} if protocol != "file" else {}))
+
+
+def _of_pyarrow(protocol: str) -> Any:
+    """The file system that pyarrow brings for a protocol, as fsspec has them; None where it has none."""
+    stores = require("pyarrow.fs", "batch", "object storage")
+    arrow = require("fsspec.implementations.arrow", "batch", "object storage")
+    if protocol in ("s3", "s3a") and hasattr(stores, "S3FileSystem"):
+        options: dict[str, Any] = {"connect_timeout": 10, "request_timeout": 60}
+        if endpoint := os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL"):
+            scheme, _, host = endpoint.rpartition("://")
+            options |= {"endpoint_override": host.rstrip("/"), "scheme": scheme or "https"}
+        if region := os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION"):
+            options["region"] = region
+        return arrow.ArrowFSWrapper(stores.S3FileSystem(**options))
+    if protocol in ("gs", "gcs") and hasattr(stores, "GcsFileSystem"):
+        return arrow.ArrowFSWrapper(stores.GcsFileSystem())
+    return None
 
 
 def told(error: BaseException) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -16,6 +16,7 @@ import typer
 from ..errors import EverymaskError, InputError
 from ..formats import FORMATS, Losses, PhotoMasks, find_format, read_photos
 from ..formats.georeference import Georeference, read_georeference
+from ..formats.parquet import holds_photos
 from ..formats.sniff import recognise
 from ..formats.yolo import NAMES_FILE
 from ..media.photos import photo_size, read_photo
@@ -28,6 +29,7 @@ from .shared.messages import note, warn
 from .shared.options import INPUT, OUTPUT, AsJson, Output, Overlap, Overwrite, Rings, format_names
 from .shared.outputs import PICTURES, Item, choose_outputs, write_at_once
 from .shared.progress import counted
+from .shared.records import Records
 
 NOT_MASKS = {NAMES_FILE, "classes.txt", "report.json"}
 MASK_SUFFIXES = {format_.suffix for format_ in FORMATS.values()} | {".tiff"}
@@ -91,32 +93,35 @@ def convert(
     if source is not None:
         find_format(source)
     finder = PhotoFinder(photos)
-    records: list[PhotoMasks] = []
+    sources: list[Path | list[PhotoMasks]] = []
     failed: dict[str, str] = {}
+    without = 0
     for path, stem in find_mask_files(inputs, any_suffix=source is not None):
         try:
-            records += read_file(path, stem, source, finder)
+            rows = holds_photos(path) if path.suffix == ".parquet" and source in (None, "parquet") else None
+            without += rows[1] if rows else 0
+            sources.append(path if rows else read_file(path, stem, source, finder))
         except EverymaskError as error:
             failed[str(path)] = " ".join(str(error).split())
             typer.echo(f"failed: {path}: {failed[str(path)]}", err=True)
-    read = sum(len(record.masks) for record in records)
-    records = [with_labels(record, label) for record in _labels_known(records, label)]
-    records = [replace(record, masks=keep.apply(record.masks)) for record in records]
-    keys = Keys([])
-    for record in records if look.draws else []:
-        finder.check(record)
-    items = [
-        Item(keys.new(record.photo or "photo"), record, partial(finder.pixels, record)) for record in records
-    ]
-    losses, written = write_at_once(outputs, items, overwrite) if items else ({}, [])
-    masks = sum(len(record.masks) for record in records)
-    unread = Losses.total(record.unread for record in records)
+    every = Records(tuple(sources), finder.named)
+    found = look_through(every, finder if look.draws else None)
+    _refuse_unknown_labels(found, label)
+    records = every.with_change(lambda record: with_labels(record, label)).with_change(
+        lambda record: replace(record, masks=keep.apply(record.masks))
+    )
+    items = Items(records, finder)
+    losses, written = write_at_once(outputs, items, overwrite) if found.photos else ({}, [])
+    read, unread = found.masks, found.unread
+    masks = sum(len(record.masks) for record in records) if label or keep.is_active else read
     if as_json:
         told = {name: [item.to_dict() for item in lost.items] for name, lost in losses.items()}
-        facts = {"photos": len(records), "masks": masks, "failed": failed, "losses": told}
+        facts = {"photos": found.photos, "masks": masks, "failed": failed, "losses": told}
         facts["unread"] = [item.to_dict() for item in unread.items]
         typer.echo(json.dumps({**facts, "written": [str(path) for path in written]}, indent=2))
-    typer.echo(f"{counted(len(records), 'photo')}, {counted(masks, 'mask')}", err=True)
+    typer.echo(f"{counted(found.photos, 'photo')}, {counted(masks, 'mask')}", err=True)
+    if without:
+        note(f"{counted(without, 'photo')} of the batch failed and left out; their rows say why")
     if read and not masks:
         warn(nothing_left(read, keep, label or ()))
     if unread:
@@ -130,14 +135,49 @@ def convert(
     raise typer.Exit(1 if failed else 0)
 
 
-def _labels_known(records: list[PhotoMasks], labels: list[str] | None) -> list[PhotoMasks]:
-    """The records. Raises :class:`InputError` for a label that no mask has; says which there are."""
-    known = {mask.label for record in records for mask in record.masks if mask.label is not None}
-    unknown = [label for label in labels or [] if label not in known]
-    if unknown and records:
-        there = ", ".join(sorted(known)) if known else "none: these masks carry no labels"
+@dataclass
+class Found:
+    """What mask files hold."""
+
+    photos: int = 0
+    masks: int = 0
+    labels: set[str] = field(default_factory=set)
+    unread: Losses = field(default_factory=Losses)
+
+
+def look_through(records: Records, finder: PhotoFinder | None) -> Found:
+    """Count once through all photos. With a ``finder`` each has to be there to be drawn."""
+    found = Found()
+    for record in records:
+        if finder is not None:
+            finder.check(record)
+        found.photos += 1
+        found.masks += len(record.masks)
+        found.labels.update(mask.label for mask in record.masks if mask.label is not None)
+        if record.unread:
+            found.unread += record.unread
+    return found
+
+
+def _refuse_unknown_labels(found: Found, labels: list[str] | None) -> None:
+    """Raise :class:`InputError` for a label that no mask has; say which there are."""
+    unknown = [label for label in labels or [] if label not in found.labels]
+    if unknown and found.photos:
+        there = ", ".join(sorted(found.labels)) if found.labels else "none: these masks carry no labels"
         raise InputError(f"no mask has the label {unknown[0]!r}; the labels are {there}")
-    return records
+
+
+@dataclass(frozen=True)
+class Items:
+    """Records on their way out, each with a place of its own, the same each time."""
+
+    records: Records
+    finder: PhotoFinder
+
+    def __iter__(self) -> Iterator[Item]:
+        keys = Keys([])
+        for record in self.records:
+            yield Item(keys.new(record.photo or "photo"), record, partial(self.finder.pixels, record))
 
 
 def with_labels(record: PhotoMasks, labels: list[str] | None) -> PhotoMasks:
@@ -169,6 +209,13 @@ def _in_folder(folder: Path, root: Path, any_suffix: bool) -> Iterator[tuple[Pat
     if (folder / "metadata.csv").is_file():
         yield folder, folder.relative_to(root).as_posix() if folder != root else folder.name
         return
+    if (folder / "manifest.json").is_file() and (folder / "parts").is_dir():  # of everymask batch
+        yield from ((path, path.stem) for path in sorted((folder / "parts").glob("*.parquet")))
+        return
+    batches = sorted(path.parent for path in folder.glob("batch-*/manifest.json"))
+    if len(batches) > 1:
+        named = ", ".join(path.name for path in batches)
+        raise InputError(f"{folder} holds batches of several settings; name one of {named}")
     pictures = {"images"} if (folder / "labels").is_dir() else set()  # YOLO's photos beside their labels
     for path in sorted(folder.iterdir()):
         if path.name.startswith(".") or path.name in NOT_MASKS | pictures:
@@ -191,7 +238,7 @@ def read_file(path: Path, stem: str, source: str | None, finder: PhotoFinder) ->
     )
     if per_photo and Path(records[0].photo).suffix.lower() not in PICTURE_SUFFIXES:
         records = [replace(records[0], photo=stem)]  # the format does not say the photo's name
-    return [finder.named(record) for record in records]
+    return records
 
 
 def size_beside(path: Path) -> tuple[int, int] | None:

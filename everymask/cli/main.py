@@ -136,6 +136,16 @@ COMMANDS = (
         ),
     ),
     Command(
+        "batch",
+        "batch",
+        "batch",
+        "A million photos, on a cluster or here.",
+        (
+            "everymask batch photos/ -r -o out --dry-run",
+            "everymask batch s3://bucket/photos -o s3://bucket/masks --ray auto",
+        ),
+    ),
+    Command(
         "models",
         "models",
         "app",

@@ -8,10 +8,12 @@ attributes and categories that came from a file go back into one (``Mask.attribu
 from __future__ import annotations
 
 import json
+import shutil
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryFile
+from typing import Any, TextIO
 
 from ..errors import FormatError
 from ..maskset import Mask, MaskSet
@@ -45,9 +47,9 @@ BESIDE = ("iscrowd", "score", "ignore", "track_id", "keypoints", "num_keypoints"
 def write(path: Path, photos: Iterable[PhotoMasks], options: WriteOptions) -> Losses:
     """All photos in one file. Annotations are written as they come: a run of any length fits in memory."""
     classes = options.categories
-    images: list[dict[str, Any]] = []
     losses: list[Losses] = []
-    with path.open("w", encoding="utf-8") as file:
+    # Images come last in the file and with their masks here: their lines wait on the disk.
+    with path.open("w", encoding="utf-8") as file, TemporaryFile("w+", encoding="utf-8") as images:
         file.write(
             '{"info":{"description":"masks by everymask","version":"1.0"},"licenses":[],"annotations":['
         )
@@ -59,21 +61,26 @@ def write(path: Path, photos: Iterable[PhotoMasks], options: WriteOptions) -> Lo
             {"id": number, "name": name, "supercategory": "", **classes.more.get(name, {})}
             for name, number in classes.numbers.items()
         ]
-        file.write(f'\n],"images":{_compact(images)},"categories":{_compact(categories)}}}\n')
+        file.write('\n],"images":[')
+        images.seek(0)
+        shutil.copyfileobj(images, file)
+        file.write(f'],"categories":{_compact(categories)}}}\n')
     return Losses.total(losses)
 
 
 def _annotations(
-    photos: Iterable[PhotoMasks], images: list[dict[str, Any]], classes: Classes, losses: list[Losses]
+    photos: Iterable[PhotoMasks], images: TextIO, classes: Classes, losses: list[Losses]
 ) -> Iterator[dict[str, Any]]:
     """The annotations of all photos; each photo is noted in ``images``, each changed number in ``losses``."""
+    separator = ""
     of_images, of_masks = _Numbers(), _Numbers()
     for photo in photos:
         height, width = photo.photo_hw
         image_id = of_images.take(photo.attributes.get("id"))
         more = {name: value for name, value in photo.attributes.items() if name != "id"}
         image = {"id": image_id, "width": width, "height": height, "file_name": photo.photo}
-        images.append({**more, **image})
+        images.write(separator + _compact({**more, **image}))
+        separator = ","
         renumbered = 0
         for mask in photo.masks:
             attributes = plain_attributes(mask)
@@ -94,24 +101,31 @@ def _annotations(
                 **({"attributes": attributes} if attributes else {}),
             }
         ids = Losses((Loss("ids", renumbered),)) if renumbered else Losses()
-        losses.append(ids + changed_classes(photo, classes.numbers))
+        if lost := ids + changed_classes(photo, classes.numbers):
+            losses.append(lost)
 
 
 class _Numbers:
     """Hands out numbers: the one a thing had before where it is free, else the next free one from 1."""
 
     def __init__(self) -> None:
-        self._taken: set[Any] = set()
+        self._wanted: set[Any] = set()
         self._next = 1
+        """All numbers below are taken: a hundred million of them need no set."""
 
     def take(self, wanted: Any) -> Any:
-        usable = isinstance(wanted, str) or (isinstance(wanted, int) and wanted > 0)
-        if not usable or wanted in self._taken:
-            while self._next in self._taken:
-                self._next += 1
-            wanted = self._next
-        self._taken.add(wanted)
-        return wanted
+        if isinstance(wanted, str):
+            free = wanted not in self._wanted
+        else:
+            free = isinstance(wanted, int) and wanted >= self._next and wanted not in self._wanted
+        if free:
+            self._wanted.add(wanted)
+            return wanted
+        while self._next in self._wanted:
+            self._wanted.discard(self._next)
+            self._next += 1
+        self._next += 1
+        return self._next - 1
 
 
 def _compact(value: Any) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +66,28 @@ def _row(mask: Mask, photo: PhotoMasks, image: dict[str, Any]) -> dict[str, Any]
         "model_hash": photo.model_hash,
         "params_hash": photo.params_hash,
     }
+
+
+def stream(path: Path) -> Iterator[PhotoMasks]:
+    """The photos of a file with a row a photo (:func:`holds_photos`), a few in memory at a time."""
+    parquet = require("pyarrow.parquet", "parquet", "reading Parquet")
+    with parquet.ParquetFile(path) as file:
+        yield from photos_of(file, str(path))
+
+
+def holds_photos(path: Path) -> tuple[int, int] | None:
+    """Of a Parquet file with a row a photo: how many have masks, and how many an error instead. None for a
+    file of another kind, or none."""
+    pyarrow = require("pyarrow", "parquet", "reading Parquet")
+    parquet = require("pyarrow.parquet", "parquet", "reading Parquet")
+    try:
+        with parquet.ParquetFile(path) as file:
+            if not is_by_photo(file.schema_arrow.names):
+                return None
+            errors = file.read(columns=["error"]).column("error")
+    except (OSError, pyarrow.ArrowException):
+        return None
+    return errors.null_count, len(errors) - errors.null_count
 
 
 def read(path: Path, photo_hw: tuple[int, int] | None = None) -> list[PhotoMasks]:

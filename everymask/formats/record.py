@@ -86,9 +86,12 @@ def categories_of(photos: Iterable[PhotoMasks]) -> Classes:
 
     ``object`` alone where there is none.
     """
-    listed = list(photos)
-    labels = {category_of(mask) for photo in listed for mask in photo.masks}
-    numbered = [photo.classes for photo in listed if photo.classes]
+    labels: set[str] = set()
+    numbered: list[Classes] = []
+    for photo in photos:  # which may be a million: nothing is kept of them but classes
+        labels.update(category_of(mask) for mask in photo.masks)
+        if photo.classes and not any(photo.classes is each for each in numbered[-1:]):
+            numbered.append(photo.classes)
     return joined(numbered, labels if labels or numbered else {UNLABELLED})
 
 

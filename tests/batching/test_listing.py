@@ -175,9 +175,9 @@ def test_a_package_that_is_missing_is_named(monkeypatch):
     import fsspec
 
     def absent(protocol):
-        raise ImportError("Install s3fs to access S3")
+        raise ImportError("Install adlfs to access Azure")
 
     file_system.cache_clear()
     monkeypatch.setattr(fsspec, "get_filesystem_class", absent)
-    with pytest.raises(MissingExtraError, match="pip install s3fs"):
-        found("s3://bucket/a")
+    with pytest.raises(MissingExtraError, match="pip install adlfs"):
+        found("az://bucket/a")

@@ -169,3 +169,57 @@ def test_the_largest_first_and_no_more_than_asked(tmp_path, monkeypatch, capsys)
     assert [mask.area for mask in formats.read_masks("two/coco.json")] == [1200, 36]
     assert run("convert", "some.json", "-f", "coco", "--min-area", "2000", "-o", "none") == 0
     assert "none of 3 masks is left by --min-area 2000.0" in capsys.readouterr().err
+
+
+def batch_in(folder, name: str, photos: dict[str, MaskSet | None]) -> None:
+    """What everymask batch leaves: two parts, a photo without masks among them."""
+    from everymask.formats.photo_rows import PhotoRow, table_bytes, to_table
+
+    (folder / name / "parts").mkdir(parents=True)
+    (folder / name / "plan").mkdir()
+    (folder / name / "plan" / "000000.parquet").write_bytes(b"not for convert")
+    (folder / name / "manifest.json").write_text("{}", "utf-8")
+    rows = [
+        PhotoRow(
+            bytes(16), photo, photo, "k", masks and formats.PhotoMasks(photo, masks), "" if masks else "torn"
+        )
+        for photo, masks in photos.items()
+    ]
+    for number, part in enumerate((rows[:2], rows[2:])):
+        path = folder / name / "parts" / f"000000-{number:04d}.parquet"
+        path.write_bytes(table_bytes(to_table(part)))
+
+
+def test_a_batch_is_converted_part_by_part(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    masks = {"a.jpg": example_masks(labels=True), "b.jpg": None, "sub/a.jpg": apart_masks()}
+    batch_in(tmp_path, "out/batch-0", masks)
+    assert run("convert", "out", "-f", "coco", "-f", "sa1b", "-o", "made") == 0
+    said = capsys.readouterr().err
+    assert "2 photos, " in said
+    assert "1 photo of the batch failed and left out" in said
+    read = {each.photo: each.masks for each in formats.read_photos("made/coco.json")}
+    assert list(read) == ["a.jpg", "sub/a.jpg"]
+    for name, found in read.items():
+        assert found.to_dicts("coco_rle") == masks[name].to_dicts("coco_rle")
+        assert [mask.label for mask in found] == [mask.label for mask in masks[name]]
+    assert (tmp_path / "made" / "sa1b" / "sub" / "a.json").is_file()
+    assert run("convert", "out", "-f", "coco", "-o", "few", "--min-area", "1e9") == 0
+    assert "none of" in capsys.readouterr().err
+
+
+def test_batches_of_several_settings_are_not_mixed(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for name in ("batch-0", "batch-1"):
+        batch_in(tmp_path / "out", name, {"a.jpg": apart_masks()})
+    assert run("convert", "out", "-f", "coco", "-o", "made") == 2
+    assert "holds batches of several settings; name one of batch-0, batch-1" in capsys.readouterr().err
+    assert run("convert", "out/batch-1", "-f", "coco", "-o", "made") == 0
+
+
+def test_coco_numbers_what_has_none_around_what_has(tmp_path):
+    from everymask.formats.coco import _Numbers
+
+    numbers = _Numbers()
+    wanted = [None, 3, None, None, 2, 3, "x", "x", 0, True, 9, None]
+    assert [numbers.take(each) for each in wanted] == [1, 3, 2, 4, 5, 6, "x", 7, 8, 9, 10, 11]

@@ -228,7 +228,8 @@ def write_run(
         for photo in photos:
             kept = replace(photo, masks=outputs.keep.apply(photo.masks))
             fitted, lost = fit(kept, format_, outputs.overlap)
-            losses.append(lost)
+            if lost:
+                losses.append(lost)
             yield fitted
 
     options = WriteOptions(outputs.categories, outputs.rings)
@@ -266,19 +267,21 @@ def free_paths(
 
 
 def write_at_once(
-    outputs: Outputs, items: Sequence[Item], overwrite: bool
+    outputs: Outputs, items: Iterable[Item], overwrite: bool
 ) -> tuple[dict[str, Losses], list[Path]]:
     """Write all outputs of photos that are at hand: what each output could not hold, and the paths written.
 
+    ``items`` is gone through once an output and twice before; nothing of them is kept but their paths.
     Raises :class:`InputError` when a file is there already and ``overwrite`` is off; nothing is written then.
     """
-    paths = free_paths(outputs, [(item.key, item.photo.photo_hw) for item in items], overwrite)
-    outputs = replace(outputs, categories=categories_of([item.photo for item in items]))
+    places = [(item.key, item.photo.photo_hw) for item in items] if outputs.per_photo else []
+    paths = free_paths(outputs, places, overwrite)
+    outputs = replace(outputs, categories=categories_of(item.photo for item in items))
     (outputs.folder / OWN_FOLDER).mkdir(parents=True, exist_ok=True)
     losses: dict[str, Losses] = {}
     for output in outputs.per_photo:
         draws = output in FROM_THE_PHOTO
-        lost = [
+        lost = (
             write_output(
                 outputs,
                 output,
@@ -288,8 +291,8 @@ def write_at_once(
                 asked=item.asked,
             )
             for item in items
-        ]
-        losses[output] = Losses.total(lost)
+        )
+        losses[output] = Losses.total(each for each in lost if each)
     for format_ in outputs.per_run:
-        losses[format_.name] = write_run(outputs, format_, [item.photo for item in items])
+        losses[format_.name] = write_run(outputs, format_, (item.photo for item in items))
     return {output: lost for output, lost in losses.items() if lost}, paths

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -53,6 +53,15 @@ class Progress:
         """A photo and its outputs are written."""
         self.done += 1
         self._tell(f"{name}: {counted(masks, 'mask')} in {duration(seconds)}")
+
+    def part_done(
+        self, name: str, photos: int, masks: int, seconds: float, failed: Sequence[tuple[str, str]]
+    ) -> None:
+        """Photos that were written together, with those that failed and why."""
+        self.done += photos - len(failed)
+        for photo, reason in failed:
+            self.photo_failed(photo, reason)
+        self._tell(f"{name}: {counted(photos, 'photo')}, {counted(masks, 'mask')} in {duration(seconds)}")
 
     def photo_failed(self, name: str, reason: str) -> None:
         """A photo failed; said at once."""

@@ -1,0 +1,54 @@
+"""A batch in this process, without Ray: the same reading, making and landing, one part after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from functools import partial
+
+from everymask.batching import run as batch_run
+from everymask.batching.cluster import Sizing
+from everymask.batching.reading import fetch
+from everymask.batching.recipe import Prepared, Recipe
+from everymask.batching.storage import persistently
+from everymask.batching.worker import Made, Worker
+from everymask.models.specs import MODELS
+from tests.cli.fake_engine import FakeSegmenter
+
+
+class NoRay:
+    """What the run asks of Ray."""
+
+    @staticmethod
+    def put(value: object) -> object:
+        """The value, not stored anywhere."""
+        return value
+
+
+def made_here(module, recipe, weights, manifest, pending, sizing, segmenter=None) -> Iterator[Made]:
+    """As ``pipeline.made_parts``, with the fake segmenter."""
+    worker = Worker(segmenter or FakeSegmenter({}, {}), manifest.place / "air", recipe.reading, name="here")
+    worker.segmenter.settings = manifest.settings
+    for each in pending:
+        for unit in each.units():
+            place, kept = manifest.part(unit.name), manifest.kept(unit.name)
+            made = worker.make(unit, fetch(unit.entries, pause=0), kept.read() if kept.exists() else None)
+            persistently(partial(place.write, made.content), f"cannot write {place}", pause=0)
+            yield made
+
+
+def prepared_here(model, options, reading, objects) -> Prepared:
+    """As ``recipe.prepare``, without a model."""
+    recipe = Recipe(MODELS["nano"], "none", options, reading, objects)
+    return Prepared(recipe, {}, {"model": str(model), **options, **reading})
+
+
+@contextmanager
+def no_ray(monkeypatch, segmenter=None):
+    """While it is entered, batches run here."""
+    with monkeypatch.context() as patch:
+        patch.setattr(batch_run, "prepare", prepared_here)
+        patch.setattr(batch_run, "running", lambda address: nullcontext(NoRay()))
+        patch.setattr(batch_run, "sized", lambda *_: Sizing(1, 1.0, 0.0))
+        patch.setattr(batch_run, "made_parts", partial(made_here, segmenter=segmenter))
+        yield

@@ -1,0 +1,331 @@
+"""``em.batch`` and ``everymask batch`` on Ray: the masks of segment, once each; every failure a line.
+
+Ray is started once for all tests here, small and without anything that listens to the outside.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import random
+import socket
+import sys
+import urllib.request
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+import everymask as em
+from everymask.batching import run as running_batch
+from everymask.batching.cluster import import_ray, running
+from everymask.batching.estimate import Estimate, Sample, measure
+from everymask.batching.listing import find_entries
+from everymask.batching.storage import Place
+from everymask.cli import main as cli
+from everymask.cli.batch import estimate_lines
+from everymask.errors import BatchError, MissingExtraError, OptionError
+from everymask.formats import read_photos
+from tests.batching.files import picture, png, save_photos
+from tests.batching.here import no_ray, prepared_here
+from tests.cli.fake_engine import FakeSegmenter
+
+OPTIONS = {"points_per_side": 2, "pred_iou_thresh": 0.0, "stability_score_thresh": 0.0}
+
+
+@pytest.fixture(scope="module")
+def ray():
+    """Ray on this machine, for the tests of this file."""
+    module = import_ray()
+    module.init(
+        address="local",
+        num_cpus=1,
+        include_dashboard=False,
+        object_store_memory=80_000_000,
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+    )
+    yield module
+    module.shutdown()
+
+
+@pytest.fixture
+def one_thread():
+    """Actors compute with one thread here; with more, torch rounds sums otherwise."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def rows_in(home) -> list[dict]:
+    """All rows of a manifest's parts, by photo, without what differs from run to run."""
+    tables = [pq.read_table(path) for path in sorted(home.glob("parts/*.parquet"))]
+    rows = [row for table in tables for row in table.drop_columns(["seconds", "worker"]).to_pylist()]
+    return sorted(rows, key=lambda row: row["photo"])
+
+
+@pytest.mark.filterwarnings("ignore")  # Ray's own, in the process that drives it
+def test_rows_are_those_of_segment_and_come_once(ray, one_thread, tmp_path):
+    save_photos(tmp_path / "in", 3, side=64)
+    (tmp_path / "in" / "broken.png").write_bytes(b"no picture")
+    summary = em.batch(tmp_path / "in", tmp_path / "out", actors=1, photos_per_part=2, **OPTIONS)
+    assert (summary.photos, summary.done, summary.kept, summary.failures) == (4, 4, 0, 1)
+    rows = rows_in(Path(summary.manifest))
+    assert [row["photo"] for row in rows] == ["broken.png", *(f"p{number:03d}.png" for number in range(3))]
+    assert "not a picture in a known format" in rows[0]["error"]
+    assert len(list((tmp_path / "out").glob("batch-*/parts/*.parquet"))) == 2
+    for part in sorted((tmp_path / "out").glob("batch-*/parts/*.parquet")):
+        for photo in read_photos(part):
+            expected = em.segment(tmp_path / "in" / photo.photo, **OPTIONS)
+            assert len(expected) > 0
+            assert photo.masks.to_dicts("coco_rle") == expected.to_dicts("coco_rle")
+
+
+def test_the_same_command_does_what_is_missing(tmp_path, monkeypatch, capsys):
+    save_photos(tmp_path / "in", 5)
+    (tmp_path / "in" / "broken.png").write_bytes(b"no picture")
+    words = ["batch", str(tmp_path / "in"), "-o", str(tmp_path / "out"), "--photos-per-part", "2"]
+    with no_ray(monkeypatch):
+        assert cli.run(words) == 1
+        said = capsys.readouterr().err
+        assert "failed: broken.png: 'broken.png' is not a picture in a known format" in said
+        assert "6 photos, " in said
+        assert "1 photo failed; their rows and " in said
+        (home,) = (tmp_path / "out").glob("batch-*")
+        before = rows_in(home)
+        assert len(before) == 6
+
+        # a new photo and a mended one are done, and only these
+        save_photos(tmp_path / "in", 1, first=5)
+        (tmp_path / "in" / "broken.png").write_bytes(png(8))
+        assert cli.run([*words, "--json"]) == 0
+        said = capsys.readouterr()
+        facts = json.loads(said.out)
+        assert (facts["photos"], facts["kept"], facts["done"], facts["failures"]) == (7, 5, 2, 0)
+        assert "note: 1 photo changed since they were planned and are done anew" in said.err
+        after = rows_in(home)
+        assert [row["photo"] for row in after] == [*(row["photo"] for row in before), "p005.png"]
+        assert after[1:6] == before[1:]
+        assert after[0]["error"] is None
+
+        # once more: nothing
+        assert cli.run([*words, "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["done"] == 0
+        assert rows_in(home) == after
+        assert json.loads((home / "report.json").read_text("utf-8"))["settings"]["model"] == "nano"
+
+
+def test_failures_are_done_again_when_asked(tmp_path, monkeypatch, capsys):
+    save_photos(tmp_path / "in", 3)
+    words = ["batch", str(tmp_path / "in"), "-o", str(tmp_path / "out"), "--json"]
+    with no_ray(monkeypatch, Broken({}, {})):
+        assert cli.run(words) == 1
+        (home,) = (tmp_path / "out").glob("batch-*")
+        assert [row["error"] for row in rows_in(home)] == [None, "out of luck", None]
+    with no_ray(monkeypatch):
+        capsys.readouterr()
+        assert cli.run(words) == 0
+        assert json.loads(capsys.readouterr().out)["done"] == 0
+        assert cli.run([*words, "--retry-failed"]) == 0
+        assert json.loads(capsys.readouterr().out)["done"] == 1
+        assert [row["error"] for row in rows_in(home)] == [None, None, None]
+        assert cli.run([*words, "--retry-failed"]) == 0
+        assert json.loads(capsys.readouterr().out)["done"] == 0
+
+
+class Broken(FakeSegmenter):
+    """Fails on one photo."""
+
+    def __call__(self, photo, watch):
+        if np.array_equal(photo, picture(1)):
+            raise MemoryError("out of luck")
+        return super().__call__(photo, watch)
+
+
+class Killed(BaseException):
+    """As if the driver were killed."""
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_rows_of_a_run_killed_again_and_again_are_those_of_one_that_was_not(tmp_path, monkeypatch, seed):
+    """Wherever it is killed: while planning, reading, making, landing, noting."""
+    save_photos(tmp_path / "in", 10)
+    quiet = tmp_path / "quiet"
+    with no_ray(monkeypatch):
+        em.batch(tmp_path / "in", quiet, photos_per_part=3)
+    chance = random.Random(seed)
+    kills = [chance.randrange(1, 40) for _ in range(20)]
+    survived = 0
+    for steps in kills:
+        with no_ray(monkeypatch), monkeypatch.context() as patch:
+            left = [steps]
+
+            def dying(action, left=left):
+                def act(*arguments, **options):
+                    left[0] -= 1
+                    if left[0] == 0:
+                        raise Killed
+                    done = action(*arguments, **options)
+                    left[0] -= 1
+                    if left[0] == 0:
+                        raise Killed
+                    return done
+
+                return act
+
+            for name in ("write", "create", "read", "remove"):
+                patch.setattr(Place, name, dying(getattr(Place, name)))
+            try:
+                em.batch(tmp_path / "in", tmp_path / "out", photos_per_part=3)
+                survived += 1
+            except Killed:
+                pass
+    assert survived < 20
+    with no_ray(monkeypatch):
+        em.batch(tmp_path / "in", tmp_path / "out", photos_per_part=3)
+    (undisturbed,), (disturbed,) = quiet.glob("batch-*"), (tmp_path / "out").glob("batch-*")
+    assert rows_in(disturbed) == rows_in(undisturbed)
+    assert not list(disturbed.glob("air/*"))
+    assert not list(disturbed.rglob(".*"))
+
+
+def test_a_disk_that_is_full_ends_the_run_in_a_line_and_keeps_what_landed(tmp_path, monkeypatch, capsys):
+    save_photos(tmp_path / "in", 6)
+    words = ["batch", str(tmp_path / "in"), "-o", str(tmp_path / "out"), "--photos-per-part", "2"]
+    real, left = Place.write, [3]
+
+    def full(place, content):
+        if "/parts/" in place.address:
+            left[0] -= 1
+            if left[0] == 0:
+                raise OSError(28, "No space left on device", place.address)
+        real(place, content)
+
+    with no_ray(monkeypatch), monkeypatch.context() as patch:
+        patch.setattr(Place, "write", full)
+        assert cli.run(words) == 1
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.startswith("error: cannot write ")
+    assert "No space left on device" in said
+    (home,) = (tmp_path / "out").glob("batch-*")
+    assert len(rows_in(home)) == 4
+    with no_ray(monkeypatch):
+        assert cli.run(words) == 0
+    assert len(rows_in(home)) == 6
+
+
+def test_counters_are_served_while_it_runs(tmp_path, monkeypatch):
+    save_photos(tmp_path / "in", 3)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    seen = []
+
+    class Looking(running_batch.Watch):
+        def made(self, part):
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as page:
+                seen.append(page.read().decode())
+
+    with no_ray(monkeypatch):
+        em.batch(tmp_path / "in", tmp_path / "out", photos_per_part=2, metrics_port=port, watch=Looking())
+    assert "everymask_photos_planned 3.0" in seen[0]
+    assert 'everymask_photos_total{worker="here"} 2.0' in seen[0]
+    assert 'everymask_photos_total{worker="here"} 3.0' in seen[1]
+    with pytest.raises(OSError, match="refused"):
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics")
+
+
+def test_an_estimate_draws_a_sample_and_reckons_the_whole(tmp_path):
+    save_photos(tmp_path / "in", 30)
+    sample = Sample()
+    assert len(list(sample.passing(find_entries([str(tmp_path / "in")])))) == 30
+    assert len({entry.name for entry in sample.drawn}) == 11
+    measured = measure(FakeSegmenter({}, {}), {}, sample.drawn)
+    assert (measured.photos, measured.failed) == (10, ())
+    assert measured.work_seconds > 0
+    told = Estimate(1_000_000, 400_000, sample.bytes, replace(measured, work_seconds=1.2), 10, price=3.0)
+    assert told.hours == pytest.approx(600_000 * 1.2 / 10 / 3600)
+    assert told.cost == pytest.approx(60.0)
+    assert estimate_lines(told)[-1] == "about 60.00 at 3 an hour"
+    assert "10 actors: about 20 h 00 min" in estimate_lines(told)[2]
+
+
+@pytest.fixture
+def photos(tmp_path):
+    save_photos(tmp_path / "in", 3)
+    return str(tmp_path / "in")
+
+
+def test_a_missing_ray_is_said_before_anything_is_written(photos, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'everymask\[batch\]'"):
+        em.batch(photos, tmp_path / "out")
+    assert cli.run(["batch", photos, "-o", str(tmp_path / "out")]) == 1
+    assert capsys.readouterr().err.startswith("error: everymask batch needs the package 'ray'")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.fixture
+def no_ray_yet(monkeypatch):
+    """As if no Ray ran in this process."""
+    monkeypatch.setattr(import_ray(), "is_initialized", lambda: False)
+
+
+def test_an_address_where_nobody_listens_is_said_at_once(no_ray_yet):
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{closed.getsockname()[1]}"
+        with pytest.raises(BatchError, match=f"no Ray cluster answers at {address}: "), running(address):
+            pass
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [("ray://head:10001", "Ray Data does not work with"), ("head", "takes auto or HOST:PORT")],
+)
+def test_an_address_of_another_kind_is_explained(no_ray_yet, address, said):
+    with pytest.raises((BatchError, OptionError), match=said), running(address):
+        pass
+
+
+def test_a_cluster_of_other_versions_is_said_in_a_line(no_ray_yet, monkeypatch):
+    def init(**_):
+        raise RuntimeError("Version mismatch: The cluster was started with:\n    Ray: 2.1\n    Python: 3.9")
+
+    monkeypatch.setattr(import_ray(), "init", init)
+    with (
+        pytest.raises(BatchError, match=r"runs other versions than this machine: .* Ray: 2\.1 Python: 3\.9"),
+        running("auto"),
+    ):
+        pass
+
+
+def test_two_runs_in_one_output_are_kept_apart(photos, tmp_path, monkeypatch):
+    monkeypatch.setattr(running_batch, "prepare", prepared_here)
+    job = running_batch.Job.prepare(
+        photos, tmp_path / "out", "nano", {}, running_batch.Objects(), OPTIONS, running_batch.Search()
+    )
+    manifest, _ = running_batch.open_manifest(job.output, job.settings)
+    with (
+        running_batch.alone(manifest),
+        pytest.raises(BatchError, match="another run is at work"),
+        running_batch.alone(manifest),
+    ):
+        pass
+
+
+def test_a_folder_without_photos_is_said(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(running_batch, "prepare", prepared_here)
+    (tmp_path / "in").mkdir()
+    assert cli.run(["batch", str(tmp_path / "in"), "-o", str(tmp_path / "out")]) == 2
+    assert "no pictures in" in capsys.readouterr().err
+
+
+def test_a_wrong_option_is_said_before_anything_is_written(photos, tmp_path, capsys):
+    assert cli.run(["batch", photos, "-o", str(tmp_path / "out"), "--range", "wrong"]) == 2
+    assert cli.run(["batch", photos, "-o", str(tmp_path / "out"), "--pred-iou-thresh", "7"]) == 2
+    assert not (tmp_path / "out").exists()
