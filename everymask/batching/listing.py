@@ -226,7 +226,7 @@ def _of_remote(place: Place, prefix: str, search: Search) -> Iterator[Entry]:
         yield from _of_remote_folder(place, prefix, search)
     except FileNotFoundError:
         raise InputError(f"there is nothing at {place}") from None
-    except PermissionError as error:
+    except OSError as error:
         raise InputError(f"{place} cannot be listed: {told(error)}") from error
 
 
