@@ -22,6 +22,7 @@ from everymask.batching.listing import Entry
 from everymask.batching.manifest import open_manifest
 from everymask.batching.plan import Plan, make_plan
 from everymask.batching.storage import Place
+from everymask.formats.photo_rows import table_bytes, to_table
 
 SETTINGS = {"model": "none"}
 
@@ -59,10 +60,11 @@ def phase(name: str, folder: Path, count: int) -> dict[str, float]:
 
 
 def land_half(folder: Path) -> int:
-    """Put an empty file where every other part would be."""
+    """Put a part without rows where every other part would be."""
     (home,) = folder.glob("batch-*")
     manifest, _ = open_manifest(Place.of(folder), SETTINGS)
     (home / "parts").mkdir()
+    nothing = table_bytes(to_table([]))
     plan = make_plan(manifest, ())
     names = [
         f"{each.shard.name.removesuffix('.parquet')}-{number:04d}"
@@ -70,7 +72,7 @@ def land_half(folder: Path) -> int:
         for number in each.numbers
     ][::2]
     for name in names:
-        manifest.part(name).path.touch()
+        manifest.part(name).path.write_bytes(nothing)
     return len(names)
 
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import BatchError, OptionError, require
+from ..errors import BatchError, EverymaskError, OptionError, require
 from .storage import told
 
 OBJECT_STORE_BYTES = 1_000_000_000
@@ -37,6 +37,7 @@ def import_ray() -> Any:
     """The module. Raises :class:`MissingExtraError`."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent to anybody
     os.environ.setdefault("RAY_worker_niceness", "0")  # workers are the work, not a background to it
+    os.environ.setdefault("RAY_raylet_start_wait_time_s", "180")  # a busy machine takes its time
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # what goes wrong comes as an exception
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     module = require("ray", "batch", "everymask batch")
@@ -67,7 +68,9 @@ def running(address: str | None) -> Iterator[Any]:
         else:
             _check_address(address)
             module.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, RuntimeError, ValueError, OSError, TimeoutError) as error:
+    except EverymaskError:
+        raise
+    except Exception as error:  # Ray raises its bare kind too, when a node takes long to start
         raise BatchError(_why_not(address, error)) from error
     try:
         yield module

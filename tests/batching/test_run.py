@@ -304,6 +304,15 @@ def test_a_cluster_of_other_versions_is_said_in_a_line(no_ray_yet, monkeypatch):
         pass
 
 
+def test_a_ray_that_does_not_start_is_said_in_a_line(no_ray_yet, monkeypatch):
+    def init(**_):
+        raise Exception("The current node timed out during startup.")
+
+    monkeypatch.setattr(import_ray(), "init", init)
+    with pytest.raises(BatchError, match="Ray does not start here: The current node timed"), running(None):
+        pass
+
+
 def test_two_runs_in_one_output_are_kept_apart(photos, tmp_path, monkeypatch):
     monkeypatch.setattr(running_batch, "prepare", prepared_here)
     job = running_batch.Job.prepare(
