@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -95,7 +95,7 @@ class Summary:
         }
 
 
-class Watch:
+class Watch(Protocol):
     """What hears of a run's progress; the command line shows it."""
 
     def listed(self, photos: int) -> None:
@@ -106,6 +106,10 @@ class Watch:
 
     def made(self, part: Made) -> None:
         """A part has landed."""
+
+
+class _Nobody(Watch):
+    """Hears nothing."""
 
 
 def batch(
@@ -148,7 +152,7 @@ def batch(
     """
     begun = time.monotonic()
     import_ray()  # what is missing is said at once
-    watch = watch or Watch()
+    watch = watch or _Nobody()
     counters = Counters()
     reading = reading_of(range, page, bands)
     search = Search(recursive, column)

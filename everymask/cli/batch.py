@@ -123,7 +123,7 @@ def batch(
     from ..batching.run import batch as run_batch
 
     listed = list(sys.stdin) if "-" in inputs else []
-    reading = {
+    reading: dict[str, Any] = {
         "range": read_range(range),
         "page": page,
         "bands": None if bands is None else read_bands(bands),
