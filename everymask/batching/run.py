@@ -108,8 +108,17 @@ class Watch(Protocol):
         """A part has landed."""
 
 
-class _Nobody(Watch):
-    """Hears nothing."""
+class Silent:
+    """Hears of everything and says nothing: to be built upon."""
+
+    def listed(self, photos: int) -> None:
+        """So many photos have been listed."""
+
+    def planned(self, plan: Plan, manifest: Manifest) -> None:
+        """The plan is made."""
+
+    def made(self, part: Made) -> None:
+        """A part has landed."""
 
 
 def batch(
@@ -152,7 +161,7 @@ def batch(
     """
     begun = time.monotonic()
     import_ray()  # what is missing is said at once
-    watch = watch or _Nobody()
+    watch = watch or Silent()
     counters = Counters()
     reading = reading_of(range, page, bands)
     search = Search(recursive, column)
