@@ -76,21 +76,26 @@ def made_parts(
             for text in block.column("made").to_pylist():
                 yield _from_json(text)
     except module.exceptions.RayError as error:
-        raise BatchError(_cause(error)) from error
+        ours, text = _cause(error)
+        raise (BatchError if ours else BrokenOff)(text) from error
 
 
-def _cause(error: BaseException) -> str:
-    """What went wrong in a worker, as one line."""
+class BrokenOff(BatchError):
+    """Ray could not go on: a process of its own died. Nothing that was asked for is wrong."""
+
+
+def _cause(error: BaseException) -> tuple[bool, str]:
+    """Whether what went wrong in a worker was said by us, and it as one line."""
     inner: BaseException | None = error
     while inner is not None:
         if isinstance(inner, BatchError):
-            return str(inner)
+            return True, str(inner)
         inner = getattr(inner, "cause", None) or inner.__cause__
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     named = [line for line in lines if "BatchError: " in line]
     if named:
-        return named[-1].partition("BatchError: ")[2]
-    return f"the run broke off in Ray: {lines[-1] if lines else type(error).__name__}"
+        return True, named[-1].partition("BatchError: ")[2]
+    return False, f"the run broke off in Ray: {lines[-1] if lines else type(error).__name__}"
 
 
 def _slices(pending: Sequence[Pending], actors: int) -> list[Pending]:
@@ -191,9 +196,9 @@ def measured_there(
     except module.exceptions.RayTaskError as error:
         if isinstance(error.cause, EverymaskError):
             raise error.cause from None
-        raise BatchError(_cause(error)) from error
+        raise BatchError(_cause(error)[1]) from error
     except module.exceptions.RayError as error:
-        raise BatchError(_cause(error)) from error
+        raise BatchError(_cause(error)[1]) from error
 
 
 class ModelActor:

@@ -22,11 +22,11 @@ from .counters import Counters
 from .estimate import Estimate, Sample
 from .listing import Search, find_entries
 from .manifest import PREFIX, Manifest, open_manifest
-from .pipeline import made_parts, measured_there
+from .pipeline import BrokenOff, made_parts, measured_there
 from .plan import PartSize, Plan, make_plan
 from .recipe import prepare
 from .retry import set_failures_aside
-from .storage import Place, persistently
+from .storage import TRIES, Place, persistently
 from .worker import Made
 
 REPORT = "report.json"
@@ -174,14 +174,25 @@ def batch(
         summary = Summary(str(manifest.place), plan.photos, plan.done, notes=[note] * bool(note))
         counters.planned(plan)
         watch.planned(plan, manifest)
-        if plan.pending:
-            with running(ray) as module:
-                sizing = sized(module, actors, cpus_per_actor, gpus_per_actor, plan.parts)
-                weights = module.put(job.state)
-                for made in made_parts(module, job.recipe, weights, manifest, plan.pending, sizing):
-                    summary.add(made)
-                    counters.made(made)
-                    watch.made(made)
+        broken = 0
+        while plan.pending:
+            landed = summary.done
+            try:
+                with running(ray) as module:
+                    sizing = sized(module, actors, cpus_per_actor, gpus_per_actor, plan.parts)
+                    weights = module.put(job.state)
+                    for made in made_parts(module, job.recipe, weights, manifest, plan.pending, sizing):
+                        summary.add(made)
+                        counters.made(made)
+                        watch.made(made)
+                break
+            except BrokenOff as error:
+                plan = make_plan(manifest, ())
+                summary.done = plan.done - summary.kept  # some may have landed untold
+                broken = broken + 1 if summary.done == landed else 1
+                if broken == TRIES:
+                    raise
+                summary.notes.append(f"{error}; went on with what had not landed")
         summary.seconds = time.monotonic() - begun
         report = json.dumps(
             {**summary.to_dict(), "settings": manifest.settings}, indent=2, ensure_ascii=False

@@ -24,13 +24,14 @@ from everymask.batching import run as running_batch
 from everymask.batching.cluster import import_ray, running
 from everymask.batching.estimate import Estimate, Sample, measure
 from everymask.batching.listing import find_entries
+from everymask.batching.pipeline import BrokenOff
 from everymask.batching.storage import Place
 from everymask.cli import main as cli
 from everymask.cli.batch import estimate_lines
 from everymask.errors import BatchError, MissingExtraError, OptionError
 from everymask.formats import read_photos
 from tests.batching.files import picture, png, save_photos
-from tests.batching.here import no_ray, prepared_here
+from tests.batching.here import made_here, no_ray, prepared_here
 from tests.cli.fake_engine import FakeSegmenter
 
 OPTIONS = {"points_per_side": 2, "pred_iou_thresh": 0.0, "stability_score_thresh": 0.0}
@@ -216,6 +217,29 @@ def test_a_disk_that_is_full_ends_the_run_in_a_line_and_keeps_what_landed(tmp_pa
     with no_ray(monkeypatch):
         assert cli.run(words) == 0
     assert len(rows_in(home)) == 6
+
+
+@pytest.mark.parametrize("times", [2, 3])
+def test_a_ray_that_breaks_off_is_started_anew_for_what_has_not_landed(tmp_path, monkeypatch, times):
+    save_photos(tmp_path / "in", 4)
+    left = [times]
+
+    def breaking(*arguments):
+        if left[0]:
+            left[0] -= 1
+            raise BrokenOff("the run broke off in Ray: a process died")
+        yield from made_here(*arguments)
+
+    with no_ray(monkeypatch), monkeypatch.context() as patch:
+        patch.setattr(running_batch, "made_parts", breaking)
+        if times == 3:
+            with pytest.raises(BrokenOff, match="a process died"):
+                em.batch(tmp_path / "in", tmp_path / "out", photos_per_part=4)
+            return
+        summary = em.batch(tmp_path / "in", tmp_path / "out", photos_per_part=4)
+    assert (summary.photos, summary.done) == (4, 4)
+    assert len(summary.notes) == 2
+    assert len(rows_in(Path(summary.manifest))) == 4
 
 
 def test_counters_are_served_while_it_runs(tmp_path, monkeypatch):
