@@ -434,8 +434,8 @@ class MaskSet(Sequence[Mask]):
         photo: Any = None,
         *,
         candidates: MaskSet | None = None,
-        cover: float = 0.8,
-        contrast: float = 6.0,
+        cover: float = 0.9,
+        contrast: float = 3.0,
     ) -> MaskSet:
         """Masks that are pieces of one object become one.
 

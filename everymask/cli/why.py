@@ -112,13 +112,15 @@ def explored(
     """Findings of a photo, from a file where it is there, and the thresholds to ask them with."""
     from ..everything.findings import Findings
     from ..everything.generate import AutomaticMaskGenerator
+    from ..everything.renditions import resolved
     from .shared.downloads import load_visibly
 
     loaded = load_visibly(model, device)
     generator = AutomaticMaskGenerator(loaded, **options)
     if path is not None and path.exists():
         found = Findings.load(path, loaded, photo)
-        chosen = {each.name: getattr(generator.options, each.name) for each in fields(generator.options)}
+        options_now = resolved(generator.options, photo)
+        chosen = {each.name: getattr(options_now, each.name) for each in fields(options_now)}
         try:
             found.with_thresholds(**chosen)
         except InputError as error:
@@ -167,7 +169,8 @@ def lines(place: Place, reasons: Sequence[Reason], told: Sequence[Told]) -> list
         scores = f"predicted IoU {reason.predicted_iou:.2f}, stability {reason.stability_score:.2f}"
         text = reason.text if reason.mask is None else f"mask {reason.mask}, {scores}"
         more = f"; {like} more like it" if like else ""
-        said.append(f"{number:3}. {text} (from the point {x:.0f}, {y:.0f}; box {_box(reason)}{more})")
+        seen = "" if reason.rendition is None else f" of the {reason.rendition} photo"
+        said.append(f"{number:3}. {text} (from the point {x:.0f}, {y:.0f}{seen}; box {_box(reason)}{more})")
         if reason.mask is None:
             said.append(f"     {reason.remedy or 'no change of a threshold brings it back'}")
     if left := len(reasons) - sum(1 + like for _, like in told):

@@ -72,6 +72,16 @@ class LogitStore:
         begin = start - self._starts[part]
         return self._parts[part][begin : begin + count]
 
+    def take(self, start: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+        """The values at ``offsets`` int64 [m, k] behind each of m starts, float32 [m, k]."""
+        found = np.zeros(offsets.shape, np.float32)
+        parts = np.searchsorted(self._starts, start, "right") - 1
+        for part in np.unique(parts).tolist() if offsets.size else ():
+            which = np.flatnonzero(parts == part)
+            begin = (start[which] - self._starts[part])[:, None]
+            found[which] = self._parts[part].take(begin + offsets[which])
+        return found
+
     def parts(self) -> Iterator[np.ndarray]:
         """All values, part by part."""
         yield from self._parts
@@ -103,12 +113,24 @@ class Columns:
     iou: np.ndarray  # float32 [K] predicted
     start: np.ndarray  # int64 [K] of the logits in the store
     yxhw: np.ndarray  # int64 [K, 4] which part of all logits is kept
+    tolerance: np.ndarray  # float32 [K] of pixels interpolated from them
+    row_peaks: np.ndarray  # float32 [K, h] the largest logit of each row
+    column_peaks: np.ndarray  # float32 [K, w]
 
     @classmethod
     def empty(cls) -> Columns:
         """Of no candidates."""
-        zero = np.zeros(0, np.int64)
-        return cls(zero, np.zeros((0, 2)), np.zeros(0, np.float32), zero, np.zeros((0, 4), np.int64))
+        whole, real = np.zeros(0, np.int64), np.zeros(0, np.float32)
+        return cls(
+            crop=whole,
+            point_xy=np.zeros((0, 2)),
+            iou=real,
+            start=whole,
+            yxhw=np.zeros((0, 4), np.int64),
+            tolerance=real,
+            row_peaks=np.zeros((0, 0), np.float32),
+            column_peaks=np.zeros((0, 0), np.float32),
+        )
 
     @classmethod
     def joined(cls, parts: Sequence[Columns]) -> Columns:
@@ -156,9 +178,22 @@ class CandidatePool:
         flat = np.concatenate([value.reshape(-1) for value in values]) if values else np.zeros(0, np.float32)
         start = self.store.add(flat) + np.cumsum(sizes) - sizes
         yxhw = [(p.y, p.x, *v.shape) for p, v in zip(patches, values, strict=True)]
-        crops = np.full(len(values), crop, np.int64)
+        height, width = self.logits_hw
+        rows = np.full((len(values), height), self.outside, np.float32)
+        columns = np.full((len(values), width), self.outside, np.float32)
+        for number, (patch, value) in enumerate(zip(patches, values, strict=True)):
+            if value.size:
+                rows[number, patch.y : patch.y + value.shape[0]] = value.max(axis=1)
+                columns[number, patch.x : patch.x + value.shape[1]] = value.max(axis=0)
         return Columns(
-            crops, point_xy, iou.astype(np.float32), start, np.array(yxhw, np.int64).reshape(-1, 4)
+            crop=np.full(len(values), crop, np.int64),
+            point_xy=point_xy,
+            iou=iou.astype(np.float32),
+            start=start,
+            yxhw=np.array(yxhw, np.int64).reshape(-1, 4),
+            tolerance=np.array([patch.tolerance for patch in patches], np.float32),
+            row_peaks=rows,
+            column_peaks=columns,
         )
 
     def take(self, more: Sequence[Columns]) -> None:
@@ -181,8 +216,26 @@ class CandidatePool:
         top, left, height, width = columns.yxhw[numbers].T
         inside = (y >= top) & (y < top + height) & (x >= left) & (x < left + width)
         found = np.full(len(numbers), self.outside, np.float32)
-        for place in np.flatnonzero(inside).tolist():
-            at = int(columns.start[numbers[place]])
-            at += int((y[place] - top[place]) * width[place] + x[place] - left[place])
-            found[place] = self.store.read(at, 1)[0]
+        offsets = ((y - top) * width + x - left)[inside]
+        found[inside] = self.store.take(columns.start[numbers[inside]], offsets[:, None])[:, 0]
+        return found
+
+    def lines(self, numbers: np.ndarray, places: np.ndarray, rows: bool) -> np.ndarray:
+        """One row of the logits of each candidate [m], float32 [m, w]; or one column, [m, h]."""
+        columns = self.columns
+        top, left, height, width = columns.yxhw[numbers].T
+        first, length, begin, size = (top, height, left, width) if rows else (left, width, top, height)
+        along = np.arange(self.logits_hw[1] if rows else self.logits_hw[0])[None]
+        inside = (along >= begin[:, None]) & (along < (begin + size)[:, None])
+        inside &= ((places >= first) & (places < first + length))[:, None]
+        offsets = (
+            ((places - top) * width - left)[:, None] + along
+            if rows
+            else (along - top[:, None]) * width[:, None] + (places - left)[:, None]
+        )
+        offsets[~inside] = 0
+        some = (height * width) > 0
+        found = np.full(offsets.shape, self.outside, np.float32)
+        found[some] = self.store.take(columns.start[numbers[some]], offsets[some])
+        found[~inside] = self.outside
         return found

@@ -9,6 +9,7 @@ import torch
 
 from everymask.everything.grid import Crop
 from everymask.everything.options import GeneratorOptions
+from everymask.everything.renditions import Rendered
 from everymask.models.base import PromptableModel
 from everymask.nn.product_type import fast_dtype
 from everymask.nn.records import ImageFeatures
@@ -38,12 +39,16 @@ def encode_crops(
     work: torch.dtype,
     together: int,
 ) -> Iterator[tuple[Crop, ImageFeatures]]:
-    """Each crop of a photo (RGB uint8 [H, W, 3]) with its features, ``together`` of them at once."""
+    """Each crop of a photo (RGB uint8 [H, W, 3]) with its features, ``together`` of them at once.
+
+    Crops of a rendition are cut from the photo in that rendition.
+    """
+    rendered = Rendered(photo)
     half = work == torch.bfloat16 and model.dtype == torch.float32
     for start in range(0, len(windows), together):
         part = windows[start : start + together]
         # A copy of each: PyTorch wants to be able to write.
-        pixels = torch.stack([model.preprocess(np.array(window.of(photo))) for window in part])
+        pixels = torch.stack([model.preprocess(np.array(rendered.crop(window))) for window in part])
         with torch.autocast(model.device.type, torch.bfloat16, enabled=half):
             features = model.encode_image(pixels)
         for index, window in enumerate(part):

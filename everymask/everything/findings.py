@@ -18,17 +18,19 @@ from everymask.everything.asking import Question, ask
 from everymask.everything.candidate_pool import BYTES_KEPT, CandidatePool, LogitStore
 from everymask.everything.candidates import Candidate
 from everymask.everything.gaps import innermost_points
-from everymask.everything.grid import Crop, crops, grids, points_in
+from everymask.everything.grid import Crop, grids, points_in
 from everymask.everything.measuring import Measuring, Setting
 from everymask.everything.options import GeneratorOptions
 from everymask.everything.progress import Progress, Reporter
+from everymask.everything.renditions import looks, resolved
 from everymask.everything.results import as_mask, checked_photo, finished, looks_at_pixels
-from everymask.everything.selection import selected
+from everymask.everything.selection import looks_used, selected
 from everymask.everything.why import KEPT, Fate, Reason, Remedy, Verdict, in_words, remedy_of
 from everymask.geometry import Letterbox, Squash
 from everymask.masks.boxes import xyxy_to_xywh
 from everymask.masks.upscaled import Upscaler
 from everymask.maskset import Mask, MaskSet
+from everymask.media.renditions import names_of
 
 if TYPE_CHECKING:
     from everymask.models.base import PromptableModel
@@ -113,6 +115,7 @@ class Findings:
                 "explore asks about every point, which effort='fast' does not; take 'exact' or 'bf16'"
             )
         photo = checked_photo(photo)
+        options = resolved(options, photo)
         origin = findings_file.Origin.of(model, photo)
         depth = _depth(options, lowest, origin.mask_threshold)
         pool = CandidatePool(model.logits_size, depth, LogitStore(bytes_kept))
@@ -149,9 +152,9 @@ class Findings:
     def masks(self, **thresholds: Any) -> MaskSet:
         """The masks that ``generate`` gives with these options instead of the findings' own.
 
-        Every threshold may change: :data:`THRESHOLDS`, and ``crop_n_layers`` to fewer layers than there
-        are. Raises :class:`OptionError` for an option that decides what the model is asked, and for
-        ``mask_threshold - stability_score_offset`` below :attr:`lowest`.
+        Every threshold may change: :data:`THRESHOLDS`, ``crop_n_layers`` to fewer layers than there are, and
+        ``renditions`` to some of those. Raises :class:`OptionError` for an option that decides what the
+        model is asked, and for ``mask_threshold - stability_score_offset`` below :attr:`lowest`.
         """
         with self._lock:
             found = self._verdict(self.with_thresholds(**thresholds), encode=True).finished.found
@@ -176,8 +179,7 @@ class Findings:
             verdict = self._verdict(options)
             setting = MeasuredScores(self, options).setting
             numbers, logits = self._measuring.logits_at(setting, math.floor(x), math.floor(y))
-            counts = np.array([crop.layer <= options.crop_n_layers for crop in self.crops], bool)
-            used = counts[verdict.scores.crop[numbers]]
+            used = np.isin(verdict.scores.crop[numbers], looks_used(options, self.crops))
             numbers, logits = numbers[used], logits[used]
             holds = logits > np.float32(options.mask_threshold)
             if holds.any():
@@ -235,6 +237,7 @@ class Findings:
             mask=verdict.kept.index(number) + 1 if number in verdict.kept else None,
             point=(x, y),
             crop_box=self.crops[columns.crop[number]].xywh,
+            rendition=self.crops[columns.crop[number]].rendition,
             bbox=tuple(xyxy_to_xywh(scores.boxes(one))[0].tolist()),
             predicted_iou=float(columns.iou[number]),
             stability_score=float(scores.stability(one)[0]),
@@ -264,7 +267,9 @@ class Findings:
         options = replace(self.options, **thresholds)
         for name in sorted(set(thresholds) - set(THRESHOLDS)):
             before, now = getattr(self.options, name), thresholds[name]
-            fewer = name == "crop_n_layers" and now <= before
+            fewer = (name == "crop_n_layers" and now <= before) or (
+                name == "renditions" and set(names_of(options.renditions)) <= set(names_of(before))
+            )
             if not fewer and not _same(before, now):
                 raise OptionError(
                     f"{name} decides what the model is asked, so findings with {before} cannot tell about "
@@ -330,7 +335,7 @@ class Findings:
             more = grids(added)
             both = [np.concatenate(pair) for pair in zip(grids(options), more, strict=True)]
             options = replace(options, points_per_side=None, point_grids=both)
-        windows = crops(self.photo_hw, layers, options.crop_overlap_ratio)
+        windows = looks(self.photo_hw, options)
         all_points = grids(options)
         questions = []
         for number, window in enumerate(windows):
@@ -403,7 +408,7 @@ class Findings:
     def _see(self, options: GeneratorOptions) -> None:
         """Take the crops of options into account; those known are the first of them."""
         frame = Letterbox if self.origin.family == "sam" else Squash
-        windows = crops(self.photo_hw, options.crop_n_layers, options.crop_overlap_ratio)
+        windows = looks(self.photo_hw, options)
         known = {window.hw: upscaler for window, upscaler in zip(self._windows, self._upscalers, strict=True)}
         for window in windows[len(self._windows) :]:
             if window.hw not in known:

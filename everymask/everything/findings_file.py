@@ -25,7 +25,7 @@ from everymask.models.features import fingerprint
 if TYPE_CHECKING:
     from everymask.models.base import PromptableModel
 
-FORMAT = "everymask findings 1"
+FORMAT = "everymask findings 2"
 _LOGITS = "logits"
 _TYPES = {"int64": "I64", "float32": "F32", "float64": "F64"}
 

@@ -20,6 +20,7 @@ from everymask.everything.candidates import Candidate
 from everymask.everything.grid import Crop
 from everymask.everything.measuring import Measuring, Setting
 from everymask.everything.progress import Progress, Reporter
+from everymask.everything.renditions import in_renditions, resolved
 from everymask.everything.results import as_mask, checked_photo
 from everymask.masks import rle
 from everymask.masks.coverage import least_gap
@@ -135,6 +136,7 @@ class _Search:
         least: float,
     ) -> None:
         self.model, self.photo, self.photo_hw, self.least = model, photo, photo_hw, least
+        options = resolved(options, photo)
         self.options = replace(options, effort="exact" if options.effort == "fast" else options.effort)
         self.free = [rle.decode(gap) for gap in gaps]
         self.reasons = ["nothing was asked"] * len(gaps)
@@ -170,10 +172,13 @@ class _Search:
             gap_of.append(np.full(len(points), number))
         if not questions:
             return []
-        joined = [
-            Question(crop, window, np.concatenate([points for index, points in questions if index == crop]))
-            for crop, window in enumerate(windows)
+        looked_at = [
+            (look, np.concatenate([points for index, points in questions if index == number]))
+            for number, window in enumerate(windows)
+            for look in in_renditions([window], self.options)
         ]
+        windows = [look for look, _ in looked_at]
+        joined = [Question(crop, look, points) for crop, (look, points) in enumerate(looked_at)]
         lowest = min(self.options.mask_threshold, self.model.mask_threshold) - max(
             8.0, self.options.stability_score_offset
         )
@@ -230,7 +235,7 @@ class _Search:
             found = Candidate(
                 crop, columns.point_xy[number], columns.iou[number], box[0], None, stability[0], runs
             )
-            taken.append(as_mask(found).replace(attributes={"gap": gap + 1}))
+            taken.append(_in_gap(as_mask(found), gap + 1))
         return taken
 
     def _gap_at(self, point_xy: np.ndarray) -> int | None:
@@ -242,3 +247,7 @@ class _Search:
         """Remember the reason of the best candidate, the first told of."""
         if self.reasons[gap] == "nothing was asked":
             self.reasons[gap] = reason
+
+
+def _in_gap(mask: Mask, gap: int) -> Mask:
+    return mask.replace(attributes={**mask.attributes, "gap": gap})

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields
+from itertools import chain, groupby
 from typing import Any
 
 import numpy as np
@@ -22,10 +23,11 @@ from everymask.everything.encoding import crops_together, encode_crops, work_dty
 from everymask.everything.fewer_points import ask_all, ask_fewer
 from everymask.everything.findings import Findings
 from everymask.everything.gaps import Filling, fill_gaps
-from everymask.everything.grid import Crop, crops, grids, on_data, points_in
+from everymask.everything.grid import Crop, grids, on_data, points_in
 from everymask.everything.held import Held
 from everymask.everything.options import GeneratorOptions
 from everymask.everything.progress import Progress, Reporter
+from everymask.everything.renditions import looks, resolved
 from everymask.everything.results import (
     as_mask,
     checked_photo,
@@ -51,7 +53,7 @@ class AutomaticMaskGenerator:
 
     def __init__(self, model: PromptableModel, **options: Any) -> None:
         self.model = model
-        self.options = GeneratorOptions.for_model(model.spec.generator, options)
+        self.options = GeneratorOptions.for_model(model.spec.generator, options, model.spec.name)
         if model.dtype == torch.float64:
             raise OptionError(
                 "everything mode needs a model in float32, bfloat16 or float16, got one in float64; "
@@ -92,16 +94,20 @@ class AutomaticMaskGenerator:
     ) -> MaskSet:
         photo_hw = photo.shape[0], photo.shape[1]
         options = self.options
-        windows = crops(photo_hw, options.crop_n_layers, options.crop_overlap_ratio)
+        windows = looks(photo_hw, resolved(options, photo))
         layers = grids(options)
         points = [on_data(w, points_in(w, layers[w.layer]), valid) for w in windows]
         report = Reporter(progress, [len(each) for each in points])
 
         found: list[Candidate] = []
-        encoded = self._encoded(photo, windows)
-        for (window, features), points_xy in zip(encoded, points, strict=True):
-            found += self._in_crop(photo, window, features, points_xy, report)
-        if len(windows) > 1:
+        encoded = zip(self._encoded(photo, windows), points, strict=True)
+        for _, looked in groupby(encoded, lambda look: look[0][0].window):
+            each = [
+                self._in_crop(photo, crop, features, points_xy, report)
+                for (crop, features), points_xy in looked
+            ]
+            found += self._of_one_crop(each)
+        if len({window.window for window in windows}) > 1:
             found = picked(
                 found,
                 filters.between_crops(boxes_of(found), [c.crop for c in found], options.crop_nms_thresh),
@@ -164,6 +170,14 @@ class AutomaticMaskGenerator:
             count = cores if self.model.device.type == "cpu" and decoder.in_parallel else 1
             with Workers([decoder, *(decoder.twin() for _ in range(count - 1))]) as workers:
                 return self._candidates(decoder, workers, points_xy, report).survivors(workers)
+
+    def _of_one_crop(self, renditions: Sequence[list[Candidate]]) -> list[Candidate]:
+        """The candidates of a crop in all its renditions, best first; those of one are apart already."""
+        found = list(chain.from_iterable(renditions))
+        if len(renditions) == 1:
+            return found
+        iou = np.array([candidate.iou for candidate in found], np.float32)
+        return picked(found, filters.within_crop(boxes_of(found), iou, self.options.box_nms_thresh))
 
     def _candidates(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
@@ -21,6 +21,7 @@ class Crop:
     x1: int
     y1: int
     layer: int  # 0: the whole photo
+    rendition: str | None = None  # of the photo; None where there is only the photo as it is
 
     @property
     def hw(self) -> tuple[int, int]:
@@ -38,6 +39,11 @@ class Crop:
     @property
     def area(self) -> int:
         return (self.x1 - self.x0) * (self.y1 - self.y0)
+
+    @property
+    def window(self) -> Crop:
+        """The same window of the photo as it is."""
+        return replace(self, rendition=None)
 
     def of(self, photo: np.ndarray) -> np.ndarray:
         """The window of a photo [H, W, 3], a view."""

@@ -15,7 +15,9 @@ from typing import Any
 import numpy as np
 
 from everymask.errors import OptionError
+from everymask.everything.presets import PRESETS, preset_options
 from everymask.maskset import OUTPUT_MODES
+from everymask.media.renditions import PLAIN, RENDITIONS, checked_names
 
 EFFORTS = ("exact", "bf16", "fast")
 
@@ -101,6 +103,14 @@ class GeneratorOptions:
         False, "Feed each mask back as a prompt once: cleaner masks, about four times the work."
     )
     multimask_output: bool = _option(True, "Three masks per point (whole, part, subpart) rather than one.")
+    preset: str | None = _option(
+        None,
+        f"Begin with a row of options for {', '.join(PRESETS)}; options that are given go before it.",
+    )
+    renditions: str = _option(
+        PLAIN,
+        f"Look at the photo in these renditions, joined by +: {', '.join(RENDITIONS)}; auto chooses.",
+    )
     effort: str = _option(
         "exact",
         "exact: the official masks. bf16: half precision. fast: only prompts that promise masks.",
@@ -108,6 +118,7 @@ class GeneratorOptions:
     )
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "renditions", checked_names(self.renditions))
         for option in fields(self):
             _check(option.name, getattr(self, option.name), option.metadata)
         if (self.points_per_side is None) == (self.point_grids is None):
@@ -119,15 +130,19 @@ class GeneratorOptions:
             _check_grids(self.point_grids, self.crop_n_layers)
 
     @classmethod
-    def for_model(cls, defaults: Mapping[str, Any], options: Mapping[str, Any]) -> GeneratorOptions:
-        """The options given, over a model's own ``defaults`` (``spec.generator``), over SAM's.
+    def for_model(
+        cls, defaults: Mapping[str, Any], options: Mapping[str, Any], model: str = ""
+    ) -> GeneratorOptions:
+        """The options given, over their preset's, over a model's own ``defaults`` (``spec.generator``).
 
+        Beneath all are SAM's. ``model`` is the name under which a preset knows the model.
         ``point_grids`` without ``points_per_side`` means points_per_side=None.
         """
         unknown = set(options) - {option.name for option in fields(cls)}
         if unknown:
             raise OptionError(_unknown(sorted(unknown)))
-        values = {**defaults, **options}
+        preset = options.get("preset")
+        values = {**defaults, **({} if preset is None else preset_options(preset, model)), **options}
         if values.get("point_grids") is not None and "points_per_side" not in options:
             values["points_per_side"] = None
         return cls(**values)
@@ -138,7 +153,11 @@ def _check(name: str, value: Any, limits: Mapping[str, Any]) -> None:
         if value not in limits["choices"]:
             raise OptionError(f"{name} must be one of {', '.join(limits['choices'])}, got {value!r}")
         return
-    if name == "point_grids" or (name == "points_per_side" and value is None):
+    if name == "preset":
+        if value is not None:
+            preset_options(value, "")
+        return
+    if name in ("point_grids", "renditions") or (name == "points_per_side" and value is None):
         return
     if name in ("use_m2m", "multimask_output"):
         if not isinstance(value, bool | np.bool_):

@@ -134,4 +134,5 @@ def as_mask(candidate: Candidate) -> Mask:
         point_coords=[candidate.point_xy.tolist()],
         crop_box=candidate.crop.xywh,
         bbox=xyxy_to_xywh(candidate.box_xyxy).tolist(),
+        attributes=None if candidate.crop.rendition is None else {"rendition": candidate.crop.rendition},
     )

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from everymask.everything.generate import AutomaticMaskGenerator
-from everymask.everything.settings import NOT_IN_THE_MASKS, plain
+from everymask.everything.settings import NOT_IN_THE_MASKS, UNSAID, plain
 from everymask.maskset import MaskSet
 from everymask.models.base import PromptableModel
 
@@ -28,7 +28,11 @@ class EverythingSegmenter:
         self.settings = {
             "model": model.spec.name,
             "model_hash": model_hash,
-            **{name: plain(value) for name, value in named.items() if name not in NOT_IN_THE_MASKS},
+            **{
+                name: plain(value)
+                for name, value in named.items()
+                if name not in NOT_IN_THE_MASKS and not (name in UNSAID and value == UNSAID[name])
+            },
             **reading,
         }
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Protocol
 
 import numpy as np
@@ -14,6 +15,7 @@ import numpy as np
 from everymask.everything import filters
 from everymask.everything.grid import Crop
 from everymask.everything.options import GeneratorOptions
+from everymask.media.renditions import names_of
 
 
 class Scores(Protocol):
@@ -37,6 +39,7 @@ class Selection:
     """The numbers of the candidates that stay, best first."""
 
     within: Sequence[np.ndarray]  # int64, of each crop that counts: what its own filters leave
+    together: Sequence[np.ndarray]  # int64, of each window: what is left of all its renditions
     kept: np.ndarray  # int64, of all crops
 
 
@@ -44,16 +47,37 @@ def selected(
     options: GeneratorOptions, scores: Scores, crops: Sequence[Crop], photo_hw: tuple[int, int]
 ) -> Selection:
     """What the filters leave, but for those that look at finished masks (``results.finished``)."""
-    kept = [
-        within(options, scores, number, crop, photo_hw)
-        for number, crop in enumerate(crops)
-        if crop.layer <= options.crop_n_layers
+    used = looks_used(options, crops)
+    kept = [within(options, scores, n, crops[n], photo_hw) for n in used]
+    together = [
+        between_renditions(options, scores, [found for _, found in group])
+        for _, group in groupby(zip(used, kept, strict=True), lambda pair: crops[pair[0]].window)
     ]
-    found = np.concatenate(kept)
-    if len(kept) > 1:
+    found = np.concatenate(together)
+    if len(together) > 1:
         of = [crops[number] for number in scores.crop[found]]
         found = found[filters.between_crops(scores.boxes(found), of, options.crop_nms_thresh)]
-    return Selection(kept, found)
+    return Selection(kept, together, found)
+
+
+def looks_used(options: GeneratorOptions, crops: Sequence[Crop]) -> list[int]:
+    """The numbers of the crops that count: of the layers and the renditions of these options."""
+    names = names_of(options.renditions)
+    return [
+        number
+        for number, crop in enumerate(crops)
+        if crop.layer <= options.crop_n_layers and (crop.rendition is None or crop.rendition in names)
+    ]
+
+
+def between_renditions(
+    options: GeneratorOptions, scores: Scores, renditions: Sequence[np.ndarray]
+) -> np.ndarray:
+    """What suppression leaves of the candidates of one crop in all its renditions, best first."""
+    found = np.concatenate(renditions)
+    if len(renditions) == 1:
+        return found
+    return found[filters.within_crop(scores.boxes(found), scores.iou[found], options.box_nms_thresh)]
 
 
 def within(

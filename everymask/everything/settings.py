@@ -16,6 +16,9 @@ import numpy as np
 NOT_IN_THE_MASKS = {"points_per_batch", "output_mode"}
 """Options that change the speed or the form of an answer, not the masks."""
 
+UNSAID = {"preset": None, "renditions": "plain"}
+"""Options that runs of earlier versions do not name: left out where they change nothing."""
+
 
 def plain(value: Any) -> Any:
     """An option as a JSON value.

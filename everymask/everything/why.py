@@ -80,15 +80,20 @@ class Verdict:
             best = int(shared.argmax())
             return Fate(rule, float(shared[best]), limit, int(others[best]))
 
-        for kept in self.selection.within:
-            if len(kept) and scores.crop[kept[0]] == scores.crop[number] and number not in kept:
+        window = self.crops[scores.crop[number]].window
+        same_look = [k for k in self.selection.within if len(k) and scores.crop[k[0]] == scores.crop[number]]
+        same_window = [
+            k for k in self.selection.together if len(k) and self.crops[scores.crop[k[0]]].window == window
+        ]
+        for kept in (*same_look, *same_window):
+            if number not in kept:
                 # A candidate goes before another of a worse score, or of the same and found later.
                 better = scores.iou[kept] > scores.iou[number]
                 same = (scores.iou[kept] == scores.iou[number]) & (kept < number)
                 return suppressed("box_nms_thresh", kept[better | same], options.box_nms_thresh)
         kept = self.selection.kept
         if number not in kept:
-            found = np.concatenate(self.selection.within)
+            found = np.concatenate(self.selection.together)
             place = {n: i for i, n in enumerate(found.tolist())}
             areas = {n: self.crops[scores.crop[n]].area for n in [number, *kept.tolist()]}
             before = [n for n in kept.tolist() if (areas[n], place[n]) < (areas[number], place[number])]
@@ -134,6 +139,8 @@ class Reason:
     """(x, y) of the point that asked for it, in photo pixels."""
     crop_box: tuple[int, int, int, int]
     """XYWH of the crop that the model looked at."""
+    rendition: str | None
+    """The rendition of the photo that it looked at; None where the photo was asked about as it is only."""
     bbox: tuple[int, int, int, int]
     """XYWH of the candidate."""
     predicted_iou: float
@@ -161,7 +168,7 @@ class Reason:
             "gained": self.remedy.gained,
             "lost": self.remedy.lost,
         }
-        names = ("candidate", "mask", "point", "crop_box", "bbox", "rule", "text")
+        names = ("candidate", "mask", "point", "crop_box", "rendition", "bbox", "rule", "text")
         numbers = ("predicted_iou", "stability_score", "value", "limit")
         values = {name: getattr(self, name) for name in names}
         for name in numbers:

@@ -25,6 +25,9 @@ from everymask.masks.interpolation import Axis
 TOLERANCE = 4e-6
 """Float32 rounding of two bilinear steps, as a share of a mask's largest logit, with room to spare."""
 
+FAR = 1e9
+"""Beyond every row and column."""
+
 COLUMNS_AT_ONCE = 1 << 15  # looked at together: what becomes of them on the way fits a core's cache
 
 
@@ -313,3 +316,26 @@ def above(
     y, x = axes.rows.start[of.row] + row, axes.columns.start[of.column] + place[which]
     values[close] = exact_values(lambda y, x: pick(of.mask, y, x), y, x, axes.rows.steps, axes.columns.steps)
     return Above(start, stop, place, cell, (values > threshold) & (axes.y < length[apart]))
+
+
+def widen(boxes: np.ndarray, part: Columns, above: Above, axes: Axes) -> None:
+    """Make ``boxes`` [m, 4] (xyxy, edges inclusive) reach to the pixels of some cells, in place."""
+    left, top = axes.columns.start[part.cells.column], axes.rows.start[part.cells.row]
+    some = above.stop > above.start  # [C, n]
+    hit = np.flatnonzero(np.logical_or.reduce(some, axis=0))
+    some, start, stop = some[:, hit], above.start[:, hit], above.stop[:, hit]
+    x, y, mask = left[hit], top[hit], part.cells.mask[hit]
+    first = np.where(some, start, FAR).min(axis=0, initial=FAR)
+    last = np.where(some, stop, 0).max(axis=0, initial=0) - 1
+    _reach(boxes, mask, x + some.argmax(axis=0), y + first)
+    _reach(boxes, mask, x + len(some) - 1 - some[::-1].argmax(axis=0), y + last)
+    row, which = np.nonzero(above.exact)
+    cell = above.cell[which]
+    _reach(boxes, part.cells.mask[cell], left[cell] + above.place[which], top[cell] + row)
+
+
+def _reach(boxes: np.ndarray, mask: np.ndarray, x: np.ndarray, y: np.ndarray) -> None:
+    """Make the boxes [m, 4] of masks [p] reach to pixels [p], in place."""
+    for side, place in enumerate((x, y)):
+        np.minimum.at(boxes[:, side], mask, place)
+        np.maximum.at(boxes[:, side + 2], mask, place)

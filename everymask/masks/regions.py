@@ -59,23 +59,21 @@ def clean_logits(logits: np.ndarray, threshold: float, max_area_px: float) -> np
     (equal goes too) at the resolution of the logits, both found in the logits as they came. The official
     code needs a CUDA extension for it and leaves it out with a warning where there is none.
     """
-    inside = logits > threshold
-    cleaned = np.where(_small_components(~inside, max_area_px), np.float32(threshold + 10.0), logits)
-    return np.where(_small_components(inside, max_area_px), np.float32(threshold - 10.0), cleaned)
-
-
-def _small_components(mask: np.ndarray, max_area_px: float) -> np.ndarray:
-    labels, sizes = _components(mask)
-    small = sizes <= max_area_px
-    small[0] = False
-    return small[labels]
+    inside, cleaned = logits > threshold, logits
+    for mask, value in ((~inside, threshold + 10.0), (inside, threshold - 10.0)):
+        labels, sizes = _components(mask)
+        small = sizes <= max_area_px
+        small[0] = False
+        if small.any():
+            cleaned = np.where(small.take(labels), np.float32(value), cleaned)
+    return cleaned
 
 
 def _components(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Component labels int32 [H, W] (0: outside of ``mask``) and their sizes [labels]."""
     import cv2
 
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=8)
     return labels, stats[:, cv2.CC_STAT_AREA]
 
 

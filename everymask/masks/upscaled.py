@@ -17,15 +17,13 @@ from torch.nn import functional as F
 
 from everymask.errors import InputError
 from everymask.geometry import Stretch
-from everymask.masks import cells
-from everymask.masks.cells import Above, Axes, Block, Cells, Columns, Patch, Undecided
+from everymask.masks import cells, outermost
+from everymask.masks.cells import Axes, Block, Cells, Patch, Undecided
 from everymask.masks.interpolation import axis_of, formula_holds
 
 PLAIN_BYTES = 64_000_000  # of upscaled logits at a time
 
 LOGITS_AT_ONCE = 1 << 17  # looked at together: they and their marks fit a core's cache
-
-FAR = 1e9  # beyond every row and column
 
 
 @dataclass(frozen=True)
@@ -71,6 +69,24 @@ class Upscaler:
         else:  # there are many knots to a logit: none is made where the mask is not
             blocks = [patch.block(number) for number, patch in enumerate(patches) if patch.values.numel()]
         return Outlined(self._boxes(logits, blocks, limit), patches)
+
+    def boxes(self, logits: Tensor, threshold: float) -> np.ndarray:
+        """The same boxes [m, 4] alone: from few of the logits, where those tell them."""
+        if self._upscales_in_earnest(logits) or len(self.stretches) > 1 or len(logits) == 0:
+            return self.outlined(logits, threshold, 0.0).boxes
+        values = logits.numpy()
+        found = outermost.boxes_of(
+            self.axes,
+            (logits.amax(2).numpy(), logits.amax(1).numpy()),
+            cells.tolerances(values),
+            np.float32(threshold),
+            lambda masks, places, rows: values[masks, places] if rows else values[masks, :, places],
+            lambda masks, y, x: values[masks, y, x],
+        )
+        unsure = np.flatnonzero(~found.sure)
+        if len(unsure):
+            found.boxes[unsure] = self.outlined(logits[unsure], threshold, 0.0).boxes
+        return found.boxes
 
     def patches(self, logits: Tensor, lowest: float) -> list[Patch]:
         """Of each mask [m, h, w] what pixels above ``lowest`` are made from; views of the logits."""
@@ -176,7 +192,7 @@ class Upscaler:
 
     def _boxes(self, logits: Tensor, blocks: Sequence[Block], limit: np.float32) -> np.ndarray:
         """Boxes [m, 4] of decided cells, widened to pixels of such undecided cells as reach beyond them."""
-        boxes = np.tile(np.array([FAR, FAR, -1, -1]), (len(logits), 1))  # xyxy
+        boxes = np.tile(np.array([cells.FAR, cells.FAR, -1, -1]), (len(logits), 1))  # xyxy
         beyond = []
         for block in blocks:
             found = cells.cells_of(block, self.axes, limit, limit)
@@ -195,31 +211,9 @@ class Upscaler:
         values = logits.numpy()
         for part in cells.columns_of(Undecided.joined(beyond), self.axes) if beyond else ():
             above = cells.above(part, limit, self.axes, lambda mask, y, x: values[mask, y, x])
-            self._widen(boxes, part, above)
+            cells.widen(boxes, part, above, self.axes)
         boxes[boxes[:, 2] < 0] = 0
         return boxes.astype(np.int64)
-
-    def _widen(self, boxes: np.ndarray, part: Columns, above: Above) -> None:
-        """Make ``boxes`` [m, 4] reach to the pixels of some cells, in place."""
-        left, top = self.axes.columns.start[part.cells.column], self.axes.rows.start[part.cells.row]
-        some = above.stop > above.start  # [C, n]
-        hit = np.flatnonzero(np.logical_or.reduce(some, axis=0))
-        some, start, stop = some[:, hit], above.start[:, hit], above.stop[:, hit]
-        x, y, mask = left[hit], top[hit], part.cells.mask[hit]
-        first = np.where(some, start, FAR).min(axis=0, initial=FAR)
-        last = np.where(some, stop, 0).max(axis=0, initial=0) - 1
-        self._reach(boxes, mask, x + some.argmax(axis=0), y + first)
-        self._reach(boxes, mask, x + len(some) - 1 - some[::-1].argmax(axis=0), y + last)
-        row, which = np.nonzero(above.exact)
-        cell = above.cell[which]
-        self._reach(boxes, part.cells.mask[cell], left[cell] + above.place[which], top[cell] + row)
-
-    @staticmethod
-    def _reach(boxes: np.ndarray, mask: np.ndarray, x: np.ndarray, y: np.ndarray) -> None:
-        """Make the boxes [m, 4] of masks [p] reach to pixels [p], in place."""
-        for side, place in enumerate((x, y)):
-            np.minimum.at(boxes[:, side], mask, place)
-            np.maximum.at(boxes[:, side + 2], mask, place)
 
 
 def check_finite(logits: Tensor, what: str) -> None:

@@ -24,6 +24,7 @@ KINDS = {
     "nano, crops": {"points_per_side": 5, "crop_n_layers": 1, "crop_n_points_downscale_factor": 2},
     "nano, m2m": {"points_per_side": 4, "use_m2m": True},
     "nano, single": {"points_per_side": 6, "multimask_output": False},
+    "nano, renditions": {"points_per_side": 4, "renditions": "plain+inverted", "crop_n_layers": 1},
     "nano, bf16": {"points_per_side": 6, "effort": "bf16"},
     "sam": {"points_per_side": 4, "crop_n_layers": 1},
     "sam2": {"points_per_side": 4, "stability_score_offset": 0.01},

@@ -5,6 +5,8 @@ import pytest
 
 from everymask.errors import OptionError
 from everymask.everything.options import GeneratorOptions, options_table
+from everymask.everything.presets import PRESETS, preset_options
+from everymask.models.specs import MODELS
 
 GRID = np.array([[0.5, 0.5]])
 
@@ -30,6 +32,9 @@ WRONG = [
         r"output_mode must be one of binary_mask, uncompressed_rle, coco_rle, got 'png'",
     ),
     ({"effort": "slow"}, r"effort must be one of exact, bf16, fast, got 'slow'"),
+    ({"preset": "moon"}, r"preset must be one of objects, parts, everything, cells, aerial; got 'moon'"),
+    ({"preset": ["cells"]}, r"preset must be one of .*; got \['cells'\]"),
+    ({"renditions": "sepia"}, r"renditions must be some of plain, .*; got 'sepia'"),
     ({"use_m2m": 1}, r"use_m2m must be True or False, got 1"),
     ({"points_per_side": None, "point_grids": GRID}, r"must be a list with one array"),
     ({"points_per_side": None, "point_grids": [GRID], "crop_n_layers": 1}, r"one per crop layer, 2; got 1"),
@@ -69,3 +74,26 @@ def test_own_grids_stand_in_for_points_per_side():
 def test_docs_hold_the_table_made_from_the_fields():
     page = Path(__file__).parents[2] / "docs" / "everything.md"
     assert options_table() in page.read_text("utf-8")
+
+
+def test_a_preset_goes_before_a_models_defaults_and_after_what_is_given():
+    cells = PRESETS["cells"].options
+    name, value = next(iter(cells.items()))
+    model = {name: 0.9, "stability_score_offset": 0.3}
+    found = GeneratorOptions.for_model(model, {"preset": "cells"})
+    assert (getattr(found, name), found.stability_score_offset, found.preset) == (value, 0.3, "cells")
+    assert getattr(GeneratorOptions.for_model(model, {"preset": "cells", name: 0.8}), name) == 0.8
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("model", ["", *dict.fromkeys(n for p in PRESETS.values() for n in p.of_model)])
+def test_presets_hold_options_that_are_allowed(preset, model):
+    chosen = preset_options(preset, model)
+    found = GeneratorOptions.for_model({}, {"preset": preset}, model)
+    assert {name: getattr(found, name) for name in chosen} == chosen
+    assert set(PRESETS[preset].of_model) <= set(MODELS)
+
+
+def test_renditions_are_said_in_one_way():
+    for said in ("plain+inverted", ["plain", "inverted"], "plain, inverted"):
+        assert GeneratorOptions(renditions=said).renditions == "plain+inverted"

@@ -1,0 +1,137 @@
+"""Presets: each beside the model's defaults, on the photos that it is for.
+
+    python -m benchmarks presets -- SHARED [--only cells aerial] [--limit 10] [--search]
+
+SHARED holds ``training/objects``, ``training/nuclei``, ``training/aerial`` and ``bsds500/val``, photos with
+label maps. Of the training folders the fifth that is never trained on is told of, of BSDS500 every other
+photo. Scores are means over photos: ``overlap`` of each region with its best mask, ``quality`` (panoptic),
+``coverage``, the number of masks, processor seconds. ``--search`` tries thresholds on the other photos and
+prints the best rows: what the table in ``everything/presets.py`` is chosen from.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from everymask.evaluate.data import Annotated, annotated_photos, label_paths
+from everymask.everything.findings import THRESHOLDS
+from everymask.everything.generate import AutomaticMaskGenerator
+from everymask.everything.presets import PRESETS
+from everymask.explore.goals import score_against
+from everymask.maskset import Mask, MaskSet
+from everymask.models.load import load
+from everymask.train.labelled import held_aside
+
+FOLDERS = {
+    "objects": "training/objects",
+    "parts": "bsds500/val",
+    "everything": "bsds500/val",
+    "cells": "training/nuclei",
+    "aerial": "training/aerial",
+}
+ANNOTATORS = 2
+"""Whose regions count, of a photo of BSDS500."""
+SCORES = ("overlap", "quality", "coverage", "masks", "seconds")
+SEARCHED = {
+    "pred_iou_thresh": (0.15, 0.25, 0.35, 0.42, 0.5, 0.6),
+    "stability_score_thresh": (0.6, 0.7, 0.8, 0.9),
+    "box_nms_thresh": (0.3, 0.5, 0.7),
+}
+
+
+@dataclass(frozen=True)
+class Told:
+    """A photo and the masks of its annotators."""
+
+    example: Annotated
+    references: Sequence[MaskSet]
+
+    @classmethod
+    def of(cls, example: Annotated, *, ground: int | None) -> Told:
+        """``ground`` is the number in label maps that stands for nothing."""
+        sets = []
+        for labels in example.label_maps[:ANNOTATORS]:
+            numbers = [n for n in np.unique(labels) if n != ground]
+            masks = [Mask.from_segmentation(labels == n) for n in numbers]
+            sets.append(MaskSet(masks, example.photo.shape[:2]))
+        return cls(example, sets)
+
+    def scores(self, masks: MaskSet, seconds: float = 0.0) -> list[float]:
+        """In the order of :data:`SCORES`."""
+        overlap, quality = (score_against(masks, self.references, goal) for goal in ("overlap", "quality"))
+        return [overlap, quality, masks.coverage, float(len(masks)), seconds]
+
+
+def photos_of(folder: Path, limit: int, *, aside: bool) -> list[Told]:
+    """Photos that are told of (``aside``), or the others."""
+    bsds = "bsds500" in folder.parts
+    names = sorted(path.stem for path in folder.glob("*.jpg") if label_paths(path))
+    if bsds:
+        names = names[::2] if aside else names[1::2]
+    else:
+        names = [name for name in names if held_aside(name) == aside]
+    chosen = set(names[:: max(1, len(names) // limit)][:limit])
+    found = (example for example in annotated_photos(folder) if example.name in chosen)
+    return [Told.of(example, ground=None if bsds else 0) for example in found]
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks presets --", description=__doc__)
+    parser.add_argument("shared", type=Path)
+    parser.add_argument("--model", default="nano")
+    parser.add_argument("--only", nargs="+", choices=list(PRESETS), default=list(PRESETS))
+    parser.add_argument("--limit", type=int, default=10, help="photos of each kind")
+    parser.add_argument("--search", action="store_true")
+    given = parser.parse_args(arguments)
+    torch.set_num_threads(1)
+    model = load(given.model, dtype=torch.float32)
+    for name in given.only:
+        photos = photos_of(given.shared / FOLDERS[name], given.limit, aside=not given.search)
+        print(f"\n{name}: {len(photos)} photos of {FOLDERS[name]}, {model.spec.name}", flush=True)
+        if given.search:
+            searched(AutomaticMaskGenerator(model, preset=name), photos)
+            continue
+        for options in ({}, {"preset": name}):
+            generator = AutomaticMaskGenerator(model, **options)
+            rows = []
+            for told in photos:
+                started = time.process_time()
+                masks = generator.generate(told.example.photo)
+                rows.append(told.scores(masks, time.process_time() - started))
+            print_row(options.get("preset", "defaults"), rows)
+
+
+def searched(generator: AutomaticMaskGenerator, photos: Sequence[Told]) -> None:
+    """Print the best thresholds by each score, asking the model once a photo."""
+    tried = [dict(zip(SEARCHED, values, strict=True)) for values in itertools.product(*SEARCHED.values())]
+    tried = [{name: getattr(generator.options, name) for name in SEARCHED}, *tried]
+    rows: list[list[list[float]]] = [[] for _ in tried]
+    for told in photos:
+        findings = generator.explore(told.example.photo)
+        for row, thresholds in zip(rows, tried, strict=True):
+            row.append(told.scores(findings.masks(**thresholds)))
+    means = np.array([np.mean(row, axis=0) for row in rows])
+    print_row("as it is", rows[0])
+    for column in (0, 1):
+        for number in np.argsort(-means[:, column])[:5].tolist():
+            said: dict[str, Any] = {key: value for key, value in tried[number].items() if key in THRESHOLDS}
+            print_row(", ".join(f"{key} {value:g}" for key, value in said.items()), rows[number])
+
+
+def print_row(name: str, rows: Sequence[Sequence[float]]) -> None:
+    """One line of means."""
+    means = np.mean(rows, axis=0)
+    print(f"  {name:72s}" + "  ".join(f"{s} {v:.3f}" for s, v in zip(SCORES, means, strict=True)), flush=True)
+
+
+if __name__ == "__main__":
+    main()
