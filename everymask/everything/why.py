@@ -139,8 +139,6 @@ class Reason:
     """(x, y) of the point that asked for it, in photo pixels."""
     crop_box: tuple[int, int, int, int]
     """XYWH of the crop that the model looked at."""
-    rendition: str | None
-    """The rendition of the photo that it looked at; None where the photo was asked about as it is only."""
     bbox: tuple[int, int, int, int]
     """XYWH of the candidate."""
     predicted_iou: float
@@ -154,6 +152,8 @@ class Reason:
     text: str
     """The rule in words and numbers."""
     _remedy: Callable[[], Remedy | None] = field(repr=False, compare=False)
+    rendition: str | None = None
+    """The rendition of the photo that it looked at; None where the photo was asked about as it is only."""
 
     @cached_property
     def remedy(self) -> Remedy | None:
