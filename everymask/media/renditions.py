@@ -43,8 +43,8 @@ def local_normalisation(photo: np.ndarray) -> np.ndarray:
     values = photo.astype(np.float32)
     centred = values - cv2.GaussianBlur(values, (0, 0), reach)
     lightness = lightness_of(photo)
-    off = lightness - cv2.GaussianBlur(lightness, (0, 0), reach)
-    spread = np.sqrt(cv2.GaussianBlur(off * off, (0, 0), reach)) + 4.0
+    squares: np.ndarray = np.square(lightness - cv2.GaussianBlur(lightness, (0, 0), reach))
+    spread = np.sqrt(cv2.GaussianBlur(squares, (0, 0), reach)) + 4.0
     return np.clip(128 + 50 * centred / spread[..., None], 0, 255).astype(np.uint8)
 
 
