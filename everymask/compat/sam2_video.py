@@ -19,12 +19,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from everymask.compat.sam2.configs import config_of_hub_id, spec_of_config
+from everymask.compat.sam2.configs import checkpoint_of_hub_id, config_of_hub_id, spec_of_config
 from everymask.compat.sam2.devices import available
 from everymask.compat.sam2.modeling import SAM2Base
 from everymask.errors import OptionError, PromptError, SessionError
 from everymask.media.videos import open_frames
-from everymask.models.hub import pull
 from everymask.models.load import build
 from everymask.models.sam2 import Sam2
 from everymask.models.weights import read_weights
@@ -33,7 +32,12 @@ from everymask.video.options import TrackerOptions
 from everymask.video.result import TrackedFrame
 from everymask.video.session import VideoSession
 
-__all__ = ["SAM2VideoPredictor", "build_sam2_video_predictor", "build_sam2_video_predictor_hf"]
+__all__ = [
+    "SAM2VideoPredictor",
+    "SAM2VideoPredictorVOS",
+    "build_sam2_video_predictor",
+    "build_sam2_video_predictor_hf",
+]
 
 _Answer = tuple[int, list[Any], Tensor]
 
@@ -320,6 +324,10 @@ class SAM2VideoPredictor(nn.Module):
         return answer.index, state["obj_ids"], answer.logits_tensor
 
 
+class SAM2VideoPredictorVOS(SAM2VideoPredictor):
+    """Officially a predictor whose parts are compiled; here the same as the other one."""
+
+
 def build_sam2_video_predictor(
     config_file: str,
     ckpt_path: str | os.PathLike[str] | None = None,
@@ -332,20 +340,21 @@ def build_sam2_video_predictor(
 ) -> SAM2VideoPredictor:
     """A video predictor by its config name; with fresh random weights without a checkpoint.
 
-    ``vos_optimized`` (officially torch.compile) is taken and has nothing to do. Raises CheckpointError
-    (UnknownModelError, ...) or OptionError.
+    ``vos_optimized`` gives the class of that name; officially it compiles the model's parts, here it has
+    nothing more to do. Raises CheckpointError (UnknownModelError, ...) or OptionError.
     """
     options, overrides = _video_options(hydra_overrides_extra, apply_postprocessing)
     spec = spec_of_config(config_file, apply_postprocessing, overrides)
     state = None if ckpt_path is None else read_weights(os.fspath(ckpt_path))
     model = build(spec, state, available(device), kind=SAM2Base)
     assert isinstance(model, Sam2)
-    return SAM2VideoPredictor(model, **options).train(mode != "eval")
+    kind = SAM2VideoPredictorVOS if vos_optimized else SAM2VideoPredictor
+    return kind(model, **options).train(mode != "eval")
 
 
 def build_sam2_video_predictor_hf(model_id: str, **kwargs: Any) -> SAM2VideoPredictor:
-    """A video predictor by its hub id, "facebook/sam2.1-hiera-large"; downloads its checkpoint."""
-    return build_sam2_video_predictor(config_of_hub_id(model_id), pull(model_id), **kwargs)
+    """A video predictor by its hub id, "facebook/sam2.1-hiera-large"; what no cache has is downloaded."""
+    return build_sam2_video_predictor(config_of_hub_id(model_id), checkpoint_of_hub_id(model_id), **kwargs)
 
 
 _INT_OPTIONS = ("fill_hole_area", "max_cond_frames_in_attn", "memory_temporal_stride_for_eval")

@@ -52,8 +52,16 @@ class Verdict:
 
 
 def offline() -> bool:
-    """True where ``EVERYMASK_OFFLINE`` forbids the network."""
-    return os.environ.get("EVERYMASK_OFFLINE", "").strip().lower() in {"1", "true", "yes", "on"}
+    """True where ``EVERYMASK_OFFLINE``, or Hugging Face's ``HF_HUB_OFFLINE``, forbids the network."""
+    return offline_setting() is not None
+
+
+def offline_setting() -> str | None:
+    """The variable that forbids the network, or None."""
+    for name in ("EVERYMASK_OFFLINE", "HF_HUB_OFFLINE"):
+        if os.environ.get(name, "").strip().lower() in {"1", "true", "yes", "on"}:
+            return name
+    return None
 
 
 def mirror() -> str | None:
@@ -90,7 +98,7 @@ def pull(
         raise DownloadError(f"{path} should have come with the package; reinstall everymask")
     if offline():
         raise OfflineError(
-            f"{entry.name} is not in the cache and EVERYMASK_OFFLINE is set; unset it, or put "
+            f"{entry.name} is not in the cache and {offline_setting()} is set; unset it, or put "
             f"{entry.file} into {path.parent}"
         )
     with _lock(path, progress, entry.size_bytes):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 
@@ -61,6 +62,16 @@ def pull_from_repository(name: str, offline: bool) -> Path:
                 f"{name} is not in the Hugging Face cache and EVERYMASK_OFFLINE is set; unset it to fetch it"
             ) from error
         raise DownloadError(f"{name} could not be fetched from its repository: {error}") from error
+
+
+def in_hub_cache(repository: str, file: str) -> Path | None:
+    """A file of a repository that is in the Hugging Face cache already, or None."""
+    if find_spec("huggingface_hub") is None:
+        return None
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(repository, file)
+    return Path(found) if isinstance(found, str) else None
 
 
 def _only_file(hub: ModuleType, repository: str, offline: bool) -> str:

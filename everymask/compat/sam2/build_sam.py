@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from everymask.models.hub import pull
 from everymask.models.load import build
 from everymask.models.weights import fill_weights, read_weights
 
-from .configs import HF_MODEL_ID_TO_FILENAMES, config_of_hub_id, spec_of_config
+from .configs import HF_MODEL_ID_TO_FILENAMES, checkpoint_of_hub_id, config_of_hub_id, spec_of_config
 from .devices import available
 from .modeling import SAM2Base
 
@@ -55,8 +54,8 @@ def _load_checkpoint(model: torch.nn.Module, ckpt_path: str | os.PathLike[str] |
 
 
 def build_sam2_hf(model_id: str, **kwargs: Any) -> SAM2Base:
-    """A SAM 2 model by its hub id, "facebook/sam2.1-hiera-large"; downloads its checkpoint."""
-    return build_sam2(config_of_hub_id(model_id), pull(model_id), **kwargs)
+    """A SAM 2 model by its hub id, "facebook/sam2.1-hiera-large"; what no cache has is downloaded."""
+    return build_sam2(config_of_hub_id(model_id), checkpoint_of_hub_id(model_id), **kwargs)
 
 
 def __getattr__(name: str) -> Any:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import replace
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from everymask.errors import OptionError, UnknownModelError
+from everymask.models.hub import pull
+from everymask.models.hub_repository import in_hub_cache
 from everymask.models.specs import MODELS, ModelSpec
 from everymask.nn.choice import StabilityFallback
 
@@ -71,6 +73,12 @@ def _overridden(spec: ModelSpec, override: str) -> ModelSpec:
         f"the override {override!r} is not known to everymask; known are model.image_size and {_DECODER}*, "
         "for more make a spec with dataclasses.replace and everymask.models.load.build"
     )
+
+
+def checkpoint_of_hub_id(model_id: str) -> Path:
+    """The checkpoint of a hub id: from the Hugging Face cache, or where everymask keeps its own."""
+    config_of_hub_id(model_id)
+    return in_hub_cache(model_id, HF_MODEL_ID_TO_FILENAMES[model_id][1]) or pull(model_id)
 
 
 def config_of_hub_id(model_id: str) -> str:
