@@ -68,12 +68,10 @@ class RasterScene:
             raise
 
     def read(self, box_xyxy: tuple[int, int, int, int]) -> Pixels:
-        import rasterio
         from rasterio.windows import Window
 
         x0, y0, x1, y1 = box_xyxy
-        with rasterio.Env(GDAL_CACHEMAX=CACHE_MB):
-            return self._as_bytes(self._read(window=Window(x0, y0, x1 - x0, y1 - y0)))
+        return self._as_bytes(self._read(window=Window(x0, y0, x1 - x0, y1 - y0)))
 
     def overview(self, side: int) -> Pixels:
         return self._as_bytes(self._read(out_hw=reduced_hw(self.hw, side)))
@@ -82,7 +80,10 @@ class RasterScene:
         self._raster.close()
 
     def _read(self, **what: Any) -> Pixels:
-        return read_window(self._raster, self._bands, self._name, **what)
+        import rasterio
+
+        with rasterio.Env(GDAL_CACHEMAX=CACHE_MB):
+            return read_window(self._raster, self._bands, self._name, **what)
 
     def _measured(self, range: Range) -> Range:
         """The values that become 0 and 255, by a rule that asks the picture."""
