@@ -17,7 +17,7 @@ from ..errors import EverymaskError, InputError
 from ..formats import FORMATS, Losses, PhotoMasks, find_format, read_photos
 from ..formats.georeference import Georeference, read_georeference
 from ..formats.parquet import holds_photos
-from ..formats.sniff import recognise
+from ..formats.sniff import FOLDERS, recognise
 from ..formats.yolo import NAMES_FILE
 from ..media.photos import photo_size, read_photo
 from ..media.picture_files import PICTURE_SUFFIXES
@@ -26,7 +26,7 @@ from .shared.inputs import Keys
 from .shared.keep import Keep, nothing_left
 from .shared.look import Look
 from .shared.messages import note, warn
-from .shared.options import INPUT, OUTPUT, AsJson, Output, Overlap, Overwrite, Rings, format_names
+from .shared.options import INPUT, OUTPUT, AsJson, Output, Overlap, Overwrite, Rings, Val, format_names
 from .shared.outputs import PICTURES, Item, choose_outputs, write_at_once
 from .shared.progress import counted
 from .shared.records import Records
@@ -77,6 +77,7 @@ def convert(
     ] = None,
     overlap: Overlap = "keep",
     rings: Rings = "bridge",
+    val: Val = 0.0,
     as_json: AsJson = False,
     overwrite: Overwrite = False,
     *,
@@ -89,7 +90,7 @@ def convert(
     """
     if not formats and not any(getattr(look, name) for name in PICTURES):
         raise InputError("say what to write: --format NAME, --overlay or --cutouts")
-    outputs = choose_outputs(output, formats or [], look, keep, overlap, rings)
+    outputs = choose_outputs(output, formats or [], look, keep, overlap, rings, val)
     if source is not None:
         find_format(source)
     finder = PhotoFinder(photos)
@@ -206,7 +207,7 @@ def find_mask_files(words: Sequence[str], any_suffix: bool = False) -> Iterator[
 
 
 def _in_folder(folder: Path, root: Path, any_suffix: bool) -> Iterator[tuple[Path, str]]:
-    if (folder / "metadata.csv").is_file():
+    if any((folder / telling).exists() for telling in FOLDERS.values()):
         yield folder, folder.relative_to(root).as_posix() if folder != root else folder.name
         return
     if (folder / "manifest.json").is_file() and (folder / "parts").is_dir():  # of everymask batch

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any, TextIO
@@ -44,8 +44,19 @@ BESIDE = ("iscrowd", "score", "ignore", "track_id", "keypoints", "num_keypoints"
 """Attributes that COCO's tools look for in the annotation itself, the others under ``attributes``."""
 
 
+Segmentation = Callable[[Mask], tuple[Any, Losses]]
+"""A mask's pixels as the file is to hold them, and what that cost."""
+
+
 def write(path: Path, photos: Iterable[PhotoMasks], options: WriteOptions) -> Losses:
     """All photos in one file. Annotations are written as they come: a run of any length fits in memory."""
+    return write_with(path, photos, options, lambda mask: (mask.rle, Losses()))
+
+
+def write_with(
+    path: Path, photos: Iterable[PhotoMasks], options: WriteOptions, segmentation: Segmentation
+) -> Losses:
+    """:func:`write` with another form of pixels: RLE, polygons."""
     classes = options.categories
     losses: list[Losses] = []
     # Images come last in the file and with their masks here: their lines wait on the disk.
@@ -54,26 +65,34 @@ def write(path: Path, photos: Iterable[PhotoMasks], options: WriteOptions) -> Lo
             '{"info":{"description":"masks by everymask","version":"1.0"},"licenses":[],"annotations":['
         )
         separator = "\n"
-        for annotation in _annotations(photos, images, classes, losses):
+        for annotation in _annotations(photos, images, classes, losses, segmentation):
             file.write(separator + _compact(annotation))
             separator = ",\n"
-        categories = [
-            {"id": number, "name": name, "supercategory": "", **classes.more.get(name, {})}
-            for name, number in classes.numbers.items()
-        ]
         file.write('\n],"images":[')
         images.seek(0)
         shutil.copyfileobj(images, file)
-        file.write(f'],"categories":{_compact(categories)}}}\n')
+        file.write(f'],"categories":{_compact(categories_rows(classes))}}}\n')
     return Losses.total(losses)
 
 
+def categories_rows(classes: Classes) -> list[dict[str, Any]]:
+    """The categories as COCO's files list them."""
+    return [
+        {"id": number, "name": name, "supercategory": "", **classes.more.get(name, {})}
+        for name, number in classes.numbers.items()
+    ]
+
+
 def _annotations(
-    photos: Iterable[PhotoMasks], images: TextIO, classes: Classes, losses: list[Losses]
+    photos: Iterable[PhotoMasks],
+    images: TextIO,
+    classes: Classes,
+    losses: list[Losses],
+    segmentation: Segmentation,
 ) -> Iterator[dict[str, Any]]:
     """The annotations of all photos; each photo is noted in ``images``, each changed number in ``losses``."""
     separator = ""
-    of_images, of_masks = _Numbers(), _Numbers()
+    of_images, of_masks = Numbers(), Numbers()
     for photo in photos:
         height, width = photo.photo_hw
         image_id = of_images.take(photo.attributes.get("id"))
@@ -87,12 +106,15 @@ def _annotations(
             wanted = attributes.pop("id", None)
             number = of_masks.take(wanted)
             renumbered += wanted not in (None, number)
+            pixels, lost = segmentation(mask)
+            if lost:
+                losses.append(lost)
             beside = {name: attributes.pop(name) for name in BESIDE if name in attributes}
             yield {
                 "id": number,
                 "image_id": image_id,
                 "category_id": classes.numbers[category_of(mask)],
-                "segmentation": mask.rle,
+                "segmentation": pixels,
                 "area": mask.area,
                 "bbox": pixel_box_xywh(mask),
                 "iscrowd": 0,
@@ -105,7 +127,7 @@ def _annotations(
             losses.append(lost)
 
 
-class _Numbers:
+class Numbers:
     """Hands out numbers: the one a thing had before where it is free, else the next free one from 1."""
 
     def __init__(self) -> None:
@@ -114,6 +136,7 @@ class _Numbers:
         """All numbers below are taken: a hundred million of them need no set."""
 
     def take(self, wanted: Any) -> Any:
+        """A number that nobody has: ``wanted``, if it can be."""
         if isinstance(wanted, str):
             free = wanted not in self._wanted
         else:
@@ -136,7 +159,7 @@ def read(path: Path, photo_hw: tuple[int, int] | None = None) -> list[PhotoMasks
     """The masks of every photo in the file, photos without masks too. Polygons become pixels as
     pycocotools makes them."""
     content = want(read_json(path), dict, str(path))
-    classes, names = _classes(content, path)
+    classes, names = classes_of(content, path)
     images = entry(content, "images", list, str(path))
     keys = [_key(entry(image, "id", (int, str), f"image {n} of {path}")) for n, image in enumerate(images, 1)]
     if len(set(keys)) < len(keys):
@@ -165,7 +188,7 @@ def _key(number: int | str) -> str:
     return str(number)
 
 
-def _classes(content: dict[str, Any], path: Path) -> tuple[Classes, dict[str, str]]:
+def classes_of(content: dict[str, Any], path: Path) -> tuple[Classes, dict[str, str]]:
     """The categories of a file, and their names by number."""
     rows = want(content.get("categories") or [], list, f"'categories' of {path}")
     pairs = []

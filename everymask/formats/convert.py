@@ -201,8 +201,8 @@ def _known_scores(masks: MaskSet) -> tuple[MaskSet, Losses]:
 
 
 def _lost_photo_fields(photo: PhotoMasks, format_: Format) -> Losses:
-    """What is known of the photo itself has a place in COCO only."""
-    if format_.name == "coco" or not photo.attributes:
+    """What is known of the photo itself has a place in COCO's files only."""
+    if format_.name.startswith("coco") or not photo.attributes:
         return Losses()
     named = ", ".join(f"photo's {name}" for name in photo.attributes)
     return Losses((Loss("fields", len(photo.masks), detail=named),))

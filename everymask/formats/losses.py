@@ -7,7 +7,18 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 Kind = Literal[
-    "overlap", "holes", "parts", "covered", "fields", "georeference", "empty", "classes", "ids", "unread"
+    "overlap",
+    "holes",
+    "parts",
+    "covered",
+    "fields",
+    "georeference",
+    "empty",
+    "classes",
+    "ids",
+    "unread",
+    "too many",
+    "boxes",
 ]
 
 EXPLAINED: dict[Kind, str] = {
@@ -21,6 +32,8 @@ EXPLAINED: dict[Kind, str] = {
     "classes": "given another class number",
     "ids": "given another number",
     "unread": "not read",
+    "too many": "left out, more than the format holds",
+    "boxes": "reduced to a turned box",
 }
 
 

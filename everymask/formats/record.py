@@ -136,7 +136,7 @@ def rle_of(segmentation: Any, where: str, photo_hw: tuple[int, int] | None = Non
     if isinstance(segmentation, Mapping):
         runs = _checked_rle(segmentation, where)
     elif photo_hw and _are_polygons(segmentation):
-        runs = _rle_of_polygons([checked_ring(ring, photo_hw, where) for ring in segmentation], photo_hw)
+        runs = rle_of_polygons([checked_ring(ring, photo_hw, where) for ring in segmentation], photo_hw)
     else:
         raise FormatError(
             f"{where} must have an RLE (size and counts) or a list of polygons [x, y, x, y, x, y, ...], "
@@ -166,7 +166,8 @@ def _are_polygons(value: Any) -> bool:
     )
 
 
-def _rle_of_polygons(polygons: Sequence[np.ndarray], photo_hw: tuple[int, int]) -> Rle:
+def rle_of_polygons(polygons: Sequence[np.ndarray], photo_hw: tuple[int, int]) -> Rle:
+    """The runs that pycocotools fills, of rings [N, 2] of (x, y)."""
     from pycocotools import mask as coco
 
     height, width = photo_hw

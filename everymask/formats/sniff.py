@@ -6,8 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import FormatError
+from .dota import HEADERS
 from .table import FORMATS, Format, format_of_suffix
 from .text import read_json
+
+FOLDERS = {"amg": "metadata.csv", "coco-panoptic": "panoptic.json", "voc": "SegmentationObject"}
+"""What a folder of a format has in it."""
 
 
 def recognise(path: Path) -> Format:
@@ -15,12 +19,32 @@ def recognise(path: Path) -> Format:
     if not path.exists():
         raise FormatError(f"there is no file {path}")
     if path.is_dir():
-        if not (path / "metadata.csv").is_file():
-            raise FormatError(f"{path} is a folder without the metadata.csv of an amg folder")
-        return FORMATS["amg"]
+        for name, telling in FOLDERS.items():
+            if (path / telling).exists():
+                return FORMATS[name]
+        raise FormatError(f"{path} is a folder without {', '.join(FOLDERS.values())}: of no format of masks")
     if path.suffix.lower() == ".json":
         return FORMATS[_json_format(read_json(path), path)]
+    if path.suffix.lower() == ".txt" and _has_dota_rows(path):
+        return FORMATS["dota"]
     return format_of_suffix(path.suffix)
+
+
+def _has_dota_rows(path: Path) -> bool:
+    """Whether a text file has a class's name where YOLO has a number, or DOTA's own first lines."""
+    with path.open("r", encoding="utf-8", errors="replace") as file:
+        words = file.readline().split()
+    return bool(words) and (
+        words[0].lower().startswith(HEADERS) or (len(words) in (9, 10) and not _is_number(words[8]))
+    )
+
+
+def _is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
 
 
 def _is_task(first: dict[str, Any]) -> bool:
@@ -34,6 +58,9 @@ def _json_format(content: Any, path: Path) -> str:
         own = first.get("segmentation")
         return "amg-rle" if own is not None or not first or not _is_task(first) else "label-studio"
     keys = set(content) if isinstance(content, dict) else set()
+    rows = content.get("annotations") if isinstance(content, dict) else None
+    if isinstance(rows, list) and rows and isinstance(rows[0], dict) and "segments_info" in rows[0]:
+        return "coco-panoptic"
     for name, telling in (
         ("coco", {"images", "annotations"}),
         ("sa1b", {"image", "annotations"}),

@@ -52,6 +52,23 @@ _TABLE = (
     Format("amg-rle", "amg_rle", ".json", "photo", "the generator's list of dicts", ALL_BUT_LABEL),
     Format("sa1b", "sa1b", ".json", "photo", "the layout of the SA-1B data set", ALL_BUT_LABEL),
     Format("coco", "coco", ".json", "run", "detection and segmentation training"),
+    Format("coco-polygons", "coco_polygons", ".json", "run", "COCO with polygons in the place of RLE"),
+    Format(
+        *("coco-panoptic", "coco_panoptic", "", "run", "panoptic COCO: a JSON and PNGs, in a folder"),
+        ONLY_LABEL,
+        holds_overlaps=False,
+        holds_empty=False,
+    ),
+    Format(
+        *("voc", "voc", "", "run", "Pascal VOC: PNGs of objects and classes, in a folder", ONLY_LABEL),
+        holds_overlaps=False,
+        holds_empty=False,
+    ),
+    Format(
+        *("dota", "dota", ".txt", "photo", "turned boxes, as the DOTA data set has them", ONLY_LABEL),
+        holds_holes=False,
+        holds_empty=False,
+    ),
     Format(
         "yolo",
         "yolo",

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -32,11 +33,13 @@ from .record import (
     changed_classes,
     label_of,
 )
+from .seams import bridged
 from .text import read_text, want
 
 INSIDE_PIXEL = 0.25
 NAMES_FILE = "data.yaml"
 NAMES_FILES = (NAMES_FILE, "dataset.yaml", "data.yml")
+OUR_PLACES = ("images", "images/train", "images/val")
 SLACK = 0.01
 """How far beyond the photo rounding may put a corner; trainers allow as much."""
 
@@ -60,7 +63,8 @@ def write(path: Path, photo: PhotoMasks, options: WriteOptions) -> Losses:
 def write_names(path: Path, names: Sequence[str], train: str = "images", val: str = "images") -> None:
     """Write the ``data.yaml`` of a run: which class number is what, and where the pictures lie.
 
-    One with the same names is left alone. Raises :class:`FormatError` when there is one with other names:
+    One with the same names is left alone, but for where the pictures lie if this wrote it.
+    Raises :class:`FormatError` when there is one with other names:
     other label files go by it.
     """
     import yaml
@@ -72,10 +76,24 @@ def write_names(path: Path, names: Sequence[str], train: str = "images", val: st
                 f"{path} already has the classes {', '.join(known.values())}, these masks have "
                 f"{', '.join(names)}; write to another folder"
             )
-        return
+        places = _content(path)
+        if (places.get("train"), places.get("val")) == (train, val) or not _is_ours(places):
+            return
     # Without a 'path', trainers look for the pictures beside this file, from wherever they are started.
     content = {"train": train, "val": val, "nc": len(names), "names": dict(enumerate(names))}
     path.write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), "utf-8")
+
+
+def _is_ours(content: dict[str, Any]) -> bool:
+    return all(content.get(side) in OUR_PLACES for side in ("train", "val")) and "path" not in content
+
+
+def read_pictures(path: Path) -> str | None:
+    """Where the pictures to train on lie, as a ``data.yaml`` says it; None where there is no file."""
+    if not path.exists():
+        return None
+    train = _content(path).get("train")
+    return train if isinstance(train, str) else ""
 
 
 def ring_of(pixels: np.ndarray, rings: str) -> tuple[np.ndarray, Losses]:
@@ -84,7 +102,7 @@ def ring_of(pixels: np.ndarray, rings: str) -> tuple[np.ndarray, Losses]:
     all_rings = [contour[:, 0] for contour in contours]
     shells = [ring for ring, (_, _, _, parent) in zip(all_rings, hierarchy[0], strict=True) if parent < 0]
     largest = max(shells, key=lambda ring: cv2.contourArea(ring) + len(ring) / 1e6)
-    ring = largest if rings == "largest" or len(all_rings) == 1 else _bridged(largest, all_rings)
+    ring = largest if rings == "largest" or len(all_rings) == 1 else bridged(largest, all_rings)
     ring = np.concatenate([ring, *[ring[-1:]] * max(0, 3 - len(ring))])  # readers want three corners
     changed = int((fill(ring, pixels.shape) != pixels).sum())
     has_holes = len(shells) < len(all_rings)
@@ -92,35 +110,6 @@ def ring_of(pixels: np.ndarray, rings: str) -> tuple[np.ndarray, Losses]:
     lossy = changed and (len(shells) > 1 or has_holes)
     detail = "seams" if rings == "bridge" else "largest part kept" if kind == "parts" else ""
     return ring, Losses((Loss(kind, 1, changed, detail),)) if lossy else Losses()
-
-
-def _bridged(first: np.ndarray, rings: list[np.ndarray]) -> np.ndarray:
-    """All rings as one: each next nearest ring is entered and left at its nearest corner.
-
-    Every corner that waits knows the nearest corner that is joined; only those joined last can change that.
-    """
-    waiting = [ring.astype(np.int64) for ring in rings if ring is not first]
-    corners = np.concatenate(waiting)  # [N, 2]
-    ring_of_corner = np.repeat(np.arange(len(waiting)), [len(ring) for ring in waiting])
-    starts = np.cumsum([0, *(len(ring) for ring in waiting)])
-    far = np.iinfo(np.int64).max
-    distance, nearest = np.full(len(corners), far), np.zeros_like(corners)
-    open_ = np.ones(len(corners), dtype=bool)
-    joined = latest = first.astype(np.int64)
-    for _ in waiting:
-        for part in np.array_split(latest, len(latest) * len(corners) // 2**24 + 1):  # in bounded memory
-            apart = ((corners[:, None] - part[None]) ** 2).sum(axis=-1)  # [N, n]
-            found = apart.argmin(axis=1)
-            least = np.take_along_axis(apart, found[:, None], axis=1)[:, 0]
-            closer = least < distance
-            distance[closer], nearest[closer] = least[closer], part[found[closer]]
-        corner = int(np.where(open_, distance, far).argmin())
-        ring = ring_of_corner[corner]
-        open_[starts[ring] : starts[ring + 1]] = False
-        latest = np.roll(waiting[ring], starts[ring] - corner, axis=0)
-        at = int(np.flatnonzero((joined == nearest[corner]).all(axis=1))[0])
-        joined = np.concatenate([joined[: at + 1], latest, latest[:1], joined[at:]])
-    return joined
 
 
 def fill(ring: np.ndarray, photo_hw: tuple[int, ...]) -> np.ndarray:
@@ -177,7 +166,7 @@ def _runs(ring: np.ndarray, photo_hw: tuple[int, int]) -> Rle:
 def _names(path: Path) -> dict[int, str]:
     """The class names of the ``data.yaml`` beside or above a label file; class 0 is "object" without one."""
     folder = path.parent.absolute()
-    for place in (folder, folder.parent, folder.parent.parent):  # also above labels/train
+    for place in (folder, *folder.parents[:4]):  # above labels/train/..., too
         for name in NAMES_FILES:
             if (place / name).is_file():
                 return read_names(place / name)
@@ -186,13 +175,7 @@ def _names(path: Path) -> dict[int, str]:
 
 def read_names(path: Path) -> dict[int, str]:
     """The class names by number in a ``data.yaml``: ``names:`` a list, or a mapping from number to name."""
-    import yaml
-
-    try:
-        content = yaml.safe_load(read_text(path))
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise FormatError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
-    names = want(content, dict, str(path)).get("names")
+    names = _content(path).get("names")
     if isinstance(names, list):
         return distinct((number, str(name)) for number, name in enumerate(names))
     if isinstance(names, dict) and all(str(number).isdigit() for number in names):
@@ -201,3 +184,13 @@ def read_names(path: Path) -> dict[int, str]:
         f"'names' of {path} must be a list of class names or a mapping from number to name, "
         f"got {str(names)[:60]!r}"
     )
+
+
+def _content(path: Path) -> dict[str, Any]:
+    import yaml
+
+    try:
+        content = yaml.safe_load(read_text(path))
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        raise FormatError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+    return want(content, dict, str(path))

@@ -24,6 +24,8 @@ OVERVIEW_SIDE = 2048
 LARGE = 100_000_000
 """Pixels from which on a picture is worked on in tiles, asked or not."""
 RASTER_SUFFIXES = frozenset((".tif", ".tiff", ".jp2", ".vrt", ".img"))
+STRIP_ROWS = 512
+"""Rows that are read at once for an overview that the file does not have."""
 CACHE_MB = 128
 """Decoded blocks that GDAL may keep."""
 
@@ -74,7 +76,7 @@ class RasterScene:
         return self._as_bytes(self._read(window=Window(x0, y0, x1 - x0, y1 - y0)))
 
     def overview(self, side: int) -> Pixels:
-        return self._as_bytes(self._read(out_hw=reduced_hw(self.hw, side)))
+        return self._as_bytes(self._reduced(side))
 
     def close(self) -> None:
         self._raster.close()
@@ -85,9 +87,26 @@ class RasterScene:
         with rasterio.Env(GDAL_CACHEMAX=CACHE_MB):
             return read_window(self._raster, self._bands, self._name, **what)
 
+    def _reduced(self, side: int) -> Pixels:
+        """The whole at fewer pixels: from overviews, or strip by strip, each block decoded once."""
+        from rasterio.windows import Window
+
+        (height, width), (rows, columns) = self.hw, reduced_hw(self.hw, side)
+        if rows == height or self._raster.overviews(self._bands[0]):
+            return self._read(out_hw=(rows, columns))
+        strips, step = [], max(1, STRIP_ROWS * rows // height)
+        for top in range(0, rows, step):
+            count = min(step, rows - top)
+            window = Window(0, top * height / rows, width, count * height / rows)
+            strips.append(self._read(window=window, out_hw=(count, columns)))
+        whole = [np.ones((rows, columns), bool)[: len(each.values)] for each in strips]
+        valid = [w if each.valid is None else each.valid for w, each in zip(whole, strips, strict=True)]
+        joined = np.concatenate(valid)
+        return Pixels(np.concatenate([each.values for each in strips]), None if joined.all() else joined)
+
     def _measured(self, range: Range) -> Range:
         """The values that become 0 and 255, by a rule that asks the picture."""
-        small = self._read(out_hw=reduced_hw(self.hw, OVERVIEW_SIDE))
+        small = self._reduced(OVERVIEW_SIDE)
         values = small.values if small.valid is None else small.values[small.valid]
         if not values.size:
             return "dtype"  # nothing to see: every tile is left out

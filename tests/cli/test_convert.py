@@ -41,7 +41,7 @@ def test_there_and_back_again(folder, name, capsys):
     assert run("convert", "coco.json", "--format", name, "-o", "there") == 0
     format_ = formats.FORMATS[name]
     if format_.per == "run":
-        path = next(folder.joinpath("there").glob(f"*{format_.suffix}"))
+        path = next(folder.joinpath("there").glob(f"[!.]*{format_.suffix}"))
     else:
         path = folder / "there" / name
     assert run("convert", str(path), "--format", "coco", "-o", "back", "--photos", "photos") == 0

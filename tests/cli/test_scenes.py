@@ -183,7 +183,10 @@ def test_windows_of_a_scene_are_those_of_the_whole_photo(scene):
         assert np.array_equal(window.values, whole[20:90, 100:240])
         assert window.valid.sum() == 70 * 132
         assert opened.read((0, 0, 64, 64)).valid is None
-        assert opened.overview(60).values.shape == (40, 60, 3)
+        small = opened.overview(60)
+        assert small.values.shape == (40, 60, 3)
+        assert np.array_equal(small.values, whole[2::4, 2::4])
+        assert np.array_equal(small.valid, np.broadcast_to(np.arange(2, 240, 4) < 232, (40, 60)))
     finally:
         opened.close()
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from everymask import formats
 from everymask.formats.georeference import Georeference, has_georeference, read_georeference
-from everymask.maskset import MaskSet
+from everymask.maskset import Mask, MaskSet
 from tests.formats.mask_examples import PHOTO_HW, apart_masks, example_masks
 
 # pycocotools' compiled decoder is older than numpy 2
@@ -131,6 +131,124 @@ def test_supervision_reads_coco_masks(tmp_path):
     data = sv.DetectionDataset.from_coco(str(tmp_path), str(tmp_path / "coco.json"), force_masks=True)
     ((_, _, found),) = list(data)
     assert np.array_equal(found.mask, masks.segmentations())
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_pycocotools_fills_coco_polygons_to_the_pixel(tmp_path, capsys, seed):
+    import cv2
+    from pycocotools.coco import COCO
+
+    random = np.random.default_rng(seed)
+    field = cv2.GaussianBlur(random.random(PHOTO_HW, np.float32), (0, 0), 1 + seed / 2)
+    masks = example_masks(labels=True) + MaskSet([Mask.from_segmentation(field > np.median(field))])
+    losses = masks.save(tmp_path / "photo.json", format="coco-polygons")
+    assert str(losses) == "nothing lost"
+    data = COCO(str(tmp_path / "photo.json"))
+    annotations = data.loadAnns(data.getAnnIds())
+    assert all(isinstance(each["segmentation"], list) for each in annotations)
+    for annotation, mask in zip(annotations, masks, strict=True):
+        assert np.array_equal(data.annToMask(annotation), mask.segmentation)
+
+
+def test_supervision_reads_coco_polygons(tmp_path):
+    sv = pytest.importorskip("supervision")
+    masks = example_masks()[[2, 3]]
+    Image.new("RGB", PHOTO_HW[::-1]).save(tmp_path / "photo.jpg")
+    masks.save(tmp_path / "coco.json", format="coco-polygons", photo="photo.jpg")
+    data = sv.DetectionDataset.from_coco(str(tmp_path), str(tmp_path / "coco.json"), force_masks=True)
+    ((_, _, found),) = list(data)
+    for seen, mask in zip(found.mask, masks, strict=True):  # it counts the outline as inside
+        assert not (mask.segmentation & ~seen).any()
+
+
+def test_largest_part_and_filled_holes_of_polygons_are_counted(tmp_path):
+    masks = example_masks()[[0, 1]]
+    losses = masks.save(tmp_path / "photo.json", format="coco-polygons", rings="largest")
+    back = formats.read_masks(tmp_path / "photo.json")
+    changed = (back.segmentations() != masks.segmentations()).sum(axis=(1, 2))
+    assert [(loss.kind, loss.pixels) for loss in losses.items] == [
+        ("holes", changed[0]),
+        ("parts", changed[1]),
+    ]
+
+
+def test_the_specification_reads_panoptic_coco(tmp_path):
+    masks = apart_masks()
+    labelled = MaskSet(
+        [mask.replace(label=name) for mask, name in zip(masks, ("cat", "dog", "cat"), strict=True)]
+    )
+    labelled.save(tmp_path / "out", format="coco-panoptic", photo="sub/photo.jpg")
+    content = json.loads((tmp_path / "out" / "panoptic.json").read_text())
+    (image,), (annotation,) = content["images"], content["annotations"]
+    assert (image["file_name"], image["height"], image["width"]) == ("sub/photo.jpg", *PHOTO_HW)
+    assert annotation["image_id"] == image["id"]
+    with Image.open(tmp_path / "out" / "panoptic" / annotation["file_name"]) as picture:
+        assert (picture.mode, picture.format) == ("RGB", "PNG")
+        red, green, blue = np.asarray(picture).astype(int).transpose(2, 0, 1)
+    ids = red + 256 * green + 256**2 * blue  # rgb2id of COCO's panopticapi
+    names = {row["id"]: (row["name"], row["isthing"]) for row in content["categories"]}
+    assert {*np.unique(ids)} == {0, *(segment["id"] for segment in annotation["segments_info"])}
+    for segment, mask in zip(annotation["segments_info"], labelled, strict=True):
+        pixels = ids == segment["id"]
+        assert np.array_equal(pixels, mask.segmentation)
+        rows, columns = np.nonzero(pixels)
+        box = [columns.min(), rows.min(), np.ptp(columns) + 1, np.ptp(rows) + 1]
+        assert (segment["area"], segment["bbox"], segment["iscrowd"]) == (pixels.sum(), box, 0)
+        assert names[segment["category_id"]] == (mask.label, 1)
+
+
+def test_pillow_reads_pascal_voc_with_its_palette(tmp_path):
+    masks = apart_masks()
+    labelled = MaskSet(
+        [mask.replace(label=name) for mask, name in zip(masks, ("cat", "dog", "cat"), strict=True)]
+    )
+    labelled.save(tmp_path / "out", format="voc", photo="photo.jpg")
+    names = (tmp_path / "out" / "labels.txt").read_text().split()
+    assert names == ["background", "cat", "dog"]
+    assert (tmp_path / "out/ImageSets/Segmentation/train.txt").read_text() == "photo\n"
+    for folder, wanted in (("SegmentationObject", (1, 2, 3)), ("SegmentationClass", (1, 2, 1))):
+        with Image.open(tmp_path / "out" / folder / "photo.png") as picture:
+            assert picture.mode == "P"
+            assert picture.getpalette()[:15] == [0, 0, 0, 128, 0, 0, 0, 128, 0, 128, 128, 0, 0, 0, 128]
+            numbers = np.asarray(picture)
+        for mask, number in zip(masks, wanted, strict=True):
+            assert (numbers[mask.segmentation] == number).all()
+        assert (numbers > 0).sum() == masks.areas.sum()
+    (back,) = formats.read_photos(tmp_path / "out")
+    assert [mask.label for mask in back.masks] == ["cat", "dog", "cat"]
+
+
+def test_more_objects_than_voc_holds_are_counted_not_dropped_in_silence(tmp_path):
+    row = np.zeros((1, 600), bool)
+    masks = []
+    for number in range(256):
+        pixels = row.copy()
+        pixels[0, 2 * number : 2 * number + (1 if number in (3, 9) else 2)] = True
+        masks.append(Mask.from_segmentation(pixels))
+    losses = MaskSet(masks).save(tmp_path / "out", format="voc")
+    assert str(losses) == "2 masks left out, more than the format holds (2 px; 254 a photo)"
+    assert formats.read_masks(tmp_path / "out").areas.sum() == 508
+
+
+def test_shapely_reads_dota(tmp_path):
+    shapely = pytest.importorskip("shapely")
+    pixels = np.zeros((100, 120), np.uint8)
+    import cv2
+
+    cv2.fillPoly(pixels, [np.array([[20, 50], [60, 10], [75, 25], [35, 65]])], 1)
+    masks = MaskSet([Mask.from_segmentation(pixels, label="small ship")])
+    losses = masks.save(tmp_path / "photo.txt", format="dota")
+    words = (tmp_path / "photo.txt").read_text().split()
+    box = shapely.Polygon(np.array(words[:8], float).reshape(4, 2))
+    assert words[8:] == ["small_ship", "0"]
+    assert box.exterior.is_ccw  # clockwise on the screen, where y counts downwards
+    sides = sorted(np.hypot(*(np.diff(np.array(box.exterior.coords), axis=0).T)))
+    assert sides[0] == pytest.approx(22.6, abs=1)
+    assert sides[2] == pytest.approx(57.9, abs=1)
+    (back,) = formats.read_masks(tmp_path / "photo.txt", photo_hw=(100, 120))
+    (loss,) = [each for each in losses.items if each.kind == "boxes"]
+    assert loss.pixels == (back.segmentation != pixels).sum() < 0.1 * pixels.sum()
+    assert back.label == "small_ship"
 
 
 def test_labelme_mask_shapes_place_the_crop_as_labelme_does(tmp_path):

@@ -35,6 +35,7 @@ from ..shared.options import (
     Page,
     Range,
     Rings,
+    Val,
     format_names,
     read_bands,
     read_page,
@@ -75,6 +76,7 @@ def segment(
     ] = False,
     overlap: Overlap = "keep",
     rings: Rings = "bridge",
+    val: Val = 0.0,
     as_json: AsJson = False,
     recursive: Annotated[
         bool,
@@ -120,7 +122,7 @@ def segment(
     Exit status: 0 all done, 1 some photos failed (named on stderr and in OUT/report.json), 2 wrong use.
     """
     names = [*(formats or []), *["amg-rle"] * convert_to_rle]
-    outputs = choose_outputs(output, names, look, keep, overlap, rings)
+    outputs = choose_outputs(output, names, look, keep, overlap, rings, val)
     asked = words.asked
     if asked and (name or objects != Objects()):
         raise InputError(

@@ -36,6 +36,14 @@ Rings = Annotated[
         rich_help_panel=OUTPUT,
     ),
 ]
+Val = Annotated[
+    float,
+    typer.Option(
+        metavar="SHARE",
+        help="For YOLO, photos kept for validation, chosen by their names: 0.2 is a fifth.",
+        rich_help_panel=OUTPUT,
+    ),
+]
 AsJson = Annotated[
     bool, typer.Option("--json", help="Print a summary as JSON on stdout.", rich_help_panel=OUTPUT)
 ]

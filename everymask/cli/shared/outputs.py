@@ -11,8 +11,6 @@ OUT/report.json               what was done, what failed, what was lost
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -37,12 +35,11 @@ from ...formats.convert import RINGS
 from ...formats.landing import landing
 from ...formats.overlaps import POLICIES
 from ...formats.record import UNLABELLED
-from ...formats.yolo import NAMES_FILE, write_names
+from ...formats.yolo_folder import YoloFolder
 from ...maskset import MaskSet
 from .inputs import OWN_FOLDER
 from .keep import Keep
 from .look import Look
-from .stamps import stamp_of
 
 OVERLAY, CUTOUTS, COLOUR_MAP = "overlay", "cutouts", "colour_map"
 PICTURES = (OVERLAY, CUTOUTS, COLOUR_MAP)
@@ -62,6 +59,8 @@ class Outputs:
     keep: Keep
     overlap: str = "keep"
     rings: str = "bridge"
+    val: float = 0.0
+    """The share of photos that YOLO's folder keeps for validation."""
     categories: Classes = field(default_factory=lambda: Classes({UNLABELLED: 1}))
     """Every label that occurs, with its number; the model gives none."""
 
@@ -79,7 +78,8 @@ class Outputs:
     def choices(self, output: str) -> str:
         """What a per-photo output depends on besides the masks: another value means write it again."""
         chosen = self.look.choices(output) if output in PICTURES else f"{self.overlap} {self.rings}"
-        return f"{chosen} {self.keep}".strip()
+        split = f"val={self.val:g}" if output == "yolo" and self.val else ""
+        return " ".join(f"{chosen} {split} {self.keep}".split())
 
     def path_of(self, output: str, key: str, photo_hw: tuple[int, int]) -> Path:
         """Where a per-photo output of the photo with this key goes."""
@@ -89,8 +89,14 @@ class Outputs:
             return self.folder / CUTOUTS / key
         if output == COLOUR_MAP:
             return self.folder / COLOUR_MAP / f"{key}.png"
-        inner = Path("yolo", "labels") if output == "yolo" else Path(output)
-        return self.folder / inner / f"{key}{FORMATS[output].suffix}"
+        if output == "yolo":
+            return self.yolo.label_path(key)
+        return self.folder / output / f"{key}{FORMATS[output].suffix}"
+
+    @property
+    def yolo(self) -> YoloFolder:
+        """Where YOLO's labels and photos go."""
+        return YoloFolder(self.folder / "yolo", self.val)
 
     def run_path(self, format_: Format) -> Path:
         """Where a format for the whole run goes."""
@@ -104,17 +110,25 @@ class Outputs:
 
 
 def choose_outputs(
-    folder: Path, formats: Iterable[str], look: Look, keep: Keep, overlap: str, rings: str
+    folder: Path,
+    formats: Iterable[str],
+    look: Look,
+    keep: Keep,
+    overlap: str,
+    rings: str,
+    val: float = 0.0,
 ) -> Outputs:
     """The outputs that flags ask for; COCO and overlays when they ask for none."""
     if overlap not in POLICIES:
         raise OptionError(f"--overlap must be one of {', '.join(POLICIES)}, got {overlap!r}")
     if rings not in RINGS:
         raise OptionError(f"--rings must be one of {', '.join(RINGS)}, got {rings!r}")
+    if not 0 <= val < 1:
+        raise OptionError(f"--val must be a share from 0 to below 1, got {val:g}")
     names = list(dict.fromkeys(formats))
     if not names and not any(getattr(look, name) for name in PICTURES):
         names, look = ["coco"], replace(look, overlay=True)
-    return Outputs(folder, tuple(find_format(name) for name in names), look, keep, overlap, rings)
+    return Outputs(folder, tuple(find_format(name) for name in names), look, keep, overlap, rings, val)
 
 
 @dataclass(frozen=True)
@@ -149,27 +163,8 @@ def write_output(
     fitting, losses = fit(photo, FORMATS[output], outputs.overlap)
     options = WriteOptions(outputs.categories, outputs.rings)
     if output == "yolo":
-        names = outputs.folder / "yolo" / NAMES_FILE
-        names.parent.mkdir(parents=True, exist_ok=True)
-        write_names(names, for_yolo(options.categories))
-        if photo.source is not None and photo.source.is_file():
-            _put_beside_labels(outputs.folder / "yolo", key, photo.source)
+        outputs.yolo.put(key, photo.source, for_yolo(options.categories))
     return losses + write_file(FORMATS[output], path, [fitting], options, scratch)
-
-
-def _put_beside_labels(folder: Path, key: str, source: Path) -> None:
-    """The photo in ``images``, under the name of its labels, where trainers look for it: the same file on one
-    disk (a hard link), a copy on another."""
-    target = folder / "images" / f"{key}{source.suffix.lower()}"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if target.exists():
-        if target.samefile(source) or stamp_of(target) == stamp_of(source):
-            return
-        target.unlink()
-    try:
-        os.link(source.resolve(), target)
-    except OSError:  # another disk, or one without links
-        shutil.copy2(source, target)
 
 
 def _draw(
