@@ -14,6 +14,8 @@ bands of a raster file      ``bands=(4, 3, 2)``, from 1 (extra ``geo``); by defa
 pixels without data         (a TIFF's nodata value or mask): do not count for ``range``, become black
 several pages or frames     refused unless ``page=`` says which; an MPO file (a phone's JPEG with a
                             preview behind it) and a TIFF's reduced overviews count as one page
+hyperstacks                 of ImageJ and OME-TIFF: a page is a time and a depth, ``bands`` are its channels
+DICOM                       rescaled as the file says, dark to bright as one sees it; frames are pages
 arrays                      (H, W), (H, W, 1), (H, W, 3) RGB or (H, W, 4) RGBA
 HEIC                        read if the package pillow-heif is installed
 ==========================  =======================================================================

@@ -12,14 +12,16 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from everymask.errors import InputError, MissingExtraError, PictureError
+from everymask.media.dicom import dicom_frames, dicom_hw, is_dicom, read_dicom
 from everymask.media.rasters import Pixels, has_rasterio, is_scene, raster_size, read_raster
+from everymask.media.stacks import is_stack, opened_stack
 from everymask.opencv import silent
 
 _OVERVIEW_TAG = 254  # TIFF NewSubfileType; bit 0: a reduced version of another page
 _ORIENTATION_TAG = 0x0112
 PICTURE_SUFFIXES = {
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif"),
-    *(".heic", ".heif", ".avif", ".jp2", ".ppm", ".pgm", ".pnm"),
+    *(".heic", ".heif", ".avif", ".jp2", ".ppm", ".pgm", ".pnm", ".dcm"),
 }
 """What a folder is searched for. Files named one by one may be called anything."""
 LIMIT_VARIABLE = "EVERYMASK_MAX_PIXELS"
@@ -30,6 +32,13 @@ def read_file(path: Path, page: int | None, bands: Sequence[int] | None = None) 
     """The pixels of a picture file at their own depth, upright, [H, W] or RGB [H, W, 3 | 4]."""
     _refuse_what_is_no_file(path)
     with decoding(repr(str(path))):
+        if is_stack(path):
+            with opened_stack(path) as stack:
+                _check_page(page, stack.frames, str(path))
+                return Pixels(stack.read(page or 0, bands))
+        if is_dicom(path):
+            _check_page(page, dicom_frames(path), str(path))
+            return Pixels(read_dicom(path, page or 0))
         if bands is not None or (page is None and is_scene(path) and has_rasterio()):
             return read_raster(path, bands)
         try:
@@ -57,6 +66,11 @@ def photo_size(path: str | os.PathLike[str]) -> tuple[int, int]:
     path = Path(path)
     _refuse_what_is_no_file(path)
     with decoding(repr(str(path))):
+        if is_stack(path):
+            with opened_stack(path) as stack:
+                return stack.hw
+        if is_dicom(path):
+            return dicom_hw(path)
         if is_scene(path) and has_rasterio():
             return raster_size(path)
         try:
@@ -148,9 +162,14 @@ def _decode_heic(path: Path) -> np.ndarray:
 
 
 def count_pages(path: Path) -> int:
-    """Full pages or frames of a picture file: those of a TIFF without its overviews; 1 where only other
-    decoders know the file."""
+    """Full pages or frames of a picture file: those of a TIFF without its overviews, of a hyperstack its
+    times and depths; 1 where only other decoders know the file."""
     with decoding(repr(str(path))):
+        if is_stack(path):
+            with opened_stack(path) as stack:
+                return stack.frames
+        if is_dicom(path):
+            return dicom_frames(path)
         try:
             picture = _opened(path)
         except Image.UnidentifiedImageError:
@@ -162,21 +181,27 @@ def count_pages(path: Path) -> int:
 def _turn_to_page(picture: Image.Image, path: Path, page: int | None) -> None:
     """Move to the asked page; more than one page and none asked for is refused."""
     frames = 1 if picture.format == "MPO" else getattr(picture, "n_frames", 1)
-    if page is None:
-        count = _full_pages(picture, frames)
-        if count > 1:
-            raise PictureError(
-                f"{str(path)!r} holds {count} pages or frames; "
-                f"pass page=0 to page={frames - 1} (--page 1 to --page {frames} in the shell)"
-            )
-        return
-    if not 0 <= page < frames:
-        raise PictureError(
-            f"{str(path)!r} has page=0 to page={frames - 1} (--page 1 to --page {frames} in the shell), "
-            f"there is no page={page}"
-        )
+    _check_page(page, frames, str(path), _full_pages(picture, frames) if page is None else frames)
     if page:
         picture.seek(page)
+
+
+def _check_page(page: int | None, frames: int, name: str, full: int | None = None) -> None:
+    """Raise PictureError for a page that is not there, or where one of several must be named.
+
+    ``full`` are the pages that could be meant, where those are fewer.
+    """
+    count = frames if full is None else full
+    if page is None and count > 1:
+        raise PictureError(
+            f"{name!r} holds {count} pages or frames; "
+            f"pass page=0 to page={frames - 1} (--page 1 to --page {frames} in the shell)"
+        )
+    if page is not None and not 0 <= page < frames:
+        raise PictureError(
+            f"{name!r} has page=0 to page={frames - 1} (--page 1 to --page {frames} in the shell), "
+            f"there is no page={page}"
+        )
 
 
 def _full_pages(picture: Image.Image, frames: int) -> int:

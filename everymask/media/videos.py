@@ -6,7 +6,7 @@ what comes                       what is made of it
 a video file, or its bytes       read with PyAV; upright (rotation metadata applied); frame i is the
                                  i-th picture shown, also when the frame rate varies
 a folder of pictures             in natural order (img2 before img10), whatever their names
-a TIFF stack, an animated WebP   its pages in order
+a TIFF stack, an animated WebP   its pages in order; of a hyperstack times and depths, see ``bands``
 a list of pictures               paths, arrays or PIL pictures, in the order given
 an array [N, H, W, 3] uint8      its frames
 an iterator of pictures          a stream: frames that have passed stay available for a while
@@ -50,6 +50,7 @@ PICTURE_SUFFIXES = frozenset(
         ".ppm",
         ".pgm",
         ".jp2",
+        ".dcm",
     }
 )
 _STREAM_SCHEMES = ("rtsp://", "rtmp://", "udp://", "tcp://", "srt://", "http://", "https://")
@@ -86,10 +87,16 @@ class StackFrames(FrameSource):
     """The pages of one picture file: a TIFF stack, an animation."""
 
     def __init__(
-        self, path: Path, pages: int, *, range: Range = "dtype", cache_bytes: int = CACHE_BYTES
+        self,
+        path: Path,
+        pages: int,
+        *,
+        range: Range = "dtype",
+        bands: Sequence[int] | None = None,
+        cache_bytes: int = CACHE_BYTES,
     ) -> None:
         super().__init__(repr(str(path)), cache_bytes=cache_bytes)
-        self._path, self._pages = path, pages
+        self._path, self._pages, self._bands = path, pages, bands
         self._range: Range = range
 
     @property
@@ -98,7 +105,7 @@ class StackFrames(FrameSource):
 
     def _decode(self, index: int) -> np.ndarray:
         try:
-            return read_photo(self._path, range=self._range, page=index)
+            return read_photo(self._path, range=self._range, page=index, bands=self._bands)
         except PictureError as error:
             raise VideoError(f"{spelled(index)} of {self.name} cannot be read: {error}") from error
 
@@ -160,7 +167,12 @@ class StreamFrames(FrameSource):
 
 
 def open_frames(
-    source: Any, *, cache_mb: float = CACHE_BYTES / 2**20, keep_up: bool = False, range: Range = "dtype"
+    source: Any,
+    *,
+    cache_mb: float = CACHE_BYTES / 2**20,
+    keep_up: bool = False,
+    range: Range = "dtype",
+    bands: Sequence[int] | None = None,
 ) -> FrameSource:
     """The frames of ``source``: see the table at the top of this file.
 
@@ -168,6 +180,7 @@ def open_frames(
     that arrive while an earlier one is being worked on are left out, and counted
     (:meth:`FrameSource.skipped_before`). ``range`` says how deep pictures are mapped to 8 bits; the
     default uses the whole range of the type, so that brightness does not jump from frame to frame.
+    ``bands`` chooses one or three channels of a hyperstack, from 1.
 
     Raises VideoError if there is nothing to read, OptionError for a ``cache_mb`` below 0.
 
@@ -190,7 +203,7 @@ def open_frames(
     if isinstance(source, bytes):
         return _open_file(BytesIO(source), "the video bytes", cache)
     if isinstance(source, (str, os.PathLike)):
-        return _open_path(Path(source), range, cache)
+        return _open_path(Path(source), range, bands, cache)
     if isinstance(source, (list, tuple)):
         return PictureFrames(source, range=range, cache_bytes=cache)
     if isinstance(source, Iterable):
@@ -232,7 +245,7 @@ def keeping_up(frames: Iterable[Any]) -> Iterator[tuple[Any, int]]:
     return iter(LatestOnly(frames))
 
 
-def _open_path(path: Path, range: Range, cache: int) -> FrameSource:
+def _open_path(path: Path, range: Range, bands: Sequence[int] | None, cache: int) -> FrameSource:
     if path.is_dir():
         files = picture_files(path)
         if not files:
@@ -245,19 +258,19 @@ def _open_path(path: Path, range: Range, cache: int) -> FrameSource:
     if path.stat().st_size == 0:
         raise VideoError(f"{str(path)!r} is empty (0 bytes)")
     if path.suffix.lower() in PICTURE_SUFFIXES:
-        return _pages_of(path, range, cache)
+        return _pages_of(path, range, bands, cache)
     return _open_file(path, repr(str(path)), cache)
 
 
-def _pages_of(path: Path, range: Range, cache: int) -> FrameSource:
+def _pages_of(path: Path, range: Range, bands: Sequence[int] | None, cache: int) -> FrameSource:
     """A picture is a clip of one frame, a stack one of its pages."""
     try:
         pages = count_pages(path)
     except PictureError as error:
         raise VideoError(str(error)) from error
-    if pages == 1:
+    if pages == 1 and bands is None:
         return PictureFrames([path], repr(str(path)), range=range, cache_bytes=cache)
-    return StackFrames(path, pages, range=range, cache_bytes=cache)
+    return StackFrames(path, pages, range=range, bands=bands, cache_bytes=cache)
 
 
 def _open_file(file: Any, name: str, cache: int) -> FrameSource:

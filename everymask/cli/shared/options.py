@@ -59,7 +59,7 @@ Bands = Annotated[
     str | None,
     typer.Option(
         metavar="B,B,B",
-        help="Which bands of a raster make the picture, from 1, such as 4,3,2.",
+        help="Which bands of a raster, or channels of a hyperstack, make the picture, from 1: 4,3,2.",
         rich_help_panel=INPUT,
     ),
 ]

@@ -11,7 +11,18 @@ import typer
 from ..shared.flags import with_flags
 from ..shared.look import Style
 from ..shared.messages import warn
-from ..shared.options import INPUT, OUTPUT, AsJson, Device, Model, Output, Overwrite
+from ..shared.options import (
+    INPUT,
+    OUTPUT,
+    AsJson,
+    Bands,
+    Device,
+    Model,
+    Output,
+    Overwrite,
+    read_bands,
+    read_range,
+)
 from .keep import KeepObjects
 from .outputs import FORMAT_NAMES, Wish, chosen_formats
 from .prompts import FramePrompt, names_of, read_track_prompts
@@ -122,6 +133,15 @@ def track(
     save_every: Annotated[
         int, typer.Option(min=1, metavar="N", help="Save the state every N frames.", rich_help_panel=TRACKING)
     ] = 50,
+    range: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RULE",
+            help="How 16-bit frames become 8-bit: dtype, LOW,HIGH, or frame by frame percentile, minmax.",
+            rich_help_panel=INPUT,
+        ),
+    ] = None,
+    bands: Bands = None,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
     model: Model = "nano",
@@ -141,6 +161,9 @@ def track(
     asked: list[FramePrompt] = []
     if not everything or points or boxes or masks or prompts:
         asked = read_track_prompts(points or [], boxes or [], masks or [], prompts)
+    reading: dict[str, Any] = {} if range is None else {"range": read_range(range)}
+    if bands is not None:
+        reading["bands"] = read_bands(bands)
     request = Request(
         video=video,
         prompts=asked,
@@ -152,6 +175,7 @@ def track(
         stop=None if stop is None else stop - 1,
         save_every=save_every,
         overwrite=overwrite,
+        reading=reading,
     )
     outcome = run(request, output, wanted, Wish(keep, look, names_of(asked)))
     if as_json:

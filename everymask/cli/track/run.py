@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,7 @@ from .prompts import FramePrompt, added
 from .quality import Followed, followed
 
 if TYPE_CHECKING:
+    from ...media.frame_source import FrameSource
     from ...video.result import TrackedFrame
     from ...video.session import VideoSession
 
@@ -43,6 +44,7 @@ class Request:
     stop: int | None
     save_every: int
     overwrite: bool
+    reading: dict[str, Any] = field(default_factory=dict)  # range and bands, of those that were given
 
     def __post_init__(self) -> None:
         if self.stop is not None and self.stop <= self.first:
@@ -72,7 +74,14 @@ class Request:
             "everything": self.discovery,
             "both_ways": self.both_ways,
             "stop": self.stop,
+            **self.reading,
         }
+
+    def clip(self) -> FrameSource:
+        """The frames, opened."""
+        from ...media.videos import open_frames
+
+        return open_frames(self.video, **self.reading)
 
 
 def _stamp(path: Path) -> list[tuple[str, int, int]]:
@@ -171,7 +180,7 @@ def _opened(model: Any, request: Request) -> VideoSession:
     from ...video.options import TrackerOptions
     from ...video.tracker import VideoTracker
 
-    session = VideoTracker(model, TrackerOptions(**request.options)).open(request.video)
+    session = VideoTracker(model, TrackerOptions(**request.options)).open(request.clip())
     for prompt in request.prompts:
         _prompt_or_say_which(session, prompt)
     return session
@@ -226,7 +235,7 @@ def _resumed(model: Any, request: Request, journal: TrackJournal) -> VideoSessio
     from ...video.tracker import VideoTracker
 
     try:
-        return VideoTracker(model).resume(journal.session, request.video)
+        return VideoTracker(model).resume(journal.session, request.clip())
     except SessionError as error:
         raise SessionError(f"{error}; --overwrite starts over") from error
 
