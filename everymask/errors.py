@@ -104,6 +104,15 @@ class MissingExtraError(EverymaskError, ImportError):
     """An optional dependency is not installed; the message names the install command."""
 
 
+def one_line(error: BaseException) -> str:
+    """What an error of a library below us says, as part of a message of ours: one line.
+
+    >>> one_line(ValueError("bad\\n  block"))
+    'bad block'
+    """
+    return " ".join(str(error).split()) or type(error).__name__
+
+
 def require(module: str, extra: str, purpose: str) -> ModuleType:
     """The imported optional ``module``, or a :class:`MissingExtraError` that says how to get it.
 

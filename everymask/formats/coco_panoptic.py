@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ..errors import FormatError
+from ..errors import FormatError, one_line
 from ..masks.rle import encode_at
 from ..maskset import Mask, MaskSet
 from .classes import Classes
@@ -137,7 +137,7 @@ def _ids(path: Path) -> np.ndarray:
     except FileNotFoundError:
         raise FormatError(f"the PNG {path} is not there") from None
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise FormatError(f"{path} is not a readable PNG: {error}") from error
+        raise FormatError(f"{path} is not a readable PNG: {one_line(error)}") from error
     return colours @ np.array([1, 256, 65536])
 
 

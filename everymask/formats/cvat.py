@@ -16,7 +16,7 @@ from xml.sax.saxutils import escape, quoteattr
 
 import numpy as np
 
-from ..errors import FormatError
+from ..errors import FormatError, one_line
 from ..masks.rle import Rle, encode_at
 from ..maskset import Mask, MaskSet
 from .losses import Loss, Losses
@@ -104,7 +104,7 @@ def read(path: Path, photo_hw: tuple[int, int] | None = None) -> list[PhotoMasks
     try:
         root = ElementTree.fromstring(_without_entities(read_text(path), path))
     except (ElementTree.ParseError, RecursionError, ValueError) as error:
-        raise FormatError(f"{path} is not XML: {error}") from error
+        raise FormatError(f"{path} is not XML: {one_line(error)}") from error
     if root.tag != "annotations":
         raise FormatError(f"{path} must have <annotations> at its root, got <{root.tag}>")
     images = list(root.iter("image"))

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import FormatError, require
+from ..errors import FormatError, one_line, require
 from ..maskset import Mask, MaskSet
 from .georeference import Georeference
 from .losses import Losses
@@ -152,7 +152,9 @@ def read(path: Path, photo_hw: tuple[int, int] | None = None) -> list[PhotoMasks
                 f"{more} FROM masks ORDER BY fid"
             ).fetchall()
     except (sqlite3.Error, TypeError) as error:
-        raise FormatError(f"{path} is not a GeoPackage of masks written by everymask: {error}") from error
+        raise FormatError(
+            f"{path} is not a GeoPackage of masks written by everymask: {one_line(error)}"
+        ) from error
     height, width = checked_size(height, width, str(path))
     place = Georeference(tuple(json.loads(affine)), wkt) if affine else None
     masks = [

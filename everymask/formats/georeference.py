@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import FormatError, require
+from ..errors import FormatError, one_line, require
 from ..tiff_tags import read_tags
 
 MODEL_TAGS = {33550, 34264}
@@ -100,4 +100,4 @@ def read_georeference(path: Path) -> Georeference | None:
                 wkt = "" if picture.crs is None else picture.crs.to_wkt()
                 return Georeference(tuple(picture.transform)[:6], wkt)
         except rasterio.errors.RasterioError as error:
-            raise FormatError(f"the georeference of {path} cannot be read: {error}") from error
+            raise FormatError(f"the georeference of {path} cannot be read: {one_line(error)}") from error

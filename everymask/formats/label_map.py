@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import FormatError, require
+from ..errors import FormatError, one_line, require
 from ..maskset import Mask, MaskSet
 from ..opencv import encoded
 from .georeference import Georeference, read_georeference
@@ -80,7 +80,7 @@ def _read_numbers(path: Path) -> np.ndarray:
             with Image.open(path) as picture:
                 labels = np.asarray(picture)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise FormatError(f"{path} is not a readable PNG or TIFF: {error}") from error
+        raise FormatError(f"{path} is not a readable PNG or TIFF: {one_line(error)}") from error
     if labels.ndim != 2 or labels.dtype.kind not in "ui":
         raise FormatError(
             f"a label map has one channel of whole numbers, {path} has shape {labels.shape} of {labels.dtype}"

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from ..errors import FormatError, require
+from ..errors import FormatError, one_line, require
 from ..maskset import Mask, MaskSet
 from .losses import Losses
 from .mask_row import columns_of_a_mask, mask_of, row_of
@@ -100,7 +100,7 @@ def read(path: Path, photo_hw: tuple[int, int] | None = None) -> list[PhotoMasks
                 return list(photos_of(file, str(path)))
             table, metadata = file.read(), file.metadata.metadata or {}
     except (OSError, pyarrow.ArrowException) as error:
-        raise FormatError(f"{path} is not a Parquet file: {' '.join(str(error).split())}") from error
+        raise FormatError(f"{path} is not a Parquet file: {one_line(error)}") from error
     if missing := {"image_id", "path", "width", "height", "rle_counts"} - set(table.column_names):
         raise FormatError(
             f"{path} has no column {sorted(missing)[0]!r}; it holds {', '.join(table.column_names)}"

@@ -22,7 +22,8 @@ def recognise(path: Path) -> Format:
         for name, telling in FOLDERS.items():
             if (path / telling).exists():
                 return FORMATS[name]
-        raise FormatError(f"{path} is a folder without {', '.join(FOLDERS.values())}: of no format of masks")
+        *names, last = FOLDERS.values()
+        raise FormatError(f"{path} is a folder without {', '.join(names)} or {last}: no masks to read")
     if path.suffix.lower() == ".json":
         return FORMATS[_json_format(read_json(path), path)]
     if path.suffix.lower() == ".txt" and _has_dota_rows(path):

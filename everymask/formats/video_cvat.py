@@ -9,7 +9,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 from xml.sax.saxutils import quoteattr
 
-from ..errors import FormatError
+from ..errors import FormatError, one_line
 from ..masks.rle import decode_box
 from .cvat import box_runs, labels_element, pixels_of_runs
 from .losses import Losses
@@ -69,7 +69,7 @@ def read(path: Path) -> ClipMasks:
     try:
         root = ElementTree.fromstring(text)
     except ElementTree.ParseError as error:
-        raise FormatError(f"{path} is not XML: {error}") from error
+        raise FormatError(f"{path} is not XML: {one_line(error)}") from error
     size = root.find("meta/task/original_size")
     if root.tag != "annotations" or size is None:
         raise FormatError(f"{path} must have <annotations> with <meta><task><original_size>")

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ..errors import FormatError
+from ..errors import FormatError, one_line
 from ..maskset import Mask, MaskSet
 from .classes import Classes
 from .folder_names import FolderNames
@@ -138,7 +138,7 @@ def _numbers(path: Path) -> np.ndarray:
         with Image.open(path) as picture:
             pixels = np.asarray(picture)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise FormatError(f"{path} is not a readable PNG: {error}") from error
+        raise FormatError(f"{path} is not a readable PNG: {one_line(error)}") from error
     if pixels.ndim != 2 or pixels.dtype != np.uint8:
         raise FormatError(
             f"{path} must be a palette PNG of one channel, got shape {pixels.shape} of {pixels.dtype}"

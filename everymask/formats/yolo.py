@@ -17,7 +17,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from ..errors import FormatError
+from ..errors import FormatError, one_line
 from ..masks.rle import Rle, encode_at
 from ..maskset import Mask, MaskSet
 from .classes import Classes, distinct, for_yolo
@@ -192,5 +192,5 @@ def _content(path: Path) -> dict[str, Any]:
     try:
         content = yaml.safe_load(read_text(path))
     except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise FormatError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+        raise FormatError(f"{path} is not YAML: {one_line(error)}") from error
     return want(content, dict, str(path))

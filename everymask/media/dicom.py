@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from everymask.errors import PictureError, require
+from everymask.errors import PictureError, one_line, require
 
 
 def is_dicom(path: Path) -> bool:
@@ -40,7 +40,7 @@ def read_dicom(path: Path, frame: int = 0) -> np.ndarray:
         if data.get("PhotometricInterpretation") in ("MONOCHROME1", "MONOCHROME2"):
             values = pixels.apply_modality_lut(values, data)
     except Exception as error:  # a codec that is not installed, bytes that are not there, ...
-        raise PictureError(f"{str(path)!r} cannot be decoded: {' '.join(str(error).split())}") from error
+        raise PictureError(f"{str(path)!r} cannot be decoded: {one_line(error)}") from error
     values = np.asarray(values)
     if data.get("PhotometricInterpretation") == "MONOCHROME1":  # low values are bright
         values = values.max() - values.astype(np.float32) + values.min()
@@ -52,7 +52,7 @@ def _read(path: Path, pixels: bool = True) -> Any:
     try:
         data = pydicom.dcmread(path, stop_before_pixels=not pixels)
     except Exception as error:
-        raise PictureError(f"{str(path)!r} cannot be decoded: {' '.join(str(error).split())}") from error
+        raise PictureError(f"{str(path)!r} cannot be decoded: {one_line(error)}") from error
     if "Rows" not in data:
         raise PictureError(f"{str(path)!r} is a DICOM file without a picture")
     return data

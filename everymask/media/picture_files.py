@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from everymask.errors import InputError, MissingExtraError, PictureError
+from everymask.errors import InputError, MissingExtraError, PictureError, one_line
 from everymask.media.dicom import dicom_frames, dicom_hw, is_dicom, read_dicom
 from everymask.media.rasters import Pixels, has_rasterio, is_scene, raster_size, read_raster
 from everymask.media.stacks import is_stack, opened_stack
@@ -137,7 +137,7 @@ def decoding(name: str) -> Iterator[None]:
     except MemoryError as error:
         raise PictureError(f"{name} needs more memory than there is") from error
     except Exception as error:  # decoders raise OSError, SyntaxError, ValueError, struct.error, ...
-        raise PictureError(f"{name} cannot be decoded: {error}") from error
+        raise PictureError(f"{name} cannot be decoded: {one_line(error)}") from error
 
 
 def _decode_by_other_means(path: Path, page: int | None = None) -> Pixels:

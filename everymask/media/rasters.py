@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from everymask.errors import OptionError, PictureError, require
+from everymask.errors import OptionError, PictureError, one_line, require
 from everymask.tiff_tags import read_tags
 
 NODATA_TAG = 42113  # GDAL_NODATA
@@ -56,7 +56,7 @@ def opened(path: str | os.PathLike[str]) -> Any:
         try:
             return rasterio.open(path)
         except rasterio.errors.RasterioError as error:
-            raise PictureError(f"{str(path)!r} cannot be decoded: {error}") from error
+            raise PictureError(f"{str(path)!r} cannot be decoded: {one_line(error)}") from error
 
 
 def raster_size(path: Path) -> tuple[int, int]:
@@ -88,7 +88,7 @@ def read_window(
         valid = (raster.read_masks(chosen, window=window, out_shape=shape) > 0).all(axis=0)
         table = _colours(raster) if len(chosen) == 1 else None
     except Exception as error:  # GDAL raises RasterioIOError, MemoryError, ValueError, ...
-        raise PictureError(f"{name!r} cannot be decoded: {error}") from error
+        raise PictureError(f"{name!r} cannot be decoded: {one_line(error)}") from error
     if values.dtype.kind == "c":
         raise PictureError(f"{name!r} holds complex numbers; write their amplitude and pass that")
     if values.dtype.kind == "f":

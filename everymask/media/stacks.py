@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from everymask.errors import OptionError, PictureError, require
+from everymask.errors import OptionError, PictureError, one_line, require
 from everymask.media.rasters import check_bands
 from everymask.tiff_tags import read_description
 
@@ -118,4 +118,4 @@ def opened_stack(path: Path) -> Iterator[Stack]:
                 raise PictureError(f"{str(path)!r} has axes {series.axes}, none of a picture")
             yield Stack(series, str(path))
     except tifffile.TiffFileError as error:
-        raise PictureError(f"{str(path)!r} cannot be decoded: {error}") from error
+        raise PictureError(f"{str(path)!r} cannot be decoded: {one_line(error)}") from error

@@ -137,7 +137,9 @@ def test_a_missing_file_and_an_unknown_format(tmp_path):
         FormatError, match="there is no format 'koko'; the formats are amg, amg-rle, sa1b, coco"
     ):
         example_masks().save(tmp_path / "a.json", format="koko")
-    with pytest.raises(FormatError, match=r"is a folder without the metadata\.csv"):
+    with pytest.raises(
+        FormatError, match=r"a folder without metadata\.csv, panoptic\.json or SegmentationObject"
+    ):
         formats.read_masks(tmp_path)
 
 
