@@ -254,6 +254,8 @@ class MaskSet(Sequence[Mask]):
                 raise InputError("a MaskSet without masks needs photo_hw=(height, width)")
             photo_hw = self._masks[0].size
         self.photo_hw = (int(photo_hw[0]), int(photo_hw[1]))
+        if min(self.photo_hw) < 0:
+            raise InputError(f"photo_hw must be (height, width) in pixels, got {tuple(photo_hw)}")
         self.valid = runs_of.encode(valid) if isinstance(valid, np.ndarray) else valid
         if self.valid is not None and self.valid.size != self.photo_hw:
             raise InputError(f"valid is of {self.valid.size} (height, width), the photo of {self.photo_hw}")

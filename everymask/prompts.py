@@ -19,6 +19,7 @@ mask        (H, W) or (h, w),   (P, H, W) or (P, h, w); for P = 1 beside another
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -169,6 +170,8 @@ def _numbers(name: str, values: Any, expected: str) -> np.ndarray:
         raise PromptError(f"{name} must {expected}, got rows of unequal length")
     if array.dtype.kind not in "biuf":
         raise PromptError(f"{name} must {expected}, got values of type {array.dtype}")
+    if np.ma.is_masked(values):
+        raise PromptError(f"{name} must be given in full, got a masked array; take out what is masked")
     array = array.astype(np.float64)
     if not np.isfinite(array).all():
         raise PromptError(f"{name} must be finite numbers, got NaN or infinity")
@@ -367,7 +370,14 @@ def _mask_array(mask: Any) -> np.ndarray:
     if array is None:
         raise PromptError("mask must be one array, got rows of unequal length")
     if array.dtype.kind not in "biuf":
-        raise PromptError(f"mask must be booleans, integers or floats, got values of type {array.dtype}")
+        hint = ""
+        if hasattr(mask, "segmentation"):
+            hint = "; of a Mask pass mask.segmentation"
+        elif isinstance(mask, str | os.PathLike):
+            hint = "; of a file pass everymask.read_masks(path)[0].segmentation"
+        raise PromptError(
+            f"mask must be booleans, integers or floats, got values of type {array.dtype}{hint}"
+        )
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise PromptError("mask must be finite numbers, got NaN or infinity")
     return array

@@ -11,7 +11,7 @@ from typing import Any, cast, overload
 
 from PIL.Image import Image
 
-from ..errors import PictureError
+from ..errors import OptionError, PictureError
 from ..maskset import MaskSet
 from ..media.photos import PhotoLike, read_pixels
 from ..media.rasters import Pixels
@@ -75,6 +75,8 @@ def segment(
     Raises ``PictureError`` for a photo that cannot be used, ``CheckpointError`` or ``DownloadError``
     for the model, ``OptionError`` for an option.
     """
+    if tile is None and tile_overlap is not None:
+        raise OptionError("tile_overlap is what tiles share; say how large they are too: tile=1024")
     tiling = None if tile is None else Tiling(tile, tile_overlap)
     if not isinstance(photo, list | tuple):
         one = cast("PhotoLike", photo)

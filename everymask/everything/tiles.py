@@ -49,6 +49,10 @@ class Tiling:
     """Pixels that neighbours share; None: an eighth of the side."""
 
     def __post_init__(self) -> None:
+        overlap = 0 if self.overlap is None else self.overlap
+        for name, value in (("side", self.side), ("overlap", overlap)):
+            if isinstance(value, bool) or not isinstance(value, int | np.integer):
+                raise OptionError(f"the {name} of a tile must be a whole number of pixels, got {value!r}")
         if self.side < 32:
             raise OptionError(f"a tile must be at least 32 pixels a side, got {self.side}")
         if not 0 <= self.shared <= self.side // 2:
@@ -59,7 +63,7 @@ class Tiling:
     @property
     def shared(self) -> int:
         """The least overlap in pixels."""
-        return self.side // 8 if self.overlap is None else self.overlap
+        return int(self.side) // 8 if self.overlap is None else self.overlap
 
     @property
     def near(self) -> int:

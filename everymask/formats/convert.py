@@ -40,6 +40,8 @@ def read_photos(
     ``georeference`` is the photo's place on the map, for GeoJSON in degrees by another tool. Raises
     :class:`FormatError` for a file that is malformed or of no known format.
     """
+    if not isinstance(path, str | Path):
+        raise FormatError(f"masks are read from a path, got {type(path).__name__}")
     file = Path(path)
     if not file.exists():
         raise FormatError(f"there is no file {file}")

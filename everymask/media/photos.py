@@ -96,9 +96,10 @@ def read_pixels(
         read = read_file(Path(photo).expanduser(), page, bands)
         pixels, valid = read.values, read.valid
     else:
+        hint = "; of a torch tensor pass photo.permute(1, 2, 0).numpy()" if hasattr(photo, "permute") else ""
         raise PictureError(
             "a photo must be a path, an RGB array of shape (H, W, 3) or a PIL picture, "
-            f"got {type(photo).__name__}"
+            f"got {type(photo).__name__}{hint}"
         )
     return Pixels(as_rgb(to_bytes(_checked(pixels, valid), range, valid), background), valid)
 

@@ -121,7 +121,10 @@ def chosen_bands(raster: Any, bands: Sequence[int] | None, name: str) -> list[in
 
 def check_bands(bands: Sequence[int]) -> tuple[int, ...]:
     """One or three band numbers from 1. Raises OptionError."""
-    numbers = tuple(bands)
+    try:
+        numbers = tuple(bands)
+    except TypeError:
+        numbers = ()
     whole = all(isinstance(each, int | np.integer) and not isinstance(each, bool) for each in numbers)
     if len(numbers) not in (1, 3) or not whole or min(numbers) < 1:
         raise OptionError(f"bands must be one or three numbers from 1, such as (4, 3, 2), got {bands!r}")

@@ -49,6 +49,8 @@ def load(
     Raises CheckpointError (UnknownModelError, UnsafeCheckpointError, KeyMismatchError), DownloadError
     or OptionError.
     """
+    if not isinstance(source, str | os.PathLike):
+        raise UnknownModelError(f"expected a model's name or a path, got {type(source).__name__}")
     chosen_device, chosen_dtype = read_device(device), read_dtype(dtype)
     warn_where_slow(chosen_dtype, chosen_device, f'dtype="{type_name(chosen_dtype)}"')
     path, spec = locate(source, progress)

@@ -1,0 +1,203 @@
+# ruff: noqa: E501 (a table reads best a row a line)
+"""What users of such tools reported outside formats and rasters (those: ``formats/test_files_of_others.py``,
+``media/test_rasters.py``): each row a fault of a kind, and the exact answer. More of checkpoints stand in
+``models/test_weights.py``, of prompts in ``test_prompts.py``, of names in ``cli/test_inputs.py``."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import everymask as em
+from everymask.cli import main as cli
+from everymask.errors import EverymaskError
+from everymask.formats import read_photos
+from everymask.models.weights import to_official
+
+
+@pytest.fixture(scope="module")
+def nano():
+    return em.load("nano", device="cpu")
+
+
+@pytest.fixture(scope="module")
+def weights(nano):
+    return to_official(nano)
+
+
+# --- checkpoints: what trainers and downloads leave
+
+WRAPPED = {
+    "model_state_dict, net., module.": lambda state: {
+        "epoch": 3,
+        "model_state_dict": {f"net.module.{k}": v for k, v in state.items()},
+    },
+    "the shadow of a moving average": lambda state: {"ema": {"shadow": state}},
+    "a student of distillation": lambda state: {f"student.{k}": v for k, v in state.items()},
+    "Lightning and compile": lambda state: {
+        "state_dict": {f"model._orig_mod.{k}": v for k, v in state.items()},
+        "callbacks": {},
+    },
+    "float64": lambda state: {k: v.double() for k, v in state.items()},
+}
+
+
+@pytest.mark.parametrize("case", WRAPPED)
+def test_weights_are_found_in_whatever_is_around_them(tmp_path, weights, case):
+    torch.save(WRAPPED[case](weights), tmp_path / "a.pt")
+    assert em.load(tmp_path / "a.pt", device="cpu").spec.name == "nano"
+
+
+NO_WEIGHTS = {
+    "a list": ([1, 2], "holds a list, expected a dictionary of tensors; save model.state_dict() alone"),
+    "nothing": (
+        {},
+        "holds an empty dictionary, expected a dictionary of tensors; save model.state_dict() alone",
+    ),
+    "one tensor": (
+        torch.zeros(3),
+        "holds a Tensor, expected a dictionary of tensors; save model.state_dict() alone",
+    ),
+    "an error page": (
+        b"<!DOCTYPE html><html>404",
+        "it is a web page; the download was answered with an error page",
+    ),
+    "a Git LFS pointer": (
+        b"version https://git-lfs.github.com/spec/v1\noid sha256:a\nsize 1\n",
+        "it is a Git LFS pointer; run 'git lfs pull'",
+    ),
+    "a header longer than the file": (
+        b"\xff" * 8 + b"{}",
+        "is not a weights file: expected a torch zip file, a pickle or safetensors",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", NO_WEIGHTS)
+def test_a_file_without_weights_says_what_it_is(tmp_path, case):
+    content, message = NO_WEIGHTS[case]
+    path = tmp_path / "a.pt"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    else:
+        torch.save(content, path)
+    with pytest.raises(em.CheckpointError, match=re.escape(message)):
+        em.load(path)
+
+
+# --- prompts and arguments of another type
+
+PHOTO = np.zeros((30, 40, 3), np.uint8)
+CALLS = {
+    "masked points": (
+        lambda p, m: p.predict(points=np.ma.masked_array([[1, 2]], mask=[[0, 1]]), labels=[1]),
+        "points must be given in full, got a masked array; take out what is masked",
+    ),
+    "a Mask as mask": (
+        lambda p, m: p.predict(mask=em.Mask.from_segmentation(PHOTO[..., 0] == 0)),
+        "got values of type object; of a Mask pass mask.segmentation",
+    ),
+    "a path as mask": (
+        lambda p, m: p.predict(mask="a.png"),
+        "of a file pass everymask.read_masks(path)[0].segmentation",
+    ),
+    "labels in words": (
+        lambda p, m: p.predict(points=[[1, 2]], labels=["fg"]),
+        "labels must have shape (1,), one label for each point, got values of type <U2",
+    ),
+    "half a label": (
+        lambda p, m: p.predict(points=[[1, 2]], labels=[0.5]),
+        "labels must be 1 (object), 0 (not the object) or -1 (padding), got 0.5",
+    ),
+    "a set as box": (
+        lambda p, m: p.predict(box={1, 2, 3, 4}),
+        "box must have shape (4,) or (P, 4), got values of type object",
+    ),
+    "a tensor as photo": (
+        lambda p, m: em.segment(torch.zeros(3, 20, 30), m),
+        "got Tensor; of a torch tensor pass photo.permute(1, 2, 0).numpy()",
+    ),
+    "nothing as photo": (
+        lambda p, m: em.segment(None, m),
+        "a photo must be a path, an RGB array of shape (H, W, 3) or a PIL picture, got NoneType",
+    ),
+    "nothing as model": (lambda p, m: em.load(None), "expected a model's name or a path, got NoneType"),
+    "nothing as mask file": (lambda p, m: em.read_masks(None), "masks are read from a path, got NoneType"),
+    "a tile in words": (
+        lambda p, m: em.segment(PHOTO, m, tile="64"),
+        "the side of a tile must be a whole number of pixels, got '64'",
+    ),
+    "half a tile": (
+        lambda p, m: em.segment(PHOTO, m, tile=64.5),
+        "the side of a tile must be a whole number of pixels, got 64.5",
+    ),
+    "overlap of no tiles": (
+        lambda p, m: em.segment(PHOTO, m, tile_overlap=8),
+        "tile_overlap is what tiles share; say how large they are too: tile=1024",
+    ),
+    "one number as bands": (
+        lambda p, m: em.read_photo("a.tif", bands=3),
+        "bands must be one or three numbers from 1, such as (4, 3, 2), got 3",
+    ),
+    "a photo of less than nothing": (
+        lambda p, m: em.MaskSet([], (-1, 3)),
+        "photo_hw must be (height, width) in pixels, got (-1, 3)",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CALLS)
+def test_an_argument_of_another_kind_is_told_what_to_pass(nano, case):
+    call, message = CALLS[case]
+    predictor = em.ImagePredictor(nano)
+    predictor.set_image(PHOTO)
+    with pytest.raises(EverymaskError) as caught:
+        call(predictor, nano)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+# --- names and folders that people have
+
+NAMES = [
+    "-rf.png",
+    "a b.png",
+    "percent%41.png",
+    "semi;colon.png",
+    "new\nline.png",
+    "naïve café.png",
+    "con.png",
+    ".hidden.png",
+    "UPPER.PNG",
+    "dots..png",
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_photos_of_any_name_get_their_masks(tmp_path, monkeypatch, name):
+    from everymask.cli.segment import command
+    from tests.cli.fake_engine import FakeSegmenter
+
+    monkeypatch.setattr(
+        command, "open_segmenter", lambda model, device, options, reading: FakeSegmenter(options, reading)
+    )
+    monkeypatch.chdir(tmp_path)
+    pixels = PHOTO.copy()
+    pixels[5:10, 5:12] = 200
+    Path("in").mkdir()
+    Image.fromarray(pixels).save(Path("in", name))
+    hidden = name.startswith(".")
+    assert (
+        cli.run(["segment", f"in/{name}" if hidden else "in", "-f", "coco", "-f", "yolo", "-f", "voc"]) == 0
+    )
+    (record,) = read_photos("out/coco.json")
+    assert record.photo == name
+    assert [mask.area for mask in record.masks] == [35]
+    assert (
+        len(list(Path("out/yolo/labels").rglob("*.txt")))
+        == len(list(Path("out/voc/SegmentationObject").rglob("*.png")))
+        == 1
+    )
