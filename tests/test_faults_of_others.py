@@ -1,4 +1,3 @@
-# ruff: noqa: E501 (a table reads best a row a line)
 """What users of such tools reported outside formats and rasters (those: ``formats/test_files_of_others.py``,
 ``media/test_rasters.py``): each row a fault of a kind, and the exact answer. More of checkpoints stand in
 ``models/test_weights.py``, of prompts in ``test_prompts.py``, of names in ``cli/test_inputs.py``."""
