@@ -218,8 +218,8 @@ def test_batches_of_several_settings_are_not_mixed(tmp_path, monkeypatch, capsys
 
 
 def test_coco_numbers_what_has_none_around_what_has(tmp_path):
-    from everymask.formats.coco import _Numbers
+    from everymask.formats.coco import Numbers
 
-    numbers = _Numbers()
+    numbers = Numbers()
     wanted = [None, 3, None, None, 2, 3, "x", "x", 0, True, 9, None]
     assert [numbers.take(each) for each in wanted] == [1, 3, 2, 4, 5, 6, "x", 7, 8, 9, 10, 11]
