@@ -14,7 +14,7 @@ from tests.docs.pages import ROOT, examples
 from tests.docs.test_shell_examples import commands
 
 PAGE = "docs/cookbook.md"
-NOT_RUN = {"studio"}  # a server; tests/studio runs it
+NOT_RUN = {"studio", "batch"}  # a server, and Ray: tests/studio and tests/batching run them
 
 
 def discs(seed: int, size: int = 96) -> tuple[np.ndarray, list[np.ndarray]]:
