@@ -21,6 +21,7 @@ from everymask.maskset import Mask, MaskSet
 class FakeSegmenter:
     """Bright blobs, larger ones first, with made-up scores."""
 
+    model = "fake"
     model_hash = "0123456789abcdef"
 
     def __init__(self, options: dict[str, Any], reading: dict[str, Any], seconds: float = 0.0) -> None:

@@ -49,6 +49,6 @@ def test_an_object_that_is_weak_and_lost_and_comes_back():
     }
     frames |= {2: {}, 9: {2: ObjectMask(none, 0.0)}}
     one, two = followed(ClipMasks("clip", (2, 2), 10, frames=frames, names={1: "dog"}))
-    assert str(one) == ("object 1 (dog): 3 of 7 frames, mean score 0.70; weak from frame 4; lost on 5-6, 8-9")
-    assert one.to_dict()["lost"] == [[5, 6], [8, 9]]
+    assert str(one) == "object 1 (dog): 3 of 7 frames, mean score 0.70; weak from frame 5; lost on 6-7, 9-10"
+    assert one.to_dict()["lost"] == [[6, 7], [9, 10]]
     assert str(two) == "object 2: on none of the frames tracked"
