@@ -1,6 +1,5 @@
 """Files of Hugging Face's ``transformers``: the same masks from the same weights, there and back."""
 
-import sys
 from dataclasses import replace
 
 import pytest
@@ -15,6 +14,7 @@ from everymask.models.weights import read_weights, recognise, to_official, to_tr
 from everymask.nn.encoders.hiera import HieraSpec
 from everymask.nn.encoders.vit import ViTSpec
 from tests.parity.seeded import seeded_state
+from tests.parity.torchvision_standin import hidden
 
 SAM = replace(MODELS["sam_vit_b"], image_size=128, trunk=ViTSpec(32, 2, 2, global_blocks=(1,)))
 SAM2 = replace(
@@ -23,10 +23,9 @@ SAM2 = replace(
 
 
 @pytest.fixture(autouse=True)
-def without_the_stand_in(monkeypatch):
-    """transformers looks for torchvision and stumbles over the few functions that parity tests put there."""
-    for name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
-        monkeypatch.delitem(sys.modules, name)
+def without_the_stand_in():
+    with hidden():
+        yield
 
 
 def seeded(spec):

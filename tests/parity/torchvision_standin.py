@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import ModuleType
 
 import numpy as np
@@ -36,6 +38,18 @@ def install() -> None:
         parent, _, child = name.rpartition(".")
         if parent:
             setattr(sys.modules[parent], child, module)
+
+
+@contextmanager
+def hidden() -> Iterator[None]:
+    """No torchvision for a while: ``transformers`` looks for one and stumbles over the stand-in."""
+    modules = {name: module for name, module in sys.modules.items() if name.split(".")[0] == "torchvision"}
+    for name in modules:
+        del sys.modules[name]
+    try:
+        yield
+    finally:
+        sys.modules.update(modules)
 
 
 # --- torchvision.ops.boxes ------------------------------------------------------------------------

@@ -24,13 +24,21 @@ from everymask.words.detect.grounding import Grounding
 from everymask.words.detect.owl import Owl
 from everymask.words.detect.table import DETECTORS, detector_name, open_detector
 from everymask.words.detect.weights import HOSTED
+from tests.parity.torchvision_standin import hidden
 
-tiny = pytest.importorskip("tests.words.tiny", reason="needs transformers")
+with hidden():
+    tiny = pytest.importorskip("tests.words.tiny", reason="needs transformers")
 
 pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.usefixtures("no_network")]
 
 HW = (50, 70)
 WORDS = ["red block", "blue block", "dog"]
+
+
+@pytest.fixture(autouse=True)
+def without_the_stand_in():
+    with hidden():
+        yield
 
 
 @pytest.fixture(autouse=True)
