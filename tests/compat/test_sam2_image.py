@@ -469,7 +469,7 @@ def test_a_hub_id_becomes_a_predictor(tmp_path, tiny_config, monkeypatch):
     torch.save({"model": official.state_dict()}, tmp_path / "a.pt")
     asked = []
     monkeypatch.setattr(
-        "everymask.compat.sam2.build_sam.pull", lambda name: asked.append(name) or tmp_path / "a.pt"
+        "everymask.compat.sam2.configs.pull", lambda name: asked.append(name) or tmp_path / "a.pt"
     )
     predictor = compat.SAM2ImagePredictor.from_pretrained(
         "facebook/sam2.1-hiera-tiny", device="cpu", mask_threshold=0.5
