@@ -176,6 +176,9 @@ def panned(page: Any) -> str:
     return f"{1000 / steps.mean():.0f} frames a second, p95 {slow:.0f} ms between; {drawn:.0f} ms to draw one"
 
 
+ACTIVATED = "LayerTreeHostImpl::ActivateSyncTree"
+
+
 def traced(browser: Any, page: Any, folder: Path) -> str:
     """Two seconds of panning in Chromium's trace: frames it drew, and how long the page's own work took."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -191,7 +194,8 @@ def traced(browser: Any, page: Any, folder: Path) -> str:
     page.mouse.up()
     browser.stop_tracing()
     events = json.loads(file.read_text())["traceEvents"]
-    drawn = sorted({each["ts"] for each in events if each["name"] == "DrawFrame"})
+    # what is new on the page reaches the compositor; without a window Chromium draws nothing else
+    drawn = sorted({each["ts"] for each in events if each["name"] == ACTIVATED and each["ph"] == "X"})
     spent = [each["dur"] / 1000 for each in events if each["name"] == "FireAnimationFrame" and "dur" in each]
     if len(drawn) < 2 or not spent:
         return f"no frames in {file}"

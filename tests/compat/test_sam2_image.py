@@ -468,6 +468,7 @@ def test_a_hub_id_becomes_a_predictor(tmp_path, tiny_config, monkeypatch):
     _, official = models()
     torch.save({"model": official.state_dict()}, tmp_path / "a.pt")
     asked = []
+    monkeypatch.setattr("everymask.compat.sam2.configs.in_hub_cache", lambda *_: None)
     monkeypatch.setattr(
         "everymask.compat.sam2.configs.pull", lambda name: asked.append(name) or tmp_path / "a.pt"
     )
