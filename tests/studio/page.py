@@ -34,8 +34,15 @@ class Page:
             self.foreign.append(request.url)
 
     def ready(self) -> None:
-        """Wait until the photo is encoded."""
+        """Wait until the photo is encoded and lies still: panels that open move it."""
         self.until("state.photo?.encoded")
+        places: list[Any] = []
+        for _ in range(200):
+            places.append((self.state("state.camera"), self.tab.locator("#canvas").bounding_box()))
+            if len(places) > 4 and all(place == places[-1] for place in places[-5:]):
+                return
+            self.tab.wait_for_timeout(50)
+        raise AssertionError(f"the photo never lay still: {places[-2:]}")
 
     def state(self, expression: str) -> Any:
         """Something of the page's state: ``state.photo.version``."""
