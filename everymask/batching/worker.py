@@ -14,17 +14,16 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
-
-import numpy as np
+from typing import Any
 
 from ..errors import EverymaskError, require
+from ..everything.protocol import Segmenter
 from ..everything.settings import short_hash
 from ..formats.georeference import Georeference, read_georeference
 from ..formats.photo_rows import PhotoRow, schema, table_bytes, to_table
 from ..formats.record import PhotoMasks
-from ..maskset import MaskSet
-from ..media.photos import read_photo
+from ..media.photos import read_pixels
+from ..media.rasters import Pixels
 from .air import Flight
 from .listing import Entry
 from .plan import Unit
@@ -33,16 +32,6 @@ from .storage import TRIES, Place, told
 
 AHEAD = 2
 """Photos decoded beside the model, for each thread that decodes."""
-
-
-class Segmenter(Protocol):
-    """Makes masks of a photo (``EverythingSegmenter``, with steps after it or without)."""
-
-    settings: dict[str, Any]
-    model_hash: str
-
-    def __call__(self, photo: np.ndarray, watch: Callable[[int, int], None]) -> MaskSet:
-        """The masks of an RGB photo."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +53,7 @@ class Made:
 
 @dataclass(frozen=True)
 class _Decoded:
-    pixels: np.ndarray
+    photo: Pixels
     place: Georeference | None
     key: str
     seconds: float
@@ -78,7 +67,7 @@ class Worker:
     air: Place | None = None
     """Where to note what was begun; None: nowhere."""
     reading: Mapping[str, Any] = field(default_factory=dict)
-    """How photos are read: ``range``, ``page``, ``bands`` of ``read_photo``."""
+    """How photos are read: ``range``, ``page``, ``bands`` of ``read_pixels``."""
     threads: int = 1
     """That decode photos beside the model."""
     name: str = field(default_factory=lambda: f"{socket.gethostname()}/{os.getpid()}")
@@ -138,7 +127,7 @@ class Worker:
             pool.shutdown(wait=True, cancel_futures=True)
 
     def _decode(self, entry: Entry, fetched: Fetched, scratch: Path) -> _Decoded:
-        """The pixels of a photo. Raises as ``read_photo`` does, OSError for one that did not come."""
+        """The pixels of a photo. Raises as ``read_pixels`` does, OSError for one that did not come."""
         begun = time.monotonic()
         if fetched.error:
             raise OSError(fetched.error)
@@ -154,14 +143,14 @@ class Worker:
         )  # decoders go by it, as they do for segment
         path.write_bytes(content)
         try:
-            pixels = read_photo(path, **self.reading)
+            photo = read_pixels(path, **self.reading)
             place = read_georeference(path)
         except EverymaskError as error:
             raise type(error)(str(error).replace(repr(str(path)), repr(entry.name))) from error
         finally:
             path.unlink()
         digest = hashlib.sha256(content).hexdigest()
-        return _Decoded(pixels, place, f"{digest[:32]}-{self._params_hash}", time.monotonic() - begun)
+        return _Decoded(photo, place, f"{digest[:32]}-{self._params_hash}", time.monotonic() - begun)
 
     @property
     def _params_hash(self) -> str:
@@ -192,7 +181,7 @@ class Worker:
                 else:
                     decoded = decoded_ahead()
                 begun = time.monotonic()
-                masks = self.segmenter(decoded.pixels, _ignore)
+                masks = self.segmenter(decoded.photo.values, _ignore, decoded.photo.valid)
             except (EverymaskError, OSError, MemoryError) as error:
                 reason = told(error)
             except Exception as error:  # a fault of ours or of a library must not end the run, nor be hidden

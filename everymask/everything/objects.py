@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 
 from everymask.errors import OptionError
+from everymask.everything.protocol import Segmenter
 from everymask.masks.hierarchy import LEVELS
 from everymask.maskset import MaskSet
 
@@ -38,17 +39,8 @@ class Objects:
         return segmenter if self == Objects() else WithObjects(segmenter, self, say)
 
 
-class Filler(Protocol):
+class Filler(Segmenter, Protocol):
     """A segmenter that can fill gaps."""
-
-    model: Any
-    settings: dict[str, Any]
-    model_hash: str
-
-    def __call__(
-        self, photo: np.ndarray, watch: Callable[[int, int], None], valid: np.ndarray | None = None
-    ) -> MaskSet:
-        """The masks of a photo."""
 
     def fill_gaps(self, photo: np.ndarray, masks: MaskSet) -> Any:
         """The masks with gaps filled, a :class:`Filling`."""
@@ -67,7 +59,7 @@ class WithObjects:
         self, photo: np.ndarray, watch: Callable[[int, int], None], valid: np.ndarray | None = None
     ) -> MaskSet:
         """The masks of an RGB photo; ``valid``, bool [H, W], is where it has data."""
-        masks = self._segmenter(photo, watch, *([] if valid is None else [valid]))
+        masks = self._segmenter(photo, watch, valid)
         if self._objects.fill_gaps:
             masks = self.fill_gaps(photo, masks).masks
         if self._objects.merge:

@@ -141,7 +141,7 @@ def test_failures_are_done_again_when_asked(tmp_path, monkeypatch, capsys):
 class Broken(FakeSegmenter):
     """Fails on one photo."""
 
-    def __call__(self, photo, watch):
+    def __call__(self, photo, watch, valid=None):
         if np.array_equal(photo, picture(1)):
             raise MemoryError("out of luck")
         return super().__call__(photo, watch)

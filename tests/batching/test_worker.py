@@ -8,6 +8,7 @@ import json
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import rasterio
 
 from everymask import formats
 from everymask.batching.air import Flight
@@ -99,7 +100,7 @@ class Faulty(FakeSegmenter):
         super().__init__({}, {})
         self.errors = errors
 
-    def __call__(self, photo, watch):
+    def __call__(self, photo, watch, valid=None):
         if self.errors:
             raise self.errors.pop(0)
         return super().__call__(photo, watch)
@@ -121,7 +122,7 @@ class Died(BaseException):
 
 
 class Deadly(FakeSegmenter):
-    def __call__(self, photo, watch):
+    def __call__(self, photo, watch, valid=None):
         if np.array_equal(photo, self.poison):
             raise Died
         return super().__call__(photo, watch)
@@ -178,3 +179,25 @@ def test_read_photos_reads_parts(unit, tmp_path):
     read = formats.read_photos(tmp_path / "part.parquet")
     assert [photo.photo for photo in read] == [f"p{number:03d}.png" for number in range(5)]
     assert read[0].model_hash == FakeSegmenter.model_hash
+
+
+def test_nothing_is_asked_about_pixels_without_data(tmp_path):
+    values = np.full((3, 20, 30), 200, "uint8")
+    values[:, :, 22:] = 0
+    profile = {"driver": "GTiff", "count": 3, "height": 20, "width": 30, "dtype": "uint8", "nodata": 0}
+    (tmp_path / "in").mkdir()
+    place = {"crs": "EPSG:32632", "transform": rasterio.Affine(10, 0, 500_000, 0, -10, 5_400_000)}
+    with rasterio.open(tmp_path / "in" / "a.tif", "w", **profile, **place) as file:
+        file.write(values)
+    told = []
+
+    class Noting(FakeSegmenter):
+        def __call__(self, photo, watch, valid=None):
+            told.append(valid)
+            return super().__call__(photo, watch, valid)
+
+    unit = unit_of(tmp_path / "in")
+    made = Worker(Noting({}, {})).make(unit, fetch(unit.entries))
+    (valid,) = told
+    assert np.array_equal(valid, np.broadcast_to(np.arange(30) < 22, (20, 30)))
+    assert (made.photos, made.failed) == (1, ())

@@ -29,7 +29,7 @@ class FakeSegmenter:
         self.calls = 0
         self._seconds = seconds
 
-    def __call__(self, photo: np.ndarray, watch) -> MaskSet:
+    def __call__(self, photo: np.ndarray, watch, valid: np.ndarray | None = None) -> MaskSet:
         self.calls += 1
         if "FAKE_ENGINE_LOG" in os.environ:
             with open(os.environ["FAKE_ENGINE_LOG"], "a") as file:

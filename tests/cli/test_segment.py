@@ -221,11 +221,11 @@ def test_failures_are_named_and_the_rest_is_done(photos, capsys):
 def test_an_unexpected_error_fails_one_photo_and_is_kept_in_the_report(photos, engine, monkeypatch, capsys):
     original = FakeSegmenter.__call__
 
-    def sometimes(self, photo, watch):
+    def sometimes(self, photo, watch, valid=None):
         if self.calls == 1:
             self.calls += 1
             raise RuntimeError("the library fell over")
-        return original(self, photo, watch)
+        return original(self, photo, watch, valid)
 
     monkeypatch.setattr(FakeSegmenter, "__call__", sometimes)
     assert run("segment", "in") == 1
@@ -320,10 +320,10 @@ def test_two_runs_at_once_into_one_folder_are_refused(photos, capsys):
 def test_ctrl_c_says_how_to_go_on(photos, monkeypatch, capsys):
     original = FakeSegmenter.__call__
 
-    def interrupted(self, photo, watch):
+    def interrupted(self, photo, watch, valid=None):
         if self.calls == 2:
             raise KeyboardInterrupt
-        return original(self, photo, watch)
+        return original(self, photo, watch, valid)
 
     monkeypatch.setattr(FakeSegmenter, "__call__", interrupted)
     assert run("segment", "in") == 130

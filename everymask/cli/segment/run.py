@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from ...errors import EverymaskError
+from ...everything.protocol import Segmenter
 from ...everything.settings import short_hash
 from ...everything.tiles import Tiling
 from ...formats import Losses, PhotoMasks
@@ -33,23 +34,6 @@ from .quality import quality_of
 from .scenes import Tiles
 
 REPORT = "report.json"
-
-
-class Segmenter(Protocol):
-    """Makes masks of a photo."""
-
-    model: Any
-    settings: dict[str, Any]
-    """The model and every option that the masks depend on."""
-    model_hash: str
-
-    def __call__(
-        self, photo: np.ndarray, watch: Callable[[int, int], None], valid: np.ndarray | None = None
-    ) -> MaskSet:
-        """The masks of an RGB photo; ``watch(done, total)`` hears of the progress within it.
-
-        ``valid``, bool [H, W], is where the photo has data; None: everywhere.
-        """
 
 
 @dataclass(frozen=True)
@@ -181,8 +165,7 @@ class Run:
             return self._in_tiles(photo, tiling, progress)
         begun, stamp = time.monotonic(), _stamp(photo.path)
         read = read_pixels(photo.path, **self.reading)
-        valid = [] if read.valid is None else [read.valid]
-        masks = self.segmenter(read.values, progress.within_photo, *valid)
+        masks = self.segmenter(read.values, progress.within_photo, read.valid)
         record = self._kept(photo, masks)
         losses = {name: self._write(name, photo.key, record, read.values) for name in self.outputs.per_photo}
         return self._finished(photo, record, stamp, begun, losses, self._quality(record))

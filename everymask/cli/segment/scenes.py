@@ -92,7 +92,7 @@ class SceneWork:
         """The masks; tiles that are in the folder are not done again."""
 
         def segment(photo: np.ndarray, valid: np.ndarray | None) -> MaskSet:
-            return segmenter(photo, lambda done, total: None, *([] if valid is None else [valid]))
+            return segmenter(photo, lambda done, total: None, valid)
 
         return segment_scene(self.scene, segment, self.folder, self.tiling, say)
 

@@ -6,11 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 import numpy as np
 
 from ...errors import OptionError, PromptError
+from ...everything.protocol import Segmenter
 from ...formats.classes import Classes
 from ...masks.rle import encode
 from ...maskset import MaskSet
@@ -89,19 +90,6 @@ def read_vocabulary(path: Path) -> list[str]:
     return words
 
 
-class Segmenter(Protocol):
-    """Makes masks of a photo."""
-
-    model: Any
-    settings: dict[str, Any]
-    model_hash: str
-
-    def __call__(
-        self, photo: np.ndarray, watch: Callable[[int, int], None], valid: np.ndarray | None = None
-    ) -> MaskSet:
-        """The masks of a photo; ``valid``, bool [H, W], is where it has data, None: everywhere."""
-
-
 class Finding:
     """A segmenter whose masks are those that words name."""
 
@@ -162,7 +150,7 @@ class Naming:
         """The masks of an RGB photo."""
         from ...words.detect.lite import named
 
-        masks = self._segmenter(photo, watch, *([] if valid is None else [valid]))
+        masks = self._segmenter(photo, watch, valid)
         return named(photo, masks, self.model)
 
 
