@@ -13,7 +13,18 @@ from ..everything.objects import Objects
 from .segment.generator_flags import with_generator_flags
 from .shared.flags import with_flags
 from .shared.messages import note, warn
-from .shared.options import INPUT, OUTPUT, AsJson, Bands, Model, Page, Range, read_bands, read_range
+from .shared.options import (
+    INPUT,
+    OUTPUT,
+    AsJson,
+    Bands,
+    Model,
+    Page,
+    Range,
+    Recursive,
+    read_bands,
+    read_range,
+)
 from .shared.progress import Progress, counted, duration, showing_progress
 
 if TYPE_CHECKING:
@@ -43,9 +54,7 @@ def batch(
             rich_help_panel=OUTPUT,
         ),
     ],
-    recursive: Annotated[
-        bool, typer.Option("--recursive", "-r", help="Look into subfolders too.", rich_help_panel=INPUT)
-    ] = False,
+    recursive: Recursive = False,
     column: Annotated[
         str | None,
         typer.Option(

@@ -13,7 +13,7 @@ from ..errors import InputError, PromptError
 from ..media.photos import read_photo
 from .shared.flags import with_flags
 from .shared.messages import note
-from .shared.options import INPUT, OUTPUT, AsJson, Device, Model, Overwrite
+from .shared.options import INPUT, OUTPUT, AsJson, Boxes, Device, Model, Overwrite, Points
 from .shared.words import Words
 
 PICTURES = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".webp", ".bmp")
@@ -22,22 +22,8 @@ PICTURES = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".webp", ".bmp")
 @with_flags(words=Words)
 def erase(
     photo: Annotated[Path, typer.Argument(metavar="PHOTO", help="The photo.")],
-    points: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--point",
-            "-p",
-            metavar="X,Y[,0|1][@ID]",
-            help="A click on what goes (1, the default), or on what stays (0).",
-            rich_help_panel=INPUT,
-        ),
-    ] = None,
-    boxes: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--box", "-b", metavar="X0,Y0,X1,Y1[@ID]", help="A box around what goes.", rich_help_panel=INPUT
-        ),
-    ] = None,
+    points: Points = None,
+    boxes: Boxes = None,
     masks: Annotated[
         list[Path] | None,
         typer.Option(

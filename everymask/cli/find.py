@@ -4,30 +4,28 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
-
-import typer
 
 from ..errors import PromptError
-from ..formats import FORMATS
-from .segment.command import over_photos, reading_of
+from .segment.command import over_photos
 from .segment.scenes import Tiles
 from .shared.flags import with_flags
 from .shared.keep import Keep
 from .shared.look import Look
 from .shared.options import (
-    INPUT,
-    OUTPUT,
+    Again,
     AsJson,
     Bands,
     Device,
+    Formats,
     Model,
     Output,
     Overlap,
     Page,
+    Photos,
     Range,
+    Recursive,
     Rings,
-    format_names,
+    reading_of,
 )
 from .shared.outputs import choose_outputs
 from .shared.words import Finding, Words, classes_of, open_finder
@@ -35,40 +33,17 @@ from .shared.words import Finding, Words, classes_of, open_finder
 
 @with_flags(look=Look, keep=Keep, words=Words)
 def find(
-    inputs: Annotated[
-        list[str],
-        typer.Argument(metavar="INPUT", help="Photos, folders, globs; - reads a list from stdin."),
-    ],
+    inputs: Photos,
     output: Output = Path("out"),
-    formats: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--format",
-            "-f",
-            metavar="NAME",
-            help=f"May be repeated: {', '.join(FORMATS)}. With nothing asked for: coco and --overlay.",
-            rich_help_panel=OUTPUT,
-            autocompletion=format_names,
-        ),
-    ] = None,
+    formats: Formats = None,
     overlap: Overlap = "keep",
     rings: Rings = "bridge",
     as_json: AsJson = False,
-    recursive: Annotated[
-        bool,
-        typer.Option("--recursive", "-r", help="Look into subfolders too.", rich_help_panel=INPUT),
-    ] = False,
+    recursive: Recursive = False,
     range: Range = "percentile",
     page: Page = None,
     bands: Bands = None,
-    overwrite: Annotated[
-        bool,
-        typer.Option(
-            "--overwrite/--skip-existing",
-            help="Do finished photos again; by default they are skipped.",
-            rich_help_panel=OUTPUT,
-        ),
-    ] = False,
+    overwrite: Again = False,
     model: Model = "nano",
     device: Device = None,
     *,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 import typer
 
-from ...formats import FORMATS, PhotoMasks
+from ...formats import PhotoMasks
 from ...formats.georeference import read_georeference
 from ...maskset import Mask, MaskSet
 from ...media.photos import read_photo
@@ -23,18 +23,18 @@ from ..shared.options import (
     OUTPUT,
     AsJson,
     Bands,
+    Boxes,
     Device,
+    Formats,
     Model,
     Output,
     Overlap,
     Overwrite,
     Page,
+    Points,
     Range,
     Rings,
-    format_names,
-    read_bands,
-    read_page,
-    read_range,
+    reading_of,
 )
 from ..shared.outputs import Asked, Item, choose_outputs, free_paths, write_at_once
 from .earlier import Earlier
@@ -48,22 +48,8 @@ if TYPE_CHECKING:
 @with_flags(look=Look, keep=Keep)
 def predict(
     photo: Annotated[Path, typer.Argument(metavar="PHOTO", help="The photo.")],
-    points: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--point",
-            "-p",
-            metavar="X,Y[,0|1][@ID]",
-            help="A click: 1 on the object (default), 0 not. Clicks correct one another, in their order.",
-            rich_help_panel=INPUT,
-        ),
-    ] = None,
-    boxes: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--box", "-b", metavar="X0,Y0,X1,Y1[@ID]", help="A box around an object.", rich_help_panel=INPUT
-        ),
-    ] = None,
+    points: Points = None,
+    boxes: Boxes = None,
     masks: Annotated[
         list[str] | None,
         typer.Option(
@@ -88,17 +74,7 @@ def predict(
         ),
     ] = False,
     output: Output = Path("out"),
-    formats: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--format",
-            "-f",
-            metavar="NAME",
-            help=f"May be repeated: {', '.join(FORMATS)}. With nothing asked for: coco and --overlay.",
-            rich_help_panel=OUTPUT,
-            autocompletion=format_names,
-        ),
-    ] = None,
+    formats: Formats = None,
     overlap: Overlap = "keep",
     rings: Rings = "bridge",
     as_json: AsJson = False,
@@ -120,9 +96,7 @@ def predict(
     """
     prompts = read_object_prompts(points or [], boxes or [], masks or [])
     names = names_of(label or [], prompts)
-    chosen = {"page": read_page(page), "bands": read_bands(bands)}
-    reading: dict[str, Any] = {"range": read_range(range), **chosen}
-    pixels = read_photo(photo, **reading)
+    pixels = read_photo(photo, **reading_of(range, page, bands))
     rough = check_against(pixels.shape[:2], prompts)
     outputs = choose_outputs(output, formats or [], look, keep, overlap, rings)
     earlier = Earlier(output)

@@ -9,14 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import typer
 
 from ...errors import InputError
 from ...everything.objects import Objects
 from ...everything.settings import as_read_back, differences
-from ...formats import FORMATS
-from ...media.photos import read_photo
 from ..shared.engine import open_segmenter
 from ..shared.flags import with_flags
 from ..shared.inputs import Photo, find_photos, printable
@@ -24,22 +21,22 @@ from ..shared.keep import Keep, nothing_left
 from ..shared.look import Look
 from ..shared.messages import note, warn
 from ..shared.options import (
-    INPUT,
     OUTPUT,
+    Again,
     AsJson,
     Bands,
     Device,
+    Formats,
     Model,
     Output,
     Overlap,
     Page,
+    Photos,
     Range,
+    Recursive,
     Rings,
     Val,
-    format_names,
-    read_bands,
-    read_page,
-    read_range,
+    reading_of,
 )
 from ..shared.outputs import Outputs, choose_outputs
 from ..shared.progress import counted, duration, showing_progress
@@ -54,22 +51,9 @@ from .scenes import Tiles
 @with_flags(look=Look, keep=Keep, objects=Objects, tiles=Tiles, words=Words)
 @with_generator_flags
 def segment(
-    inputs: Annotated[
-        list[str],
-        typer.Argument(metavar="INPUT", help="Photos, folders, globs; - reads a list from stdin."),
-    ],
+    inputs: Photos,
     output: Output = Path("out"),
-    formats: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--format",
-            "-f",
-            metavar="NAME",
-            help=f"May be repeated: {', '.join(FORMATS)}. With nothing asked for: coco and --overlay.",
-            rich_help_panel=OUTPUT,
-            autocompletion=format_names,
-        ),
-    ] = None,
+    formats: Formats = None,
     convert_to_rle: Annotated[
         bool,
         typer.Option("--convert-to-rle", help="amg.py's name for --format amg-rle.", rich_help_panel=OUTPUT),
@@ -78,21 +62,11 @@ def segment(
     rings: Rings = "bridge",
     val: Val = 0.0,
     as_json: AsJson = False,
-    recursive: Annotated[
-        bool,
-        typer.Option("--recursive", "-r", help="Look into subfolders too.", rich_help_panel=INPUT),
-    ] = False,
+    recursive: Recursive = False,
     range: Range = "percentile",
     page: Page = None,
     bands: Bands = None,
-    overwrite: Annotated[
-        bool,
-        typer.Option(
-            "--overwrite/--skip-existing",
-            help="Do finished photos again; by default they are skipped.",
-            rich_help_panel=OUTPUT,
-        ),
-    ] = False,
+    overwrite: Again = False,
     dry_run: Annotated[
         bool,
         typer.Option("--dry-run", help="Only list what would be done.", rich_help_panel=OUTPUT),
@@ -142,15 +116,6 @@ def segment(
     if asked or name:
         outputs = replace(outputs, categories=classes_of(asked) if asked else every_name())
     over_photos(inputs, outputs, opened, reading, tiles, recursive, overwrite, dry_run, as_json)
-
-
-def reading_of(range: str, page: int | None, bands: str | None) -> dict[str, Any]:
-    """How photos are read, from its flags; a wrong rule is said once, not by each photo."""
-    reading: dict[str, Any] = {"range": read_range(range), "page": read_page(page)}
-    if bands is not None:
-        reading["bands"] = read_bands(bands)
-    read_photo(np.zeros((1, 1), np.uint8), range=reading["range"])
-    return reading
 
 
 def over_photos(

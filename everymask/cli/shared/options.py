@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
+import numpy as np
 import typer
 
 from ...errors import InputError
+from ...formats import FORMATS
 from ...media.rasters import check_bands
 
 INPUT, OUTPUT, MODEL = "Input", "Output", "Model"
@@ -81,11 +83,50 @@ def model_names(incomplete: str) -> list[str]:
 
 def format_names(incomplete: str) -> list[str]:
     """The mask formats whose names begin so, for a shell that asks."""
-    from ...formats import FORMATS
-
     return [name for name in FORMATS if name.startswith(incomplete)]
 
 
+Photos = Annotated[
+    list[str], typer.Argument(metavar="INPUT", help="Photos, folders, globs; - reads a list from stdin.")
+]
+Recursive = Annotated[
+    bool, typer.Option("--recursive", "-r", help="Look into subfolders too.", rich_help_panel=INPUT)
+]
+Points = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--point",
+        "-p",
+        metavar="X,Y[,0|1][@ID]",
+        help="A click: 1 on the object (default), 0 not. Clicks correct one another, in their order.",
+        rich_help_panel=INPUT,
+    ),
+]
+Boxes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--box", "-b", metavar="X0,Y0,X1,Y1[@ID]", help="A box around an object.", rich_help_panel=INPUT
+    ),
+]
+Formats = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--format",
+        "-f",
+        metavar="NAME",
+        help=f"May be repeated: {', '.join(FORMATS)}. With nothing asked for: coco and --overlay.",
+        rich_help_panel=OUTPUT,
+        autocompletion=format_names,
+    ),
+]
+Again = Annotated[
+    bool,
+    typer.Option(
+        "--overwrite/--skip-existing",
+        help="Do finished photos again; by default they are skipped.",
+        rich_help_panel=OUTPUT,
+    ),
+]
 Model = Annotated[
     str,
     typer.Option(
@@ -101,6 +142,17 @@ Device = Annotated[
     str | None,
     typer.Option(metavar="NAME", help="cpu, cuda, cuda:1, mps; by default the best.", rich_help_panel=MODEL),
 ]
+
+
+def reading_of(range: str, page: int | None, bands: str | None) -> dict[str, Any]:
+    """How photos are read, from --range, --page and --bands; a wrong value is told before any is read."""
+    from ...media.photos import read_photo
+
+    reading: dict[str, Any] = {"range": read_range(range), "page": read_page(page)}
+    if bands is not None:
+        reading["bands"] = read_bands(bands)
+    read_photo(np.zeros((1, 1), np.uint8), range=reading["range"])
+    return reading
 
 
 def read_bands(text: str | None) -> tuple[int, ...] | None:
