@@ -2,16 +2,16 @@
 
 FOLDER/coco.json, cvat.xml, ...      formats with one file for all photos
 FOLDER/<format>/<photo>.<...>        formats with a file a photo
-FOLDER/yolo/{images,labels}/         with data.yaml beside them: train on it as it is
+FOLDER/yolo/{images,labels}/         with data.yaml beside them: train on it as it is; with a share for
+                                     validation .../train and .../val
 FOLDER/overlay/<photo>.jpg, cutouts/<photo>/<number>.png
 """
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -29,7 +29,8 @@ from everymask.formats import (
     write_file,
 )
 from everymask.formats.classes import Classes, for_yolo
-from everymask.formats.yolo import NAMES_FILE, write_names
+from everymask.formats.folder_names import FolderNames
+from everymask.formats.yolo_folder import YoloFolder
 from everymask.media.draw import cut_out
 
 
@@ -43,6 +44,7 @@ class Wanted:
     feather_px: float = 0  # how soft the edges of cut-outs are
     overlap: str = "keep"
     rings: str = "bridge"
+    val: float = 0.0  # the share of photos that YOLO validates with
 
 
 @dataclass(frozen=True)
@@ -52,13 +54,8 @@ class Ready:
     name: str  # with forward slashes
     path: Path
     masks: MaskSet
-    pixels: np.ndarray | None  # RGB; needed for overlays and cut-outs
+    pixels: Callable[[], np.ndarray]  # RGB; asked for where something is drawn, one photo at a time
     classes: Classes = field(default_factory=Classes)  # of the file that masks came from, with their numbers
-
-    @property
-    def key(self) -> str:
-        """The path of its outputs, without a suffix."""
-        return PurePosixPath(self.name).with_suffix("").as_posix()
 
 
 def export(folder: Path, photos: Sequence[Ready], wanted: Wanted) -> dict[str, Losses]:
@@ -70,25 +67,26 @@ def export(folder: Path, photos: Sequence[Ready], wanted: Wanted) -> dict[str, L
         PhotoMasks(photo.name, photo.masks, source=photo.path, classes=photo.classes) for photo in photos
     ]
     options = WriteOptions(categories_of(records), wanted.rings)
+    names = FolderNames()
+    places = [names.new(photo.name, "") for photo in photos]  # a.jpg and a.png do not share one
     losses = {
-        format_.name: _written(folder, format_, photos, records, wanted, options) for format_ in formats
+        format_.name: _written(folder, format_, places, records, wanted, options) for format_ in formats
     }
-    for photo in photos:
+    for place, photo in zip(places, photos, strict=True):
         if wanted.overlay:
-            assert photo.pixels is not None
-            _save(folder / "overlay" / f"{photo.key}.jpg", draw_overlay(photo.pixels, photo.masks))
+            _save(folder / "overlay" / f"{place}.jpg", draw_overlay(photo.pixels(), photo.masks))
         if wanted.cutouts:
-            assert photo.pixels is not None
+            pixels = photo.pixels()
             for number, mask in enumerate(photo.masks, 1):
-                piece = soft_cut_out(photo.pixels, mask, wanted.feather_px)
-                _save(folder / "cutouts" / photo.key / f"{number}.png", piece)
+                piece = soft_cut_out(pixels, mask, wanted.feather_px)
+                _save(folder / "cutouts" / place / f"{number}.png", piece)
     return losses
 
 
 def _written(
     folder: Path,
     format_: Format,
-    photos: Sequence[Ready],
+    places: Sequence[str],
     records: Sequence[PhotoMasks],
     wanted: Wanted,
     options: WriteOptions,
@@ -99,23 +97,15 @@ def _written(
         stem = "masks" if format_.suffix == f".{format_.name}" else format_.name
         target = folder / f"{stem}{format_.suffix}"
         return lost + write_file(format_, target, [record for record, _ in fitted], options)
-    inner = folder / "yolo" / "labels" if format_.name == "yolo" else folder / format_.name
-    parts = [
-        write_file(format_, inner / f"{photo.key}{format_.suffix}", [record], options)
-        for photo, (record, _) in zip(photos, fitted, strict=True)
-    ]
-    if format_.name == "yolo":
-        _make_trainable(folder / "yolo", photos, for_yolo(options.categories))
-    return lost + Losses.total(parts)
-
-
-def _make_trainable(folder: Path, photos: Iterable[Ready], names: Sequence[str]) -> None:
-    """Photos beside their labels, and the file of classes: what a YOLO trainer wants to find."""
-    write_names(folder / NAMES_FILE, names)
-    for photo in photos:
-        target = folder / "images" / photo.name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(photo.path, target)
+    yolo = YoloFolder(folder / "yolo", wanted.val)
+    for place, (record, _) in zip(places, fitted, strict=True):
+        if format_.name == "yolo":
+            target = yolo.label_path(place)
+            yolo.put(place, record.source, for_yolo(options.categories))
+        else:
+            target = folder / format_.name / f"{place}{format_.suffix}"
+        lost += write_file(format_, target, [record], options)
+    return lost
 
 
 def soft_cut_out(photo: np.ndarray, mask: Mask, feather_px: float) -> np.ndarray:

@@ -136,6 +136,7 @@ class Session:
         return {
             "id": photo,
             "name": self.photos.source(photo).name,
+            "path": str(self.photos.source(photo).path.absolute()),
             "levels": levels_of(state.document.photo_hw),
             "view": {"page": view.page, "range": view.range},
             "encoded": self.photos.is_encoded(photo),

@@ -20,6 +20,7 @@ from starlette.concurrency import run_in_threadpool
 
 import everymask
 from everymask import EverymaskError
+from everymask.everything.presets import PRESETS
 
 from ..actions import AnyAction, Coordinate, Point
 from ..clips.export import clip_formats
@@ -176,7 +177,7 @@ def _add_errors(app: FastAPI) -> None:
 def _add_session(app: FastAPI, session: Session) -> None:
     @app.get("/api/session")
     def read_session() -> dict[str, Any]:
-        """The photos, classes and formats of this session, and the photo that was open last."""
+        """The photos, classes, formats and presets of this session, and the photo that was open last."""
         rows = session.rows()
         known = {row.id for row in rows}
         last = session.project.setting("photo")
@@ -193,6 +194,7 @@ def _add_session(app: FastAPI, session: Session) -> None:
             "classes": session.classes(),
             "formats": format_table(),
             "clip_formats": clip_formats(),
+            "presets": [{"name": name, "purpose": each.purpose} for name, each in PRESETS.items()],
         }
 
     @app.put("/api/classes")

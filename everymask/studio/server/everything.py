@@ -11,10 +11,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from everymask import AutomaticMaskGenerator, EverymaskError, InputError, Mask, MaskSet
+from everymask import AutomaticMaskGenerator, EverymaskError, InputError, Mask
 from everymask.everything.findings import THRESHOLDS, Findings
 from everymask.everything.progress import Progress
-from everymask.masks.hierarchy import parents
 
 from ..session import Session
 
@@ -69,7 +68,7 @@ class Job:
             "numbers": [number for number, _ in numbered],
             "scores": [[mask.predicted_iou, mask.stability_score] for _, mask in numbered],
             "fresh": [_full(number, mask) for number, mask in numbered if number >= known],
-            "levels": _levels(masks) if levels else None,
+            "levels": masks.tree().depths.tolist() if levels else None,
         }
 
     def why(self, x: float, y: float, thresholds: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -161,18 +160,6 @@ def _full(number: int, mask: Mask) -> dict[str, Any]:
         "bbox": list(mask.bbox),
         "points": [list(xy) for xy in mask.point_coords or ()] or None,
     }
-
-
-def _levels(masks: MaskSet) -> list[int]:
-    """For each mask how many masks hold it: 0 a whole, 1 a part, 2 a part of a part."""
-    above = parents([mask.runs for mask in masks]).tolist()
-    depths = []
-    for parent in above:
-        depth = 0
-        while parent >= 0:
-            depth, parent = depth + 1, above[parent]
-        depths.append(depth)
-    return depths
 
 
 def _histograms(findings: Findings) -> dict[str, list[int]]:

@@ -34,6 +34,7 @@ class ExportRequest(BaseModel):
     feather_px: Annotated[float, Field(ge=0, le=200, allow_inf_nan=False)] = 0
     overlap: Literal["keep", "disjoint", "nested"] = "keep"
     rings: Literal["bridge", "largest"] = "bridge"
+    val: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)] = 0  # of YOLO's photos, for validation
 
 
 @dataclass(frozen=True)
@@ -63,8 +64,7 @@ class Exports:
 
     def photos(self, request: ExportRequest) -> Callable[[Path], dict[str, Losses]]:
         """What writes the photos asked for."""
-        draws = request.overlay or request.cutouts
-        photos = [self._ready_photo(photo, draws) for photo in self._chosen(request.photos)]
+        photos = [self._ready_photo(photo) for photo in self._chosen(request.photos)]
         wanted = Wanted(
             tuple(request.formats),
             request.overlay,
@@ -72,6 +72,7 @@ class Exports:
             request.feather_px,
             request.overlap,
             request.rings,
+            request.val,
         )
         return lambda folder: export(folder, photos, wanted)
 
@@ -141,11 +142,13 @@ class Exports:
             return photos
         return [row.id for row in self.session.rows() if row.masks]
 
-    def _ready_photo(self, photo: int, draws: bool) -> Ready:
+    def _ready_photo(self, photo: int) -> Ready:
         source = self.session.photos.source(photo)
         masks = self.session.open(photo).document.mask_set()
-        pixels = self.session.photos.picture(photo).pixels if draws else None
-        return Ready(source.name, source.path, masks, pixels, self.session.numbers(photo))
+        numbers = self.session.numbers(photo)
+        return Ready(
+            source.name, source.path, masks, lambda: self.session.photos.picture(photo).pixels, numbers
+        )
 
     def _drop_old(self) -> None:
         for number in list(self._ready)[:-KEPT]:

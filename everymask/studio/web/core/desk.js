@@ -17,8 +17,8 @@ const encoded = new Set();
 
 /** Begin: what there is, and the photo that was open last. */
 export async function start() {
-  const { photos, clips, clip, classes, formats, clip_formats: clipFormats, photo, ...session } = await request("GET", "/api/session");
-  set({ photos, clips, classes, formats, clipFormats, session, activeClass: classes[0]?.name ?? null });
+  const { photos, clips, clip, classes, formats, clip_formats: clipFormats, presets, photo, ...session } = await request("GET", "/api/session");
+  set({ photos, clips, classes, formats, clipFormats, presets, session, activeClass: classes[0]?.name ?? null });
   live = new Live(hear, (online) => {
     const back = online && !get().online;
     set({ online });

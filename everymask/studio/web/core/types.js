@@ -33,6 +33,7 @@
  * @typedef {object} Photo
  * @property {number} id
  * @property {string} name
+ * @property {string} [path] where its file lies, for commands that are copied
  * @property {[number, number]} size height, width
  * @property {number} levels
  * @property {{page: number | null, range: string | [number, number]}} view
@@ -156,6 +157,9 @@
  * @property {{opacity: number, outlines: boolean, isolate: boolean, checker: boolean}} look
  * @property {"masks" | "everything" | "view"} panel
  * @property {Findings | null} findings
+ * @property {string} effort of the next run of everything mode
+ * @property {string | null} preset of the next run
+ * @property {{name: string, purpose: string}[]} presets there are
  * @property {Record<string, number>} thresholds where the sliders stand
  * @property {{smallest: number, largest: number, level: number | null}} sizes shares of a logarithmic scale; level of the hierarchy
  * @property {number} wiper where the line of the comparison is, as a share of the stage

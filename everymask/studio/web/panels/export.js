@@ -21,6 +21,7 @@ export function openExport() {
   const feather = h("input", { type: "number", min: "0", max: "200", step: "0.5", value: "1", "aria-label": "Soft edge in pixels" });
   const overlap = select("Overlaps", [["keep", "keep where the format can"], ["disjoint", "each pixel to the smallest mask"], ["nested", "within or beside each other"]]);
   const rings = select("YOLO outlines", [["bridge", "all parts, joined by a seam"], ["largest", "the largest part"]]);
+  const val = select("YOLO validation", [["0", "the same photos"], ["0.1", "a tenth, kept apart"], ["0.2", "a fifth, kept apart"], ["0.3", "three tenths, kept apart"]]);
   const withMasks = photos.filter((row) => row.masks).length;
   const scope = select("Photos", [["photo", "this photo"], ["all", `all ${withMasks} with masks`]]);
   scope.input.value = photos.length > 1 ? "all" : "photo";
@@ -31,7 +32,7 @@ export function openExport() {
     { method: "dialog", onsubmit: (/** @type {Event} */ event) => (event.preventDefault(), make()) },
     h("fieldset", {}, h("legend", {}, "Formats"), h("div", { class: "formats" }, ...boxes.map((each) => each.element))),
     h("fieldset", {}, h("legend", {}, "Pictures"), h("div", { class: "row start" }, h("label", { class: "check" }, overlay, "Overlay"), h("label", { class: "check" }, cutouts, "Cut-outs"), h("label", { class: "check" }, "soft edge", feather, "px"))),
-    h("fieldset", { class: "selects" }, h("legend", {}, "How"), scope.element, overlap.element, rings.element),
+    h("fieldset", { class: "selects" }, h("legend", {}, "How"), scope.element, overlap.element, rings.element, val.element),
     outcome,
     h("div", { class: "row end" }, prepare),
   );
@@ -50,6 +51,7 @@ export function openExport() {
         feather_px: Number(feather.value) || 0,
         overlap: overlap.input.value,
         rings: rings.input.value,
+        val: Number(val.input.value),
       }),
     );
     prepare.disabled = false;

@@ -21,7 +21,6 @@ const EFFORTS = {
   normal: { title: "Normal", options: {} },
   thorough: { title: "Thorough", options: { crop_n_layers: 1 } },
 };
-let effort = "normal";
 
 // --- which masks ----------------------------------------------------------------------------------------
 
@@ -56,8 +55,9 @@ export function keptPinned(state) {
 export async function runEverything() {
   const photo = get().photo;
   if (!photo) return;
+  const { effort, preset } = get();
   await attempt(async () => {
-    const job = await request("POST", `/api/photos/${photo.id}/everything`, EFFORTS[effort].options);
+    const job = await request("POST", `/api/photos/${photo.id}/everything`, { ...EFFORTS[effort].options, ...(preset ? { preset } : {}) });
     set({ findings: begun(job), thresholds: {}, hover: null });
     learn(await request("GET", `/api/jobs/${job.id}`)); // it may have ended before we could hear of it
   });
@@ -161,50 +161,83 @@ export async function takeFindings() {
 
 // --- the same elsewhere ---------------------------------------------------------------------------------
 
-/** Options and moved thresholds, as they are given to the library. @param {Findings} findings @param {State} state */
-function asked(findings, state) {
-  const { sizes, photo } = state;
-  const whole = photo ? photo.size[0] * photo.size[1] : 1;
-  const filters = { ...(sizes.smallest > 0 ? { min_area: Math.floor(whole ** sizes.smallest) } : {}), ...(sizes.largest < 1 ? { max_area: Math.ceil(whole ** sizes.largest) } : {}) };
-  return { options: { ...findings.options, ...findings.choice.thresholds }, filters };
+const LEVELS = ["whole", "part", "subpart"];
+
+/**
+ * What leads to these masks anywhere else: how the photo is read, the generator's options, the level of the
+ * hierarchy, the limits of areas.
+ * @param {State} state
+ */
+function recipe({ findings, sizes, photo }) {
+  if (!findings || !photo) return null;
+  const whole = photo.size[0] * photo.size[1];
+  const { page, range } = photo.view;
+  return {
+    path: photo.path ?? photo.name,
+    reading: { ...(page === null ? {} : { page }), ...(range === "percentile" ? {} : { range }) },
+    options: { ...findings.options, ...findings.choice.thresholds },
+    level: sizes.level === null ? null : LEVELS[sizes.level],
+    filters: { ...(sizes.smallest > 0 ? { min_area: Math.floor(whole ** sizes.smallest) } : {}), ...(sizes.largest < 1 ? { max_area: Math.ceil(whole ** sizes.largest) } : {}) },
+  };
 }
 
 /** @param {State} state */
 export function asCommand(state) {
-  const { findings, photo, session } = state;
-  if (!findings || !photo) return "";
-  const { options, filters } = asked(findings, state);
-  const flags = Object.entries({ ...options, ...filters }).map(([name, value]) => `--${name.replaceAll("_", "-")} ${value}`);
-  return ["everymask segment", shellQuoted(photo.name), `--model ${shellQuoted(session.model)}`, ...flags].join(" ");
+  const what = recipe(state);
+  if (!what) return "";
+  const { page } = what.reading;
+  const values = { ...what.reading, ...(page === undefined ? {} : { page: page + 1 }), ...what.options, ...(what.level ? { level: what.level } : {}), ...what.filters };
+  const flags = Object.entries(values).map(([name, value]) => `--${name.replaceAll("_", "-")} ${shellQuoted(String(value))}`);
+  return ["everymask segment", shellQuoted(what.path), `--model ${shellQuoted(state.session.model)}`, ...flags].join(" ");
 }
 
 /** @param {State} state */
 export function asPython(state) {
-  const { findings, photo, session } = state;
-  if (!findings || !photo) return "";
-  const { options, filters } = asked(findings, state);
-  const written = Object.entries(options).map(([name, value]) => `, ${name}=${value}`).join("");
-  const filtered = Object.entries(filters).map(([name, value]) => `${name}=${value}`).join(", ");
+  const what = recipe(state);
+  if (!what) return "";
+  const level = what.level ? `.level(${python(what.level)})` : "";
+  const filter = Object.keys(what.filters).length ? `.filter(${named(what.filters)})` : "";
   return [
     "import everymask as em",
     "",
-    `generator = em.AutomaticMaskGenerator(em.load(${JSON.stringify(session.model)})${written})`,
-    `masks = generator.generate(em.read_photo(${JSON.stringify(photo.name)}))${filtered ? `.filter(${filtered})` : ""}`,
+    `photo = em.read_photo(${[python(what.path), named(what.reading)].filter(Boolean).join(", ")})`,
+    `model = em.load(${python(state.session.model)})`,
+    `generator = em.AutomaticMaskGenerator(${["model", named(what.options)].filter(Boolean).join(", ")})`,
+    `masks = generator.generate(photo)${level}${filter}`,
   ].join("\n");
+}
+
+/** @param {Record<string, unknown>} values */
+function named(values) {
+  return Object.entries(values).map(([name, value]) => `${name}=${python(value)}`).join(", ");
+}
+
+/**
+ * A value as Python writes it. JSON's strings and numbers are Python's too.
+ * @param {unknown} value
+ * @returns {string}
+ */
+function python(value) {
+  if (Array.isArray(value)) return `(${value.map(python).join(", ")},)`;
+  if (value === null) return "None";
+  if (typeof value === "boolean") return value ? "True" : "False";
+  return JSON.stringify(value);
 }
 
 /** @param {string} text */
 function shellQuoted(text) {
-  return /^[\w./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
+  return /^[\w./,-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }
 
 /** @param {string} text */
 async function copy(text) {
+  const thrown = get().findings?.thrown.size ?? 0;
+  const but = thrown ? ` What you threw away by hand (${thrown}) is not in it.` : "";
   try {
     await navigator.clipboard.writeText(text);
-    say("Copied.", "info");
+    say(`Copied.${but}`, thrown ? "warning" : "info");
   } catch {
-    say(text, "info"); // without the right to the clipboard: to be copied by hand
+    say(text, "warning"); // without the right to the clipboard: to be copied by hand
   }
 }
 
@@ -234,11 +267,10 @@ function startWiper() {
 
 /** The panel, and what keeps it up to date. @returns {{element: HTMLElement, show: (state: State, before: State) => void}} */
 export function findingsPanel() {
-  const efforts = segments("Effort", Object.entries(EFFORTS).map(([name, { title }]) => [name, title]), (name) => {
-    effort = name;
-    efforts.show(name);
-  });
-  efforts.show(effort);
+  const efforts = segments("Effort", Object.entries(EFFORTS).map(([name, { title }]) => [name, title]), (effort) => set({ effort }));
+  const preset = h("select", { "aria-label": "Preset", onchange: () => set({ preset: preset.value || null }) });
+  const purpose = h("p", { class: "faint" });
+  const presets = h("div", { class: "preset" }, h("label", { class: "row" }, "Preset", preset), purpose);
   const beginText = h("span", {});
   const begin = h("button", { onclick: runEverything }, icon("everything"), beginText);
   const bar = h("progress", { max: 1, value: 0, "aria-label": "Progress" });
@@ -264,12 +296,17 @@ export function findingsPanel() {
   const copies = h("div", { class: "row start" }, h("button", { class: "link", onclick: () => copy(asCommand(get())) }, icon("copy"), "as command"), h("button", { class: "link", onclick: () => copy(asPython(get())) }, icon("copy"), "as Python"));
   const results = h("div", { class: "results" }, ...sliders.map((each) => each.element), ...sizes.map((each) => each.element), levels.element, h("div", { class: "row start" }, reset, all, compare), counts, why, copies);
   const foot = h("div", { class: "foot" }, take);
-  const element = h("section", { class: "findings", "aria-label": "Everything" }, efforts.element, begin, running, failed, results, foot);
+  const element = h("section", { class: "findings", "aria-label": "Everything" }, efforts.element, presets, begin, running, failed, results, foot);
   return {
     element,
     show(state, before) {
-      if (state.findings === before.findings && state.thresholds === before.thresholds && state.sizes === before.sizes && state.photo === before.photo) return;
+      const same = /** @type {const} */ (["findings", "thresholds", "sizes", "photo", "effort", "preset", "presets"]).every((name) => state[name] === before[name]);
+      if (same) return;
       const { findings } = state;
+      efforts.show(state.effort);
+      if (state.presets !== before.presets) preset.replaceChildren(h("option", { value: "" }, "none"), ...state.presets.map(({ name }) => h("option", { value: name }, name)));
+      preset.value = state.preset ?? "";
+      purpose.textContent = state.presets.find((each) => each.name === state.preset)?.purpose ?? "the model's own thresholds";
       const done = findings?.state === "done";
       running.hidden = findings?.state !== "running";
       begin.hidden = findings?.state === "running";

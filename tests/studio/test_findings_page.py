@@ -1,0 +1,68 @@
+"""Everything mode on the page: presets, and what is copied of it leads to the same masks elsewhere."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import everymask as em
+from everymask.cli import main as cli
+from everymask.everything.presets import PRESETS
+from tests.studio.harness import Studio
+from tests.studio.page import Page
+from tests.studio.test_page import slide
+
+IMPORT = "import('/web/panels/findings.js').then((findings) => "
+
+
+def shown(page: Page, size: tuple[int, int]) -> list[np.ndarray]:
+    """The masks that sliders and clicks leave, largest first."""
+    counts = page.state(f"{IMPORT}findings.kept(state).map((mask) => mask.counts))")
+    return in_order(em.Mask({"size": list(size), "counts": each}) for each in counts)
+
+
+def in_order(masks: Any) -> list[np.ndarray]:
+    found = sorted(masks, key=lambda mask: (mask.area, mask.bbox))
+    return [mask.segmentation for mask in found]
+
+
+def same(one: list[np.ndarray], other: list[np.ndarray]) -> bool:
+    return len(one) == len(other) and all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+def test_a_preset_is_run_and_what_is_copied_gives_the_same_masks(
+    browser: Any, studio: Studio, tmp_path: Path
+):
+    page = Page(browser, studio)
+    page.tab.get_by_role("tab", name="Everything").click()
+    page.tab.get_by_role("radio", name="Quick").click()
+    chooser = page.tab.get_by_label("Preset")
+    assert chooser.locator("option").all_inner_texts() == ["none", *PRESETS]
+    chooser.select_option("objects")
+    page.tab.get_by_text(PRESETS["objects"].purpose).wait_for()
+    page.tab.get_by_role("button", name="Find everything").last.click()
+    page.until("state.findings?.choice.numbers.length > 0")
+    assert page.state("state.findings.options") == {"points_per_side": 16, "preset": "objects"}
+    assert page.state("state.findings.defaults.pred_iou_thresh") == 0.5  # the preset's, for nano
+    slide(page, "Predicted IoU above", 0.2)
+    page.until("state.findings.choice.thresholds.pred_iou_thresh === 0.2")
+    slide(page, "Area at least", 0.5)
+    page.tab.get_by_role("radio", name="Wholes").click()
+    page.until("state.sizes.level === 0 && state.findings.choice.levels.size > 0")
+    page.shot("presets")
+    expected = shown(page, (240, 320))
+    assert expected
+    command = page.state(f"{IMPORT}findings.asCommand(state))")
+    python = page.state(f"{IMPORT}findings.asPython(state))")
+    page.context.close()
+    assert page.troubles == []
+    words = shlex.split(command)
+    assert words[:2] == ["everymask", "segment"]
+    assert cli.run([*words[1:], "-f", "coco", "-o", str(tmp_path / "out")]) == 0
+    assert same(in_order(em.read_masks(tmp_path / "out" / "coco.json")), expected)
+    names: dict[str, Any] = {}
+    exec(python, names)
+    assert same(in_order(names["masks"]), expected)
