@@ -112,8 +112,9 @@ def _targets(node: ast.AST, file: str) -> list[str]:
 
 
 def sources() -> list[tuple[str, str]]:
-    """All files of the package but its front door, which names every room on purpose."""
-    files = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
+    """All files of the package but its two doors, which name rooms on purpose."""
+    doors = PACKAGE / "__init__.py", PACKAGE / "__main__.py"
+    files = sorted(path for path in PACKAGE.rglob("*.py") if path not in doors)
     return [(path.relative_to(PACKAGE).as_posix(), path.read_text("utf-8")) for path in files]
 
 

@@ -88,6 +88,12 @@ def test_every_extra_that_errors_name_exists():
     assert named, "the pattern above no longer finds the calls of errors.require"
 
 
+def test_the_page_on_installing_names_every_extra_that_users_install():
+    text = (ROOT / "docs" / "install.md").read_text("utf-8")
+    named = set(re.findall(r"^\| `everymask\[(\w+)\]`", text, re.MULTILINE))
+    assert named == PROJECT["project"]["optional-dependencies"].keys() - {"docs", "dev"}
+
+
 def test_all_holds_every_extra_that_users_install():
     (everything,) = PROJECT["project"]["optional-dependencies"]["all"]
     inside = set(re.fullmatch(r"everymask\[(.*)\]", everything)[1].split(","))

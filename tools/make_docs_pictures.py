@@ -17,7 +17,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ from everymask.words.detect.lite import named
 
 ROOT = Path(__file__).resolve().parents[1]
 PHOTO = ROOT / "everymask" / "assets" / "photo.jpg"
+DEMO_PHOTO = ROOT / "everymask" / "assets" / "cat.jpg"
 PANEL_WIDTH = 560
 CAPTION_HEIGHT = 34
 LIMIT_BYTES = 200_000
@@ -118,11 +119,12 @@ def framed(panel: Panel) -> np.ndarray:
 
 
 def hero(studio: Studio) -> None:
-    """The README's picture: a photo, and all that is in it."""
-    found = studio.find()
+    """The README's picture: the photo of `everymask demo`, and all that is in it."""
+    shown = replace(studio, photo=em.read_photo(DEMO_PHOTO), known={})
+    found = shown.find()
     caption = f"{len(found.masks)} masks in {found.seconds:.1f} s of one core"
-    panels = [Panel(studio.photo, "photo.jpg"), Panel(draw_overlay(studio.photo, found.masks), caption)]
-    studio.save("hero", panels)
+    panels = [Panel(shown.photo, DEMO_PHOTO.name), Panel(draw_overlay(shown.photo, found.masks), caption)]
+    shown.save("hero", panels)
 
 
 def prompts(studio: Studio) -> None:

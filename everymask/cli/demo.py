@@ -18,8 +18,8 @@ from .shared.options import Device, Model, Output
 from .shared.outputs import Item, choose_outputs, write_at_once
 from .shared.progress import duration
 
-PHOTO = Path(__file__).resolve().parents[1] / "assets" / "photo.jpg"
-ON_THE_CUP = "300,60"
+PHOTO = Path(__file__).resolve().parents[1] / "assets" / "cat.jpg"
+ON_THE_CAT = "120,180"
 
 
 def demo(
@@ -63,7 +63,7 @@ def next_steps(photo: Path, output: Path) -> list[tuple[str, str]]:
         shlex.quote(path.as_posix()) for path in (photo, output / "click", output / "every")
     )
     return [
-        (f"everymask predict {where} -p {ON_THE_CUP} -o {click}", "one object, from a click"),
+        (f"everymask predict {where} -p {ON_THE_CAT} -o {click}", "one object, from a click"),
         (f"everymask segment {where} --overlay --cutouts -o {every}", "every object; yours: another photo"),
         ("everymask models list", "the official checkpoints: better masks"),
         ("everymask doctor --quick", "is this machine set up well?"),

@@ -21,10 +21,10 @@ def test_demo_writes_masks_and_says_where_to_look(tmp_path, monkeypatch, capsys)
     said = capsys.readouterr().out
     masks = formats.read_masks(tmp_path / "out" / "demo" / "coco.json")
     assert f"masks     {len(masks)} in " in said
-    assert "out/demo/overlay/photo.jpg   <- look at this first" in said
+    assert "out/demo/overlay/cat.jpg   <- look at this first" in said
     assert "everymask models list" in said
     assert max(len(line) for line in said.splitlines()) <= 90
-    with Image.open(tmp_path / "out" / "demo" / "overlay" / "photo.jpg") as picture:
+    with Image.open(tmp_path / "out" / "demo" / "overlay" / "cat.jpg") as picture:
         assert picture.size == masks.photo_hw[::-1]
     assert cli.run(["demo"]) == 0, "a second time is no error"
     assert [each.name for each in (tmp_path / "out").iterdir()] == ["demo"], "nothing in the way of real runs"
@@ -49,13 +49,13 @@ def test_next_steps_run_as_printed(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert cli.run(["demo", "-o", "my demo"]) == 0
     said = capsys.readouterr().out.splitlines()
-    assert said[0] == "photo     my demo/photo.jpg, 600 x 400 pixels, CC0"
+    assert said[0] == "photo     my demo/cat.jpg, 451 x 300 pixels, CC0"
     steps = [line[10:] for line in said if line[10:].startswith("everymask ")]
     assert len(steps) == 4
     for step in steps:
         assert cli.run(shlex.split(step)[1:]) == 0
-    assert (tmp_path / "my demo" / "click" / "overlay" / "photo.jpg").exists()
-    assert (tmp_path / "my demo" / "every" / "cutouts" / "photo").is_dir()
+    assert (tmp_path / "my demo" / "click" / "overlay" / "cat.jpg").exists()
+    assert (tmp_path / "my demo" / "every" / "cutouts" / "cat").is_dir()
 
 
 def test_the_photo_is_shown_before_the_model_is_loaded(tmp_path, monkeypatch, capsys):

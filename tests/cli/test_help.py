@@ -43,7 +43,7 @@ def test_a_long_example_is_folded_as_a_shell_takes_it():
 def test_colour_on_a_terminal_only():
     pty = pytest.importorskip("pty", reason="no pseudo-terminals here (Windows)")
     main, other = pty.openpty()
-    words = [sys.executable, "-m", "everymask.cli.main", "predict", "--help"]
+    words = [sys.executable, "-m", "everymask", "predict", "--help"]
     subprocess.run(words, stdout=other, check=True)
     os.close(other)
     seen = os.read(main, 1 << 16)
@@ -74,7 +74,7 @@ def test_a_shell_completes_commands_options_and_values(words, offered):
     place = str(len(words.split()) - 1)
     asked = {"COMP_WORDS": words, "COMP_CWORD": place, cli.COMPLETE_VARIABLE: "complete_bash"}
     outcome = subprocess.run(
-        [sys.executable, "-m", "everymask.cli.main"],
+        [sys.executable, "-m", "everymask"],
         capture_output=True,
         text=True,
         env={**os.environ, **asked},

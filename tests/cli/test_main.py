@@ -16,7 +16,7 @@ from everymask.errors import DownloadError, OptionError, UnknownModelError
 def shell(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run the command as a shell does, without a terminal."""
     return subprocess.run(
-        [sys.executable, "-m", "everymask.cli.main", *words],
+        [sys.executable, "-m", "everymask", *words],
         capture_output=True,
         text=True,
         env={**os.environ, **environment},
@@ -127,7 +127,7 @@ def test_progress_off_a_terminal_is_plain_lines(capsys):
 
 
 def test_a_reader_that_leaves_is_no_error():
-    program = f"{sys.executable} -m everymask.cli.main segment --help | head -1"
+    program = f"{sys.executable} -m everymask segment --help | head -1"
     outcome = subprocess.run(program, shell=True, capture_output=True, text=True, check=False)
     assert "Traceback" not in outcome.stderr
     assert outcome.stdout.startswith("Usage:")

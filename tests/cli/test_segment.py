@@ -387,7 +387,7 @@ def test_outputs_of_earlier_runs_are_no_photos(photos, engine):
 @pytest.mark.parametrize("closed", ["<&-", "2>&-", ">&- 2>&-"])
 def test_closed_streams_are_no_traceback(tmp_path, closed):
     here = {**os.environ, "PYTHONPATH": str(Path(formats.__file__).parents[2])}
-    command = f'"{sys.executable}" -m everymask.cli.main segment - --dry-run {closed} >out.txt'
+    command = f'"{sys.executable}" -m everymask segment - --dry-run {closed} >out.txt'
     command = command.replace(">&- 2>&- >out.txt", ">&- 2>&-")
     ran = subprocess.run(["bash", "-c", command], cwd=tmp_path, env=here, capture_output=True, text=True)
     assert ran.returncode == 2
