@@ -19,12 +19,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 
 import everymask as em
 from benchmarks.everything import adjust, cpu_name, our_model
-from everymask.evaluate.data import label_paths
-from everymask.evaluate.metrics import regions_of
+from everymask.evaluate.data import Annotated, annotated_photos
 from everymask.models.base import PromptableModel
 
 COLUMNS = ("exact s", "fast s", "ratio", "masks", "fast", "0.8", "0.5", "cover", "fast", "abo", "fast")
@@ -48,24 +46,25 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--crop-n-layers", type=int, default=0)
     given = parser.parse_args(arguments)
     torch.set_num_threads(1)
-    photos = list(given.photos)
+    photos: list[tuple[Path, Annotated | None]] = [(path, None) for path in given.photos]
     if given.regions is not None:
-        every = sorted(given.regions.glob("*.jpg"))
-        photos += every[:: max(1, len(every) // given.limit)][: given.limit]
+        photos += [
+            (given.regions / f"{each.name}.jpg", each)
+            for each in annotated_photos(given.regions, given.limit)
+        ]
     generator = {"points_per_side": given.points_per_side, "crop_n_layers": given.crop_n_layers}
     print(f"{given.model}, one thread, {cpu_name()}\n{'':16}" + "".join(f"{title:>9}" for title in COLUMNS))
-    rows = [_row(given.model, path, generator) for path in photos]
+    rows = [_row(given.model, path, told, generator) for path, told in photos]
     if rows:
         print(f"{'mean':16}" + _shown(np.nanmean(rows, axis=0)))
 
 
-def _row(name: str, path: Path, generator: dict[str, int]) -> Sequence[float]:
+def _row(name: str, path: Path, told: Annotated | None, generator: dict[str, int]) -> Sequence[float]:
     photo, model = em.read_photo(path), _model(name, path)
     exact, fast = (_run(model, photo, effort, generator) for effort in ("exact", "fast"))
     found = overlaps(exact.masks, fast.masks).max(1, initial=0.0)
     every = _spacing(photo)
-    maps = [np.asarray(Image.open(file)) for file in label_paths(path)]
-    regions = [region[::every, ::every] for labels in maps for region in regions_of(labels)]
+    regions = [region[::every, ::every] for region in told.regions()] if told is not None else []
     abo = [
         overlaps(np.stack(regions), run.masks).max(1, initial=0.0).mean() if regions else np.nan
         for run in (exact, fast)

@@ -19,7 +19,7 @@ import torch
 from everymask.evaluate.data import annotated_photos
 from everymask.everything.generate import AutomaticMaskGenerator
 from everymask.explore.goals import iou_matrix, score_against
-from everymask.maskset import Mask, MaskSet
+from everymask.maskset import MaskSet
 from everymask.models.load import load
 
 TRIED = ((0.0, 0.7), (0.0, 0.8), (0.0, 0.9), (3.0, 2.0), (6.0, 2.0), (10.0, 2.0), (15.0, 2.0))
@@ -42,10 +42,7 @@ def main(arguments: list[str] | None = None) -> None:
     )
     rows: dict[tuple[float, float] | None, list[list[float]]] = {}
     for example in annotated_photos(given.folder, given.limit, given.annotators):
-        references = [
-            MaskSet([Mask.from_segmentation(labels == n) for n in np.unique(labels)], labels.shape)
-            for labels in example.label_maps
-        ]
+        references = list(example.annotators)
         masks = generator.generate(example.photo)
         rows.setdefault(None, []).append(told(masks, masks, references))
         for contrast, cover in TRIED:

@@ -22,12 +22,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from everymask.evaluate.data import Annotated, annotated_photos, label_paths
+from everymask.evaluate.data import Annotated, annotated_examples, annotated_photos
 from everymask.everything.findings import THRESHOLDS
 from everymask.everything.generate import AutomaticMaskGenerator
 from everymask.everything.presets import PRESETS
 from everymask.explore.goals import score_against
-from everymask.maskset import Mask, MaskSet
+from everymask.maskset import MaskSet
 from everymask.models.load import load
 from everymask.train.labelled import held_aside
 
@@ -56,14 +56,8 @@ class Told:
     references: Sequence[MaskSet]
 
     @classmethod
-    def of(cls, example: Annotated, *, ground: int | None) -> Told:
-        """``ground`` is the number in label maps that stands for nothing."""
-        sets = []
-        for labels in example.label_maps[:ANNOTATORS]:
-            numbers = [n for n in np.unique(labels) if n != ground]
-            masks = [Mask.from_segmentation(labels == n) for n in numbers]
-            sets.append(MaskSet(masks, example.photo.shape[:2]))
-        return cls(example, sets)
+    def of(cls, example: Annotated) -> Told:
+        return cls(example, example.annotators[:ANNOTATORS])
 
     def scores(self, masks: MaskSet, seconds: float = 0.0) -> list[float]:
         """In the order of :data:`SCORES`."""
@@ -74,14 +68,14 @@ class Told:
 def photos_of(folder: Path, limit: int, *, aside: bool) -> list[Told]:
     """Photos that are told of (``aside``), or the others."""
     bsds = "bsds500" in folder.parts
-    names = sorted(path.stem for path in folder.glob("*.jpg") if label_paths(path))
+    names = [example.path.stem for example in annotated_examples(folder)]
     if bsds:
         names = names[::2] if aside else names[1::2]
     else:
         names = [name for name in names if held_aside(name) == aside]
     chosen = set(names[:: max(1, len(names) // limit)][:limit])
     found = (example for example in annotated_photos(folder) if example.name in chosen)
-    return [Told.of(example, ground=None if bsds else 0) for example in found]
+    return [Told.of(example) for example in found]
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from everymask.evaluate.data import annotated_photos
-from everymask.evaluate.metrics import iou, regions_of
+from everymask.evaluate.metrics import iou
 from everymask.everything.generate import AutomaticMaskGenerator
 from everymask.everything.renditions import resolved
 from everymask.maskset import MaskSet
@@ -111,12 +111,7 @@ def main(arguments: list[str] | None = None) -> None:
     results: dict[tuple[str, str], Scores] = {}
     started, photos = time.process_time(), 0
     for example in annotated_photos(given.folder, given.limit, given.annotators):
-        regions = [
-            region
-            for labels in example.label_maps
-            for region in regions_of(labels, given.least)
-            if given.least or labels[region][0]  # 0 is the ground in label maps of objects
-        ]
+        regions = example.regions(given.least)
         photos += 1
         for kind in (COLOUR, *given.kinds):
             photo = example.photo if kind == COLOUR else KINDS[kind](example.photo)

@@ -19,7 +19,6 @@ import numpy as np
 
 import everymask as em
 from everymask.evaluate.data import annotated_photos
-from everymask.evaluate.metrics import regions_of
 from everymask.masks.nms import suppress
 from everymask.media.photos import read_photo
 
@@ -75,8 +74,7 @@ def main() -> None:
     )
     known = []
     for example in annotated_photos(options.annotated, options.limit):
-        regions = [region for labels in example.label_maps for region in regions_of(labels)]
-        known.append(pool(generator, example.photo, regions))
+        known.append(pool(generator, example.photo, example.regions()))
     counted = [pool(generator, read_photo(path), []) for path in sorted(options.count.glob("*.jpg"))]
     rows = []
     for thresholds in product(QUALITIES, STABILITIES, SUPPRESSIONS):

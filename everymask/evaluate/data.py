@@ -1,4 +1,4 @@
-"""Photos with masks: ``NAME.jpg`` (or .png) beside ``NAME_K.png``, the label map of annotator K."""
+"""Photos with the masks that people drew, from any format that is read."""
 
 from __future__ import annotations
 
@@ -7,44 +7,66 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from everymask.errors import InputError
+from everymask.evaluate.metrics import borders
+from everymask.explore.references import Example, find_examples
+from everymask.maskset import MaskSet
 
-PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png")
+LEAST_SHARE = 0.01
+"""Regions smaller than this share of their photo are not asked for."""
 
 
 @dataclass(frozen=True)
 class Annotated:
-    """A photo RGB uint8 [H, W, 3] and one label map int32 [H, W] per annotator."""
+    """A photo, RGB uint8 [H, W, 3], and the masks of each of its annotators."""
 
     name: str
     photo: np.ndarray
-    label_maps: tuple[np.ndarray, ...]
+    annotators: tuple[MaskSet, ...]
+
+    def regions(self, least_share: float = LEAST_SHARE) -> list[np.ndarray]:
+        """The masks of all annotators that have at least this share of the photo's pixels, bool [H, W]."""
+        height, width = self.photo.shape[:2]
+        least = least_share * height * width
+        return [
+            mask.segmentation for masks in self.annotators for mask in masks if mask.area >= max(least, 1)
+        ]
+
+    def borders(self) -> list[np.ndarray]:
+        """Where each annotator drew a border, bool [H, W]."""
+        drawn = []
+        for masks in self.annotators:
+            edges = np.zeros(self.photo.shape[:2], bool)
+            for mask in masks:
+                edges |= borders(mask.segmentation)
+            drawn.append(edges)
+        return drawn
 
 
 def annotated_photos(
-    folder: Path | str, limit: int | None = None, annotators: int | None = None
+    folder: Path | str,
+    limit: int | None = None,
+    annotators: int | None = None,
+    masks: Path | str | None = None,
 ) -> Iterator[Annotated]:
-    """The photos of a folder that have label maps, by name; ``limit`` spreads its choice over the folder.
+    """The photos of a folder that have masks, by name; ``limit`` spreads its choice over the folder.
 
-    Raises InputError if there are none.
+    ``masks`` is one file for all photos (COCO, ...), or a folder with a file a photo, by default the photos'
+    own: ``NAME_0.png``, ``NAME_1.png`` are label maps of two annotators of ``NAME.jpg``, 0 stands for
+    nothing. ``annotators``: so many of each photo. Raises :class:`InputError` if there are none, and for a
+    photo whose masks cannot be used.
     """
-    folder = Path(folder)
-    paths = [p for p in sorted(folder.glob("*")) if p.suffix.lower() in PHOTO_SUFFIXES and label_paths(p)]
-    if not paths:
-        raise InputError(
-            f"expected NAME.jpg beside NAME_0.png (label maps) in {str(folder)!r}, found none; "
-            "check the folder"
-        )
+    examples = annotated_examples(folder, masks)
     if limit:
-        paths = paths[:: max(1, len(paths) // limit)][:limit]
-    for path in paths:
-        maps = tuple(np.asarray(Image.open(p)).astype(np.int32) for p in label_paths(path)[:annotators])
-        yield Annotated(path.stem, np.asarray(Image.open(path).convert("RGB")), maps)
+        examples = examples[:: max(1, len(examples) // limit)][:limit]
+    for example in examples:
+        yield Annotated(example.path.stem, example.read(), example.references[:annotators])
 
 
-def label_paths(photo: Path) -> list[Path]:
-    return sorted(
-        p for p in photo.parent.glob(f"{photo.stem}_*.png") if p.stem[len(photo.stem) + 1 :].isdigit()
-    )
+def annotated_examples(folder: Path | str, masks: Path | str | None = None) -> list[Example]:
+    """The photos that :func:`annotated_photos` reads, before they are read."""
+    examples, problems = find_examples(folder, folder if masks is None else masks)
+    if problems:  # a number that leaves out photos in silence would be another number
+        raise InputError(f"masks of {len(problems)} photos cannot be used: {'; '.join(problems[:3])}")
+    return examples

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from everymask.evaluate.data import Annotated
-from everymask.evaluate.metrics import best_f, borders, edge_counts, iou, regions_of
+from everymask.evaluate.metrics import best_f, borders, edge_counts, iou
 from everymask.everything.generate import AutomaticMaskGenerator
 
 THRESHOLDS = np.linspace(0.05, 1.0, 20)
@@ -41,11 +41,9 @@ def score_everything(generator: AutomaticMaskGenerator, photos: Iterable[Annotat
         scores = np.array([m.predicted_iou or 0.0 for m in masks])
         counts.append(len(masks))
         coverage.append(stack.any(0).mean())
-        for labels in example.label_maps:
-            overlaps += [float(iou(stack, r).max(initial=0.0)) for r in regions_of(labels)]
+        overlaps += [float(iou(stack, region).max(initial=0.0)) for region in example.regions()]
         reach = max(1, round(EDGE_REACH * float(np.hypot(*hw))))
-        humans = [borders(labels) for labels in example.label_maps]
-        edges += edge_counts(edge_strength(stack, scores), humans, THRESHOLDS, reach)
+        edges += edge_counts(edge_strength(stack, scores), example.borders(), THRESHOLDS, reach)
     return EverythingScores(
         abo=float(np.mean(overlaps)),
         coverage=float(np.mean(coverage)),

@@ -39,12 +39,6 @@ def bounding_box(region: np.ndarray) -> tuple[float, float, float, float]:
     return float(x), float(y), float(x + width - 1), float(y + height - 1)
 
 
-def regions_of(labels: np.ndarray, min_share: float = 0.01) -> list[np.ndarray]:
-    """The regions bool [H, W] of a label map that have at least ``min_share`` of its pixels."""
-    ids, counts = np.unique(labels, return_counts=True)
-    return [labels == i for i, n in zip(ids, counts, strict=True) if n >= min_share * labels.size]
-
-
 def borders(mask: np.ndarray) -> np.ndarray:
     """Pixels whose right or lower neighbour has another value, bool [H, W].
 

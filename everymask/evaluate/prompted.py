@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from everymask.evaluate.data import Annotated
-from everymask.evaluate.metrics import bounding_box, innermost, iou, rank_correlation, regions_of
+from everymask.evaluate.metrics import bounding_box, innermost, iou, rank_correlation
 from everymask.geometry import Frame
 from everymask.models.base import PromptableModel
 
@@ -35,7 +35,7 @@ def score_prompts(model: PromptableModel, photos: Iterable[Annotated]) -> Prompt
     best, top, single, boxed = [], [], [], []
     predicted_all, true_all = [], []
     for example in photos:
-        regions = [r for labels in example.label_maps for r in regions_of(labels)]
+        regions = example.regions()
         clicks = torch.tensor([innermost(r) for r in regions])
         boxes = torch.tensor([bounding_box(r) for r in regions])
         answer = answers(model, example.photo, clicks, boxes)

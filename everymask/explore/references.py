@@ -49,8 +49,8 @@ def find_examples(photos: Path | str, masks: Path | str | None) -> tuple[list[Ex
             raise InputError(f"there is no file or folder {str(where)!r} to read reference masks from")
         examples, problems = _checked(photos_with_masks(folder, where))
     if not examples:
-        reasons = "; ".join(problems[:3]) or "no photo has masks of its name"
-        raise InputError(f"no photo of {str(folder)!r} can be tuned on: {reasons}")
+        reasons = "; ".join(problems[:3]) or "none has a NAME.json, NAME.png or NAME_0.png of its name"
+        raise InputError(f"no photo of {str(folder)!r} has masks that can be used: {reasons}")
     return examples, problems
 
 

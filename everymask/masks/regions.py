@@ -89,9 +89,15 @@ def innermost_point(mask: np.ndarray) -> tuple[int, int]:
     >>> innermost_point(np.array([[0, 1, 1, 1], [0, 1, 1, 1], [0, 1, 1, 1]]) > 0)
     (2, 1)
     """
+    return innermost(mask)[0]
+
+
+def innermost(mask: np.ndarray) -> tuple[tuple[int, int], float]:
+    """The (x, y) of the pixel that lies deepest within a mask, bool [H, W], and how far it is from the border
+    of the mask, in pixels; the picture's border counts. 0 for no pixel."""
     import cv2
 
     inside = np.pad(np.asarray(mask, np.uint8), 1)
     depth = cv2.distanceTransform(inside, cv2.DIST_L2, 5)[1:-1, 1:-1]
     y, x = np.unravel_index(int(depth.argmax()), depth.shape)
-    return int(x), int(y)
+    return (int(x), int(y)), float(depth[y, x])

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from everymask import formats
 from everymask.cli.main import run
 
 
@@ -23,9 +24,28 @@ def test_evaluate_prints_one_json_document(folder, capsys):
     assert run(["evaluate", str(folder), "--grid", "2", "--json"]) == 0
     scores = json.loads(capsys.readouterr().out)
     assert scores["photos"] == 1
-    assert scores["regions"] == 2
+    assert scores["regions"] == 1, "0 stands for nothing"
     assert 0 <= scores["click_top"] <= scores["click_best"] <= 1
     assert {"box_iou", "abo", "coverage", "edge_f", "rank_correlation"} <= set(scores)
+
+
+def test_evaluate_takes_masks_of_any_format_and_several_clicks(folder, tmp_path, capsys):
+    (masks,) = formats.read_photos(folder / "a_0.png")
+    formats.save(masks.masks, tmp_path / "c.json", format="coco", photo="a.png")
+    (folder / "a_0.png").unlink()
+    words = ["evaluate", str(folder), "--masks", str(tmp_path / "c.json"), "--no-everything", "--clicks", "2"]
+    assert run([*words, "--json"]) == 0
+    scores = json.loads(capsys.readouterr().out)
+    assert (scores["regions"], len(scores["one_by_one"]), len(scores["at_once"])) == (1, 2, 2)
+    assert run(words) == 0
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("one_by_one"))
+    assert line.split()[1:3] == [f"{value:.3f}" for value in scores["one_by_one"]]
+
+
+def test_evaluate_says_when_there_is_nothing_to_measure(folder, capsys):
+    Image.fromarray(np.zeros((48, 64), np.uint8)).save(folder / "a_0.png")
+    assert run(["evaluate", str(folder)]) == 2
+    assert "no mask of these 1 photos has 1% of its photo" in capsys.readouterr().err
 
 
 def test_evaluate_without_everything_mode_leaves_it_out(folder, capsys):
@@ -37,7 +57,7 @@ def test_evaluate_without_everything_mode_leaves_it_out(folder, capsys):
 
 def test_evaluate_of_an_empty_folder_is_one_line(tmp_path, capsys):
     assert run(["evaluate", str(tmp_path)]) == 2
-    assert "found none" in capsys.readouterr().err
+    assert "none has a NAME.json, NAME.png or NAME_0.png of its name" in capsys.readouterr().err
 
 
 def test_train_writes_weights_that_evaluate_reads(folder, capsys):
@@ -48,7 +68,7 @@ def test_train_writes_weights_that_evaluate_reads(folder, capsys):
     assert status == 0
     assert capsys.readouterr().out.strip() == str(weights)
     assert run(["evaluate", str(folder), "--model", str(weights), "--no-everything", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["regions"] == 2
+    assert json.loads(capsys.readouterr().out)["regions"] == 1
 
 
 def test_train_without_masks_is_one_line(tmp_path, capsys):

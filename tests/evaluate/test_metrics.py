@@ -12,7 +12,6 @@ from everymask.evaluate.metrics import (
     innermost,
     iou,
     rank_correlation,
-    regions_of,
 )
 
 
@@ -38,13 +37,6 @@ def test_boxes_end_at_the_last_pixel():
     region = np.zeros((5, 8), bool)
     region[1:3, 2:6] = True
     assert bounding_box(region) == (2.0, 1.0, 5.0, 2.0)
-
-
-def test_regions_smaller_than_the_share_are_left_out():
-    labels = np.zeros((10, 10), np.int32)
-    labels[0, 0] = 7
-    assert len(regions_of(labels, 0.01)) == 2
-    assert len(regions_of(labels, 0.02)) == 1
 
 
 def test_borders_between_three_regions():

@@ -101,7 +101,7 @@ def test_masks_of_another_size_are_named_and_left_out(folder):
 def test_folders_that_do_not_fit_are_refused(folder, model, tmp_path):
     empty = tmp_path / "empty"
     empty.mkdir()
-    with pytest.raises(InputError, match="no photo has masks of its name"):
+    with pytest.raises(InputError, match=r"none has a NAME\.json, NAME\.png or NAME_0\.png of its name"):
         tune(folder, empty, model)
     with pytest.raises(InputError, match="expected a folder of photos"):
         tune(folder / "p0.jpg", model=model)
