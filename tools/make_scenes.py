@@ -10,7 +10,7 @@ import argparse
 
 import cv2
 
-from everymask.train.cache import PSEUDO_SHARE, write_scenes
+from everymask.train.cache import write_scenes
 from everymask.train.sources import read_bank
 
 
@@ -24,7 +24,6 @@ def main() -> None:
     parser.add_argument("--start", type=int, default=0)
     parser.add_argument("--count", type=int, default=100_000)
     parser.add_argument("--side", type=int, default=384)
-    parser.add_argument("--pseudo", type=float, default=PSEUDO_SHARE, help="share of real photos among them")
     options = parser.parse_args()
     cv2.setNumThreads(1)
     bank = read_bank(options.bank)
@@ -35,7 +34,6 @@ def main() -> None:
         start=options.start,
         count=options.count,
         side=options.side,
-        pseudo_share=options.pseudo,
     )
     for index in scenes:
         if index % 1000 == 0:

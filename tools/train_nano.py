@@ -39,14 +39,15 @@ from everymask.models.weights import fill_weights, read_weights
 from everymask.nn.encoders.efficientnet_lite import folded
 from everymask.train.augment import hard_view
 from everymask.train.begin import begin, calm_neck
-from everymask.train.cache import PSEUDO_SHARE, SceneFolder
+from everymask.train.cache import SceneFolder
+from everymask.train.distil import AnsweredFolder, make_lesson
 from everymask.train.graphed import GraphedStep
 from everymask.train.labelled import Mix, MixedSource
 from everymask.train.loop import Report, own_stream, train, train_on
 from everymask.train.prompts import JITTERED
 from everymask.train.state import TrainOptions, TrainState, resume, save_state, start
 from everymask.train.together import rank, run_together
-from everymask.train.views import StreamOptions, stream_views
+from everymask.train.views import SceneSource, StreamOptions, stream_views
 
 PRETRAINED = "image_encoder.trunk.pretrained."
 JOINTS = "image_encoder.trunk.joints."
@@ -78,12 +79,6 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=0, help="processes that paint scenes")
     parser.add_argument("--bank", type=Path, default="runs/sources/bank", help="pictures, for --workers")
     parser.add_argument("--views-per-scene", type=float, default=4.0, help="with --workers")
-    parser.add_argument(
-        "--pseudo",
-        type=float,
-        default=PSEUDO_SHARE,
-        help="share of real photos among the scenes, with --workers",
-    )
     parser.add_argument("--init", type=Path)
     parser.add_argument(
         "--pretrained", type=Path, help="EfficientNet-Lite0's weights, for an --init without them"
@@ -95,6 +90,8 @@ def main() -> None:
         type=float,
         help="with --labelled: shares of scenes, objects, composed, nuclei, aerial",
     )
+    parser.add_argument("--answers", type=Path, help="photos that a teacher answered (tools/make_answers.py)")
+    parser.add_argument("--answer-share", type=float, default=0.35, help="with --answers: of the steps")
     parser.add_argument("--corrections", type=int, default=1, help="prompts a photo that get further clicks")
     parser.add_argument("--most-clicks", type=int, default=2, help="of those")
     parser.add_argument("--rough-masks", type=int, default=0, help="prompts a photo that are a mask alone")
@@ -146,6 +143,7 @@ def run(arguments: argparse.Namespace) -> None:
         corrections=arguments.corrections,
         most_clicks=arguments.most_clicks,
         rough_masks=arguments.rough_masks,
+        lesson_share=arguments.answer_share if arguments.answers is not None else 0.0,
         dense_after=arguments.dense_after,
     )
     model = fresh_model(arguments.side, arguments.init, arguments.pretrained)
@@ -187,10 +185,16 @@ def reports(state: TrainState, options: TrainOptions, arguments: argparse.Namesp
     """Train, on scenes painted meanwhile or on those in a folder."""
     if not arguments.workers:
         folder = SceneFolder(arguments.scenes)
-        if arguments.labelled is None:
-            return train(state, lambda rng: hard_view(rng, folder.draw, arguments.side), options)
-        mix = Mix(*arguments.mix) if arguments.mix else Mix()
-        return train(state, MixedSource(folder.draw, arguments.labelled, arguments.side, mix), options)
+        source: SceneSource = lambda rng: hard_view(rng, folder.draw, arguments.side)  # noqa: E731
+        if arguments.labelled is not None:
+            mix = Mix(*arguments.mix) if arguments.mix else Mix()
+            source = MixedSource(folder.draw, arguments.labelled, arguments.side, mix)
+        if arguments.answers is None:
+            return train(state, source, options)
+        answers = AnsweredFolder(arguments.answers)
+        return train(
+            state, source, options, lambda rng: make_lesson(rng, answers, state.model, options.batch)
+        )
     options = own_stream(options)  # processes that train together see views of their own
     stream = stream_views(
         StreamOptions(
@@ -199,7 +203,6 @@ def reports(state: TrainState, options: TrainOptions, arguments: argparse.Namesp
             jittered=arguments.jittered,
             side=arguments.side,
             views_per_scene=arguments.views_per_scene,
-            pseudo_share=arguments.pseudo,
             bank=str(arguments.bank),
             seed=options.seed + 1 + state.step,  # other scenes than before an interruption
         ),
@@ -251,6 +254,10 @@ def write_row(out: Path, row: dict) -> None:
         "at_once",
         "obey",
         "rough",
+        "taught",
+        "taught_single",
+        "taught_iou",
+        "taught_box",
     ]
     columns += ["regions", "click_best", "click_top", "click_single", "box_iou", "rank_correlation"]
     target = out / "curve.csv"

@@ -28,7 +28,6 @@ EXTRAS = {
     "hub": ("huggingface_hub", "models from hub ids"),
     "geo": ("rasterio", "GeoTIFF and GeoPackage"),
     "parquet": ("pyarrow", "Parquet"),
-    "train": ("skimage", "regions of photos without masks"),
 }
 CUP_XY = (300, 60)  # the white rim and inside of the cup in the bundled photo
 FEW_GIGABYTES = 2 * 10**9

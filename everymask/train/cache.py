@@ -9,19 +9,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from everymask.train.pseudo import pseudo_scene
 from everymask.train.scenes import Scene, make_scene
 from everymask.train.sources import Bank
-
-PSEUDO_SHARE = 0.1  # of the scenes: real photos with the regions of a classical hierarchy
-
-
-def any_scene(seed: int, index: int, bank: Bank, side: int, pseudo_share: float) -> Scene:
-    """Scene ``index`` of the stream ``seed``: a made one or, in a share of cases, a photo of the bank."""
-    rng = np.random.default_rng([seed, index, 2])
-    if bank.photos and rng.random() < pseudo_share:
-        return pseudo_scene(rng, bank.photos, side)
-    return make_scene(seed, index, bank, side)
 
 
 def write_scenes(
@@ -32,7 +21,6 @@ def write_scenes(
     start: int = 0,
     count: int,
     side: int = 384,
-    pseudo_share: float = PSEUDO_SHARE,
 ) -> Iterator[int]:
     """Make scenes ``start`` .. ``start + count - 1`` and yield each index once its file is complete.
 
@@ -43,7 +31,7 @@ def write_scenes(
     for index in range(start, start + count):
         target = folder / scene_name(seed, index)
         if not target.exists():
-            scene = any_scene(seed, index, bank, side, pseudo_share)
+            scene = make_scene(seed, index, bank, side)
             save_scene(target, scene, quality=jpeg_quality(seed, index))
         yield index
 

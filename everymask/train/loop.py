@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -14,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from everymask.train.distil import Lesson, lesson_losses
 from everymask.train.objective import Batch, batch_losses, make_batch
 from everymask.train.state import TrainOptions, TrainState
 from everymask.train.together import average_gradients, processes, rank
@@ -34,8 +36,15 @@ class Report:
     losses: dict[str, float]  # means since the last report
 
 
-def train(state: TrainState, source: SceneSource, options: TrainOptions) -> Iterator[Report]:
+def train(
+    state: TrainState,
+    source: SceneSource,
+    options: TrainOptions,
+    lessons: Callable[[np.random.Generator], Lesson] | None = None,
+) -> Iterator[Report]:
     """Run until the time or the steps are used up; yields a report every ``report_steps``.
+
+    A share ``options.lesson_share`` of the steps learns from ``lessons`` of a teacher instead.
 
     Each step draws from its own random stream (seed, step): a run that is killed and resumed sees
     the same prompts as one that was not, as far as its scenes are the same. Processes that train
@@ -46,7 +55,17 @@ def train(state: TrainState, source: SceneSource, options: TrainOptions) -> Iter
     def views(step: int) -> Views:
         return make_views(np.random.default_rng([options.seed, step]), source, options.batch, options.prompts)
 
-    yield from train_on(state, views, options)
+    if lessons is None or options.lesson_share == 0:
+        yield from train_on(state, views, options)
+        return
+
+    def make(step: int) -> Batch | Lesson:
+        rng = np.random.default_rng([options.seed, step, 6])
+        if rng.random() < options.lesson_share:
+            return lessons(rng)
+        return make_batch(views(step), state.model, options, step)
+
+    yield from steps(state, options, make, partial(train_step, state, options), photos=options.batch)
 
 
 def train_on(
@@ -84,6 +103,7 @@ def steps(
     """``learn`` from what ``make`` makes for each step, one ahead, until time or steps are used up; the means
     of what ``learn`` tells as a report every ``report_steps``. ``photos`` are learnt from in a step."""
     sums: dict[str, Tensor] = {}
+    counts: Counter[str] = Counter()
     since = 0
     with ThreadPoolExecutor(1) as ahead:
         following = ahead.submit(make, state.step)
@@ -93,11 +113,13 @@ def steps(
             following = ahead.submit(make, state.step + 1)
             for name, value in learn(example).items():
                 sums[name] = sums[name] + value if name in sums else value
+                counts[name] += 1
             since += 1
             if since == options.report_steps or finished(state, options):
-                means = {name: float(total) / since for name, total in sums.items()}
+                means = {name: float(total) / counts[name] for name, total in sums.items()}
                 yield Report(state.step, state.seconds / 60, state.step * photos * processes(), means)
                 sums, since = {}, 0
+                counts.clear()
                 state.counted_until = time.perf_counter()  # what the caller did with it is not training
 
 
@@ -107,12 +129,15 @@ def finished(state: TrainState, options: TrainOptions) -> bool:
     )
 
 
-def train_step(state: TrainState, options: TrainOptions, batch: Batch) -> dict[str, Tensor]:
-    """One batch forward and back; returns the parts of its loss."""
+def train_step(state: TrainState, options: TrainOptions, batch: Batch | Lesson) -> dict[str, Tensor]:
+    """One batch, or a teacher's lesson, forward and back; returns the parts of its loss."""
     state.model.train()
     if options.freeze_norms:
         hold_norms(state.model)
-    losses = batch_losses(state, batch, options)
+    if isinstance(batch, Lesson):
+        losses = lesson_losses(state.model, batch, options)
+    else:
+        losses = batch_losses(state, batch, options)
     descend(state, torch.stack(list(losses.values())).sum(), options)
     return {name: value.detach() for name, value in losses.items()}
 

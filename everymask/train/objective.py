@@ -121,12 +121,12 @@ def batch_losses(state: TrainState, batch: Batch, options: TrainOptions) -> dict
             order[:, share + both :].flatten(),
         )
         ones = torch.ones(len(by_click), 1, dtype=torch.int32, device=order.device)
-        clicked = ask(model, features, batch, by_click, points=batch.clicks[by_click, None], labels=ones)
-        boxed = [ask(model, features, batch, by_box, boxes=batch.boxes[by_box])]
+        clicked = ask(model, features, by_click, points=batch.clicks[by_click, None], labels=ones)
+        boxed = [ask(model, features, by_box, boxes=batch.boxes[by_box])]
         if both:
             points, labels = batch.clicks[by_both, None], ones[: len(by_both)]
             boxes = batch.boxes[by_both]
-            boxed.append(ask(model, features, batch, by_both, points=points, labels=labels, boxes=boxes))
+            boxed.append(ask(model, features, by_both, points=points, labels=labels, boxes=boxes))
         losses = click_losses(clicked, batch, by_click, weights)
         losses |= box_losses(joined(boxed), batch, torch.cat([by_box, by_both]), weights)
         if options.corrections:
@@ -172,7 +172,6 @@ class _Both:
 def ask(
     model: PromptableModel,
     features: ImageFeatures,
-    batch: Batch,
     chosen: Tensor,
     *,
     points: Tensor | None = None,
@@ -248,7 +247,7 @@ def rough_mask_losses(
     model: PromptableModel, features: ImageFeatures, batch: Batch, chosen: Tensor, weights: LossWeights
 ) -> dict[str, Tensor]:
     """A rough mask alone as the prompt."""
-    decoded = ask(model, features, batch, chosen, masks=batch.rough)
+    decoded = ask(model, features, chosen, masks=batch.rough)
     each = mask_loss(decoded.mask_logits, batch.meant[chosen, None].expand_as(decoded.mask_logits), weights)
     loss = each[:, 0] + 0.3 * each[:, 1:].min(dim=1).values
     scale = weights.single * len(chosen) / len(batch.primary)
@@ -317,7 +316,6 @@ def sequence_losses(
                 previous = ask(
                     model,
                     features,
-                    batch,
                     chosen,
                     points=points,
                     labels=labels,
@@ -334,7 +332,7 @@ def sequence_losses(
     meant = batch.meant[chosen]
     losses: dict[str, Tensor] = {}
     for name, masks in (("corrected", previous[:, None]), ("at_once", None)):
-        answer = ask(model, features, batch, chosen, points=points, labels=labels, boxes=boxes, masks=masks)
+        answer = ask(model, features, chosen, points=points, labels=labels, boxes=boxes, masks=masks)
         mask = answer.mask_logits[:, :1]
         with torch.no_grad():
             quality = true_iou(mask[:, 0], meant)

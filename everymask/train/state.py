@@ -28,6 +28,7 @@ class TrainOptions:
     click_share: float = 0.44  # of the prompts; the others are boxes
     corrections: int = 1  # prompts per image that go on with more clicks, from click and box prompts in turn
     most_clicks: int = 2  # of these: how many clicks at most, drawn for each step
+    lesson_share: float = 0.0  # of the steps, that a teacher gives (``train/distil.py``), where there is one
     rough_masks: int = 0  # prompts per image that are also asked by a rough mask alone
     learning_rate: float = 8e-4
     final_rate: float = 0.02  # share of the learning rate that is left at the end (cosine)

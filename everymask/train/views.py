@@ -19,9 +19,9 @@ from torch import Tensor
 
 from everymask.errors import TrainingError
 from everymask.train.augment import hard_view
-from everymask.train.cache import PSEUDO_SHARE, any_scene, from_jpeg, jpeg_quality, to_jpeg
+from everymask.train.cache import from_jpeg, jpeg_quality, to_jpeg
 from everymask.train.prompts import JITTERED, draw_targets
-from everymask.train.scenes import Scene
+from everymask.train.scenes import Scene, make_scene
 from everymask.train.sources import Bank, read_bank
 
 LOOK_SECONDS = 5.0  # how often a waiting trainer looks whether its workers are still alive
@@ -67,7 +67,6 @@ class StreamOptions:
     side: int = 320
     scene_side: int = 384
     views_per_scene: float = 4.0
-    pseudo_share: float = PSEUDO_SHARE  # of the scenes
     pool: int = 2000  # scenes that each worker keeps in memory (0.9 MB each at 384 px)
     first: int = 12  # scenes that each worker makes before its first batch
     bank: str | None = None  # the folder of free pictures; None: scenes of drawn things only
@@ -85,7 +84,7 @@ class ScenePool:
     def grow(self) -> None:
         """Paint the next scene, compressed as photos are."""
         options = self.options
-        scene = any_scene(self.seed, self.made, self.bank, options.scene_side, options.pseudo_share)
+        scene = make_scene(self.seed, self.made, self.bank, options.scene_side)
         scene = Scene(from_jpeg(to_jpeg(scene.photo, jpeg_quality(self.seed, self.made))), scene.labels)
         if len(self.scenes) < self.options.pool:
             self.scenes.append(scene)
