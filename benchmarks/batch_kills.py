@@ -53,8 +53,9 @@ def below(root: int) -> dict[str, list[int]]:
     while more := {pid for pid, parent in parents.items() if parent in found} - found:
         found |= more
     workers = [pid for pid in found if names.get(pid, "").startswith("ray::")]
+    trials = [pid for pid in found if "everymask.batching.own_process" in names.get(pid, "")]
     nodes = [pid for pid in found if "raylet/raylet" in names.get(pid, "").split(" ")[0]]
-    return {"driver": [root], "worker": workers, "node": nodes}
+    return {"driver": [root], "worker": workers + trials, "node": nodes}
 
 
 def rows_of(out: Path) -> list[dict]:

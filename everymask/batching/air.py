@@ -1,7 +1,10 @@
 """What is in the air: a note for each part that was begun, to find a photo that kills its worker.
 
-A part that was begun before and never landed is done carefully: the note then names each photo before the
-model sees it. A photo that was named when its worker died, often enough, is given up.
+A worker also dies for reasons that are no photo's: it is killed from outside, its node goes. So no death of a
+worker is held against a photo. A part that was begun before and never landed is done carefully, one photo at
+a time, each named in the note before and taken out after. A photo that was named when its worker died is
+suspected, and done in a process of its own from then on (``own_process.py``): only what that process dies of,
+while its worker lives, is the photo's doing.
 """
 
 from __future__ import annotations
@@ -9,11 +12,16 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from .storage import TRIES, Place
+from .storage import Place, persistently
+
+MOST_LOST = 12
+"""Workers lost, each while the same photo was in a process of its own, after which it is given up: it may take
+the worker along (a machine without memory left). Never reached by chance: with four photos in the air at
+most, twelve deaths from outside have to meet the same one."""
 
 
 class Flight:
-    """The note of one part: ``begin()``, ``at(index)`` before each photo, ``end()``."""
+    """The note of one part: ``begin()``, ``at(index)`` before each photo, ``over()`` after it, ``end()``."""
 
     def __init__(self, place: Place) -> None:
         self._place = place
@@ -22,30 +30,42 @@ class Flight:
 
     def begin(self) -> None:
         """Read what an earlier worker left, and leave the own note."""
+        lost: dict[str, int] = {}
+        named = None
         try:
             before = json.loads(self._place.read())
-            deaths = dict(before["deaths"])
-        except (OSError, ValueError, KeyError, TypeError):
-            before, deaths = None, {}
-        if before is not None and before.get("photo") is not None:
-            photo = str(before["photo"])
-            deaths[photo] = deaths.get(photo, 0) + 1
-        self.careful = before is not None
-        self._note = {"deaths": deaths, "photo": None}
+            lost = {str(photo): int(count) for photo, count in before["lost"].items()}
+            named = before["photo"]
+            self.careful = True
+        except FileNotFoundError:
+            self.careful = False
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):  # broken, or cannot be read now
+            self.careful = True
+        if named is not None:
+            lost[str(named)] = lost.get(str(named), 0) + 1
+        self._note = {"lost": lost, "photo": None}
         self._leave()
 
-    def at(self, index: int) -> bool:
-        """Whether to do the photo with this number; False when it was the end of :data:`TRIES` workers."""
-        if self._note["deaths"].get(str(index), 0) >= TRIES:
-            return False
+    def at(self, index: int) -> None:
+        """The photo with this number is about to be done."""
         if self.careful:
             self._note["photo"] = index
             self._leave()
-        return True
+
+    def over(self) -> None:
+        """It is done, whatever came of it."""
+        if self.careful:
+            self._note["photo"] = None
+            self._leave()
+
+    def lost(self, index: int) -> int:
+        """Workers that went while this photo alone was in the air: with one or more it is suspected."""
+        return int(self._note["lost"].get(str(index), 0))
 
     def end(self) -> None:
         """Take the note away: the rows are made."""
-        self._place.remove()
+        persistently(self._place.remove, f"cannot remove {self._place}")
 
     def _leave(self) -> None:
-        self._place.write(json.dumps(self._note).encode())
+        note = json.dumps(self._note).encode()
+        persistently(lambda: self._place.write(note), f"cannot write {self._place}")

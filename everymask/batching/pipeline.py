@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
@@ -175,10 +175,10 @@ def _unpack(packed: bytes, photos: Sequence[bytes | None]) -> tuple[Unit, list[F
     return unit, [Fetched(content, *each) for content, each in zip(photos, told, strict=True)]
 
 
-def _opened(recipe: Recipe, weights: list[Any], on_gpu: bool) -> Any:
-    """A segmenter with a model of its own, from the weights in the object store."""
+def _opening(recipe: Recipe, weights: list[Any], on_gpu: bool) -> Callable[[], Any]:
+    """What makes a segmenter with a model of its own, from the weights in the object store."""
     state = require("ray", "batch", "everymask batch").get(weights[0])
-    return recipe.open(state, "cuda" if on_gpu else "cpu")
+    return partial(recipe.open, state, "cuda" if on_gpu else "cpu")
 
 
 def measured_there(
@@ -188,7 +188,7 @@ def measured_there(
 
     def there(held: list[Any]) -> Measured:
         require("torch", "batch", "everymask batch").set_num_threads(sizing.threads)
-        return measure(_opened(recipe, held, sizing.gpus > 0), dict(recipe.reading), entries)
+        return measure(_opening(recipe, held, sizing.gpus > 0)(), dict(recipe.reading), entries)
 
     task = module.remote(there).options(num_cpus=sizing.cpus * ACTOR_SHARE, num_gpus=sizing.gpus)
     try:
@@ -212,12 +212,13 @@ class ModelActor:
             raise BatchError(
                 f"a worker does not see {manifest.place}; write to a folder that all nodes share, or to s3://"
             )
-        segmenter = _opened(recipe, weights, on_gpu)
+        opening = _opening(recipe, weights, on_gpu)
+        segmenter = opening()
         if as_read_back(segmenter.settings) != manifest.settings:
             raise BatchError(
                 "a worker has other settings than the run; install the same everymask on all nodes"
             )
-        self._worker = Worker(segmenter, manifest.place / "air", recipe.reading, threads)
+        self._worker = Worker(segmenter, manifest.place / "air", recipe.reading, threads, opening)
 
     def __call__(self, table: Any) -> Any:
         """A part's photos (one row) to its file (one row)."""

@@ -11,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,8 +24,9 @@ from ..formats.photo_rows import PhotoRow, schema, table_bytes, to_table
 from ..formats.record import PhotoMasks
 from ..media.photos import read_pixels
 from ..media.rasters import Pixels
-from .air import Flight
+from .air import MOST_LOST, Flight
 from .listing import Entry
+from .own_process import ProcessDied, in_own_process
 from .plan import Unit
 from .reading import Fetched, fetch
 from .storage import TRIES, Place, told
@@ -70,6 +71,9 @@ class Worker:
     """How photos are read: ``range``, ``page``, ``bands`` of ``read_pixels``."""
     threads: int = 1
     """That decode photos beside the model."""
+    opening: Callable[[], Segmenter] | None = None
+    """Makes the segmenter in another process, for photos that may kill theirs (to be pickled); None: such a
+    photo is done here."""
     name: str = field(default_factory=lambda: f"{socket.gethostname()}/{os.getpid()}")
 
     def make(self, unit: Unit, fetched: Sequence[Fetched], kept: bytes | None = None) -> Made:
@@ -165,10 +169,42 @@ class Worker:
         flight: Flight | None,
         scratch: Path,
     ) -> PhotoRow:
+        """The row of one photo, noted in the air while it is made; a suspected one in a process of its own."""
+        if flight is None or not flight.careful:
+            return self._made_row(unit, index, fetched, decoded_ahead, scratch)
+        if (lost := flight.lost(index)) >= MOST_LOST:
+            return _failed(self._empty_row(unit, index), f"{lost} workers were lost while it was tried", lost)
+        flight.at(index)
+        if lost and self.opening is not None:
+            row = self._suspected_row(unit, index, fetched)
+        else:
+            row = self._made_row(unit, index, fetched, decoded_ahead, scratch)
+        flight.over()
+        return row
+
+    def _empty_row(self, unit: Unit, index: int) -> PhotoRow:
         entry = unit.entries[index]
-        row = PhotoRow(unit.tickets[index], entry.name, entry.source, worker=self.name)
-        if flight is not None and not flight.at(index):
-            return _failed(row, f"{TRIES} workers died with it", TRIES)
+        return PhotoRow(unit.tickets[index], entry.name, entry.source, worker=self.name)
+
+    def _suspected_row(self, unit: Unit, index: int, fetched: Fetched) -> PhotoRow:
+        """The row from a fresh process that does this photo alone, tried three times."""
+        assert self.opening is not None
+        alone = Unit(unit.name, (unit.entries[index],), (unit.tickets[index],))
+        died = ""
+        for _ in range(TRIES):
+            try:
+                return in_own_process(
+                    _row_alone, self.opening, dict(self.reading), self.threads, self.name, alone, fetched
+                )
+            except ProcessDied as error:
+                died = str(error)
+        reason = f"{TRIES} processes that did nothing else died with it ({died})"
+        return _failed(self._empty_row(unit, index), reason, TRIES)
+
+    def _made_row(
+        self, unit: Unit, index: int, fetched: Fetched, decoded_ahead: Callable[[], _Decoded], scratch: Path
+    ) -> PhotoRow:
+        entry, row = unit.entries[index], self._empty_row(unit, index)
         if fetched.error:
             return _failed(row, fetched.error, fetched.tries)
         tries, reason, begun = fetched.tries, "", time.monotonic()
@@ -190,22 +226,32 @@ class Worker:
                 record = PhotoMasks(
                     entry.name, masks, decoded.place, self.segmenter.model_hash, self._params_hash
                 )
-                seconds = decoded.seconds + time.monotonic() - begun
-                return PhotoRow(
-                    row.ticket,
-                    row.photo,
-                    row.source,
-                    decoded.key,
-                    record,
-                    tries=tries,
-                    seconds=round(seconds, 3),
-                    worker=self.name,
-                )
+                seconds = round(decoded.seconds + time.monotonic() - begun, 3)
+                return replace(row, key=decoded.key, masks=record, tries=tries, seconds=seconds)
         return _failed(row, reason, tries)
+
+    def alone(self, unit: Unit, fetched: Fetched) -> PhotoRow:
+        """The row of a part's only photo, nothing noted."""
+        with tempfile.TemporaryDirectory(prefix="everymask-") as scratch:
+            job = partial(self._decode, unit.entries[0], fetched, Path(scratch) / "0")
+            return self._made_row(unit, 0, fetched, job, Path(scratch))
+
+
+def _row_alone(
+    opening: Callable[[], Segmenter],
+    reading: dict[str, Any],
+    threads: int,
+    name: str,
+    unit: Unit,
+    fetched: Fetched,
+) -> PhotoRow:
+    """What a process of its own does with a photo."""
+    require("torch", "batch", "everymask batch").set_num_threads(threads)
+    return Worker(opening(), None, reading, threads, name=name).alone(unit, fetched)
 
 
 def _failed(row: PhotoRow, reason: str, tries: int) -> PhotoRow:
-    return PhotoRow(row.ticket, row.photo, row.source, error=reason, tries=tries, worker=row.worker)
+    return replace(row, error=reason, tries=tries)
 
 
 def _good_rows(kept: bytes | None) -> Any:

@@ -4,6 +4,14 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -11,9 +19,10 @@ import pytest
 import rasterio
 
 from everymask import formats
-from everymask.batching.air import Flight
+from everymask.batching.air import MOST_LOST, Flight
 from everymask.batching.keys import ticket
 from everymask.batching.listing import find_entries
+from everymask.batching.own_process import ProcessDied, in_own_process
 from everymask.batching.plan import Unit
 from everymask.batching.reading import Fetched, fetch
 from everymask.batching.storage import Place
@@ -122,41 +131,130 @@ class Died(BaseException):
 
 
 class Deadly(FakeSegmenter):
+    """Kills its process over one photo; in the worker that means raising :class:`Died`."""
+
+    def __init__(self, poison, really=True):
+        super().__init__({}, {})
+        self.poison, self.really = poison, really
+
     def __call__(self, photo, watch, valid=None):
         if np.array_equal(photo, self.poison):
+            if self.really:
+                os.kill(os.getpid(), signal.SIGKILL)
             raise Died
         return super().__call__(photo, watch)
 
 
 def test_a_photo_that_kills_its_worker_is_a_row_in_the_end(unit, tmp_path):
-    engine = Deadly({}, {})
-    engine.poison = read_photo(tmp_path / "in" / "p002.png")
+    poison = read_photo(tmp_path / "in" / "p002.png")
     air = Place.of(tmp_path / "air")
-    for _ in range(4):  # the first death is nobody's: only from then on photos are named
+    worker = Worker(Deadly(poison, really=False), air, opening=partial(Deadly, poison))
+    for _ in range(2):  # the first death is nobody's: only from then on photos are named
         with pytest.raises(Died):
-            Worker(engine, air).make(unit, fetch(unit.entries))
-    rows = table(Worker(engine, air).make(unit, fetch(unit.entries)).content).to_pylist()
+            worker.make(unit, fetch(unit.entries))
+    rows = table(worker.make(unit, fetch(unit.entries)).content).to_pylist()
     assert [row["photo"] for row in rows if row["error"]] == ["p002.png", "p005.png"]
-    assert rows[2]["error"] == "3 workers died with it"
+    assert rows[2]["error"] == "3 processes that did nothing else died with it (signal 9, SIGKILL)"
     assert not air.names()
+
+
+def test_deaths_from_outside_are_no_photos_doing(unit, tmp_path):
+    """Whatever photo a worker was at when it was killed, and however often: the rows are the usual ones."""
+    usual = table(Worker(FakeSegmenter({}, {}), name="w").make(unit, fetch(unit.entries)).content)
+    air = Place.of(tmp_path / "air")
+    for number in range(9):  # the same photo again and again, and another one in between
+        flight = Flight(air / unit.name)
+        flight.begin()
+        flight.at(2 if number % 3 else 4)
+    worker = Worker(FakeSegmenter({}, {}), air, name="w", opening=partial(FakeSegmenter, {}, {}))
+    rows = table(worker.make(unit, fetch(unit.entries)).content)
+    assert rows.drop_columns(["seconds"]).equals(usual.drop_columns(["seconds"]))
+    assert worker.segmenter.calls == 3  # two of the five good ones were done elsewhere
+    assert not air.names()
+
+
+def test_a_photo_that_takes_worker_after_worker_along_is_given_up(unit, tmp_path):
+    air = Place.of(tmp_path / "air")
+    for _ in range(MOST_LOST + 1):
+        flight = Flight(air / unit.name)
+        flight.begin()
+        flight.at(2)
+    worker = Worker(FakeSegmenter({}, {}), air, opening=partial(FakeSegmenter, {}, {}))
+    rows = table(worker.make(unit, fetch(unit.entries)).content).to_pylist()
+    assert rows[2]["error"] == "12 workers were lost while it was tried"
+    assert [row["photo"] for row in rows if row["error"]] == ["p002.png", "p005.png"]
 
 
 def test_a_part_that_flew_before_is_done_photo_by_photo(tmp_path):
     place = Place.of(tmp_path / "air" / "u")
-    flight = Flight(place)
-    flight.begin()
-    assert not flight.careful
-    assert flight.at(3)
-    assert json.loads(place.read())["photo"] is None
-    again = Flight(place)
-    again.begin()
-    assert again.careful
-    assert again.at(3)
-    assert json.loads(place.read())["photo"] == 3
-    place.write(b"cut sho")  # a note that is broken is none
-    third = Flight(place)
-    third.begin()
-    assert not third.careful
+
+    def begun():
+        flight = Flight(place)
+        flight.begin()
+        return flight
+
+    def named():
+        return json.loads(place.read())["photo"]
+
+    flight = begun()
+    flight.at(3)
+    assert (flight.careful, named()) == (False, None)
+    again = begun()
+    again.at(3)
+    assert (again.careful, named(), again.lost(3)) == (True, 3, 0)
+    again.over()
+    assert named() is None
+    assert begun().lost(3) == 0  # it died between two photos
+    again.at(3)
+    assert begun().lost(3) == 1
+    place.write(b"cut sho")  # a note that is broken says that there was one
+    broken = begun()
+    assert (broken.careful, broken.lost(3)) == (True, 0)
+
+
+def boom():
+    raise KeyError("x")
+
+
+def test_a_process_of_its_own_answers_or_says_what_it_died_of():
+    assert in_own_process(divmod, 7, 2) == (3, 1)
+    for call, said in (
+        (boom, "exit status 1, KeyError: 'x'"),
+        (partial(os._exit, 7), "exit status 7"),
+        (partial(signal.raise_signal, signal.SIGTERM), "signal 15, SIGTERM"),
+    ):
+        with pytest.raises(ProcessDied, match=re.escape(said)):
+            in_own_process(call)
+
+
+def test_a_process_of_its_own_ends_with_the_one_that_started_it(tmp_path):
+    started = tmp_path / "started"
+    script = f"""if True:
+        import functools, pathlib, tests.batching.test_worker as t
+        t.in_own_process(t.sleeping, {str(started)!r})"""
+    starter = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.DEVNULL)
+    while not (started.exists() and (own := started.read_text())):
+        assert starter.poll() is None
+    assert Path(f"/proc/{own}").exists() or sys.platform != "linux"
+    starter.kill()
+    starter.wait()
+    deadline = time.monotonic() + 20
+    while _lives(int(own)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not _lives(int(own))
+
+
+def sleeping(note):
+    Path(note).write_text(str(os.getpid()))
+    time.sleep(100)
+
+
+def _lives(process: int) -> bool:
+    try:
+        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
 
 
 def test_good_rows_of_an_earlier_file_stay(unit, tmp_path):
