@@ -35,7 +35,14 @@ def save_photos(folder: Path, count: int) -> None:
 
 def start(photos: Path, out: Path, actors: int) -> subprocess.Popen[bytes]:
     words = [sys.executable, "-m", "everymask.cli.main", "batch", photos, "-o", out, "--actors", str(actors)]
-    return subprocess.Popen([str(word) for word in words] + FLAGS, stderr=subprocess.DEVNULL)
+    with out.with_suffix(".said").open("wb") as said:
+        return subprocess.Popen([str(word) for word in words] + FLAGS, stderr=said)
+
+
+def last_said(out: Path) -> str:
+    """The last line that a run wrote on stderr."""
+    lines = out.with_suffix(".said").read_text("utf-8", errors="replace").splitlines()
+    return lines[-1][:300] if lines else ""
 
 
 def below(root: int) -> dict[str, list[int]]:
@@ -52,10 +59,18 @@ def below(root: int) -> dict[str, list[int]]:
     found = {root}
     while more := {pid for pid, parent in parents.items() if parent in found} - found:
         found |= more
-    workers = [pid for pid in found if names.get(pid, "").startswith("ray::")]
+    models = [pid for pid in found if "ModelActor" in names.get(pid, "")]
     trials = [pid for pid in found if "everymask.batching.own_process" in names.get(pid, "")]
+    # The agents of a node count as the node: it ends with them.
+    agents = [pid for pid in found if names.get(pid, "").startswith("ray::") and "Agent" in names[pid]]
+    tasks = [pid for pid in found if names.get(pid, "").startswith("ray::")]
     nodes = [pid for pid in found if "raylet/raylet" in names.get(pid, "").split(" ")[0]]
-    return {"driver": [root], "worker": workers + trials, "node": nodes}
+    return {
+        "driver": [root],
+        "actor": models + trials,
+        "task": sorted(set(tasks) - set(agents) - set(models)),
+        "node": nodes + agents,
+    }
 
 
 def rows_of(out: Path) -> list[dict]:
@@ -77,29 +92,38 @@ def main() -> None:
         save_photos(photos, asked.photos)
         begun = time.monotonic()
         if start(photos, quiet, asked.actors).wait() != 0:
-            sys.exit("the undisturbed run failed")
+            sys.exit(f"the undisturbed run failed: {last_said(quiet)}")
         usual = time.monotonic() - begun
+        print(f"an undisturbed run takes {usual:.0f} s", flush=True)
         left = asked.kills
         while True:
             run = start(photos, out, asked.actors)
             while run.poll() is None and left:
-                time.sleep(chance.uniform(0.2, 0.7) * usual)
-                kind = chance.choice(["driver", "worker", "node"])
+                if chance.random() < 0.75:  # most kills come while there is a model at work
+                    while run.poll() is None and not below(run.pid)["actor"]:
+                        time.sleep(0.2)
+                    time.sleep(chance.uniform(0, 0.1) * usual)
+                else:
+                    time.sleep(chance.uniform(0, 0.7) * usual)
+                kind = chance.choice(["driver", "actor", "actor", "task", "node"])
                 there = below(run.pid)[kind] if run.poll() is None else []
                 if there:
-                    victim = chance.choice(there)
-                    os.kill(victim, signal.SIGKILL)
+                    os.kill(chance.choice(there), signal.SIGKILL)
                     left -= 1
                     print(f"killed {kind}; {len(rows_of(out))} of {asked.photos} rows had landed", flush=True)
             status = run.wait()
-            print(f"run ended with {status}", flush=True)
+            print(f"run ended with {status}: {last_said(out)}", flush=True)
             if status == 0 and not left:
                 break
             if status == 0:  # it was done before all kills were spent: from the beginning
                 for path in out.glob("batch-*/parts/*.parquet"):
                     path.unlink()
-        same = rows_of(out) == rows_of(quiet)
-        print(f"{asked.kills} kills, {len(rows_of(out))} rows: {'the same' if same else 'OTHERS'}")
+        rows, wanted = rows_of(out), rows_of(quiet)
+        same = rows == wanted
+        for row, other in zip(rows, wanted, strict=False):
+            if row != other:
+                print(f"{row['photo']} ({row['error']}) is not {other['photo']} ({other['error']})")
+        print(f"{asked.kills} kills, {len(rows)} rows: {'the same' if same else 'OTHERS'}")
         sys.exit(0 if same else 1)
 
 

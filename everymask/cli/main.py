@@ -149,10 +149,10 @@ COMMANDS = (
         "models",
         "models",
         "app",
-        "List, fetch, verify and remove weights.",
+        "List, fetch, verify, convert and remove weights.",
         (
-            "everymask models list",
             "everymask models pull sam2.1_hiera_small",
+            "everymask models convert mine.pt out/hf --to transformers",
         ),
     ),
     Command(

@@ -1,4 +1,4 @@
-"""``everymask models``: which weights there are, which are here, and what a file is."""
+"""``everymask models``: which weights there are, which are here, what a file is, and in another layout."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ..models.hub_repository import SUFFIXES
 from ..words.detect.weights import HOSTED
 from .shared.downloads import pull_set_visibly, pull_visibly, size_text
 
-app = typer.Typer(no_args_is_help=True, help="List, fetch, verify and remove model weights.")
+app = typer.Typer(no_args_is_help=True, help="List, fetch, verify, convert and remove model weights.")
 
 Names = Annotated[list[str], typer.Argument(metavar="NAME", help="Names of `everymask models list`.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
@@ -102,6 +102,33 @@ def info(
     for key, value in facts.items():
         if value not in (None, ""):
             typer.echo(_wrapped(f"{_label(key):<{width}}", _value_text(key, value)))
+
+
+@app.command()
+def convert(
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE|NAME", help="A weights file, a folder of transformers, or a model's name."
+        ),
+    ],
+    output: Annotated[
+        Path,
+        typer.Argument(metavar="OUT", help="A .safetensors, .pt or .pth file, or a folder for one."),
+    ],
+    to: Annotated[
+        str, typer.Option("--to", metavar="LAYOUT", help="official, or transformers.")
+    ] = "official",
+) -> None:
+    """Write weights under the official names or those of transformers, as .pt or safetensors.
+
+    transformers gets a config.json beside them, for from_pretrained. Every value keeps its bits.
+    The paths of what was written are printed on stdout.
+    """
+    from ..export.weights_file import convert_weights
+
+    for path in convert_weights(source, output, to):
+        typer.echo(path)
 
 
 @app.command()

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from everymask.everything.grid import Crop
-from everymask.everything.tiles import LARGEST, Seams, Tiling, resolve, whole_mask
+from everymask.everything.tiles import Seams, Tiling, resolve, whole_mask
 from everymask.formats.landing import landing
 from everymask.formats.mask_store import StoredMasks, read_header, write_store
 from everymask.maskset import Mask, MaskSet
@@ -53,14 +53,11 @@ class SceneMasks:
     """Tiles without data."""
     joined: int
     """Objects put together from several tiles."""
-    in_pieces: int
-    """How many times two pieces stayed apart because the whole would be too large."""
 
     def __str__(self) -> str:
         told = [f"{self.tiles:,} tiles"]
         told += [f"{self.left_out:,} without data"] * bool(self.left_out)
         told += [f"{self.joined:,} objects joined across tiles"] * bool(self.joined)
-        told += [f"{self.in_pieces:,} seams of objects above {LARGEST:,} px left"] * bool(self.in_pieces)
         return ", ".join(told)
 
 
@@ -102,7 +99,7 @@ def segment_scene(
     height, width = scene.hw
     valid = scene.read((0, 0, width, height)).valid if height * width <= LARGE and left_out else None
     masks = MaskSet.read_when_asked(StoredMasks(target), scene.hw, valid)
-    return SceneMasks(masks, len(tiles), left_out, len(seams.joined), seams.in_pieces)
+    return SceneMasks(masks, len(tiles), left_out, len(seams.joined))
 
 
 def _tile_path(folder: Path, number: int) -> Path:

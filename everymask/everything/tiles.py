@@ -22,13 +22,11 @@ import numpy as np
 from everymask.errors import OptionError
 from everymask.everything.grid import Crop
 from everymask.masks.boxes import near_crop_edge
-from everymask.masks.rle import Rle, box_xyxy, decode_box, encode_at
+from everymask.masks.rle import box_xyxy, decode_box, encode_at, union
 from everymask.maskset import Mask, MaskSet
 
 SAME = 0.5
 DOUBLE = 0.7
-LARGEST = 2**26
-"""Pixels of the box of the largest object put together: memory is bounded, larger ones stay pieces."""
 NEAR = 1 / 64
 """A mask within this share of a tile's side from its border counts as cut there."""
 
@@ -95,8 +93,6 @@ class Seams:
     dropped: frozenset[Place]
     joined: Mapping[Place, tuple[Place, ...]]
     """By its first mask, all that make up one object."""
-    in_pieces: int
-    """How many times two pieces stayed apart because the whole would be too large."""
 
     def objects(self, counts: Sequence[int]) -> Iterator[tuple[Place, ...]]:
         """Every object as its masks, in the order of the tiles; ``counts`` are the masks of each tile."""
@@ -123,7 +119,6 @@ def resolve(
     masks_of: Callable[[int], MaskSet],
     scene_hw: tuple[int, int],
     near: int,
-    largest: int = LARGEST,
 ) -> Seams:
     """Which masks of the tiles are one object.
 
@@ -145,11 +140,11 @@ def resolve(
         if one not in dropped and other not in dropped:
             worse = other if _score(seen, one) >= _score(seen, other) else one
             dropped.add(worse)
-    groups = _Groups(seen, largest)
+    groups = _Groups()
     for _, one, other in sorted(same, key=_best_first):
         if one not in dropped and other not in dropped:
             groups.join(one, other)
-    return Seams(frozenset(dropped), groups.joined(), groups.too_large)
+    return Seams(frozenset(dropped), groups.joined())
 
 
 def whole_mask(
@@ -165,7 +160,7 @@ def whole_mask(
     ious = [each.predicted_iou for each in moved if each.predicted_iou is not None]
     stable = [each.stability_score for each in moved if each.stability_score is not None]
     return Mask(
-        _union([each.runs for each in moved], scene_hw),
+        union([each.runs for each in moved]),
         predicted_iou=min(ious) if len(ious) == len(moved) else None,
         stability_score=min(stable) if len(stable) == len(moved) else None,
         point_coords=[point for each in moved for point in each.point_coords or ()] or None,
@@ -186,18 +181,6 @@ def placed(mask: Mask, tile: Crop, scene_hw: tuple[int, int]) -> Mask:
         crop_box=crop and (crop[0] + tile.x0, crop[1] + tile.y0, crop[2], crop[3]),
         bbox=(x + tile.x0, y + tile.y0, width, height),
     )
-
-
-def _union(masks: Sequence[Rle], photo_hw: tuple[int, int]) -> Rle:
-    """All pixels of some masks; memory goes by the box around them."""
-    boxes = np.array([box_xyxy(runs) for runs in masks])
-    x0, y0 = boxes[:, :2].min(axis=0).tolist()
-    x1, y1 = (boxes[:, 2:].max(axis=0) + 1).tolist()
-    pixels = np.zeros((y1 - y0, x1 - x0), bool)
-    for runs, (left, top, right, bottom) in zip(masks, boxes.tolist(), strict=True):
-        own = decode_box(runs, (left, top, right + 1, bottom + 1))
-        pixels[top - y0 : bottom + 1 - y0, left - x0 : right + 1 - x0] |= own
-    return encode_at(np.ascontiguousarray(pixels.T), (x0, y0), photo_hw)
 
 
 def _seen(tile: Crop, masks: MaskSet, scene_hw: tuple[int, int], near: int) -> _Seen:
@@ -321,32 +304,18 @@ def _score(seen: Sequence[_Seen], place: Place) -> float:
 
 
 class _Groups:
-    """Masks joined to objects, one of each tile at most, none larger than a limit."""
+    """Masks joined to objects, one of each tile at most."""
 
-    def __init__(self, seen: Sequence[_Seen], largest: int) -> None:
-        self._seen, self._largest = seen, largest
+    def __init__(self) -> None:
         self._group_of: dict[Place, int] = {}
         self._groups: dict[int, list[Place]] = {}
-        self._boxes: dict[int, np.ndarray] = {}
-        self.too_large = 0
 
     def join(self, one: Place, other: Place) -> None:
         """Make two masks one object, unless a tile would give it two."""
         a, b = self._of(one), self._of(other)
         if a == b or {tile for tile, _ in self._groups[a]} & {tile for tile, _ in self._groups[b]}:
             return
-        box = np.concatenate(
-            [
-                np.minimum(self._boxes[a][:2], self._boxes[b][:2]),
-                np.maximum(self._boxes[a][2:], self._boxes[b][2:]),
-            ]
-        )
-        if (box[2] - box[0] + 1) * (box[3] - box[1] + 1) > self._largest:
-            self.too_large += 1
-            return
         self._groups[a] += self._groups.pop(b)
-        self._boxes[a] = box
-        del self._boxes[b]
         for place in self._groups[a]:
             self._group_of[place] = a
 
@@ -359,5 +328,4 @@ class _Groups:
         if place not in self._group_of:
             number = len(self._group_of)
             self._group_of[place], self._groups[number] = number, [place]
-            self._boxes[number] = self._seen[place[0]].boxes[place[1]]
         return self._group_of[place]

@@ -1,1 +1,1 @@
-"""Models as ONNX graphs, for programs without PyTorch: other languages, phones, browsers."""
+"""Models for other programs: ONNX graphs for those without PyTorch, weights under the names of `transformers`."""

@@ -7,12 +7,14 @@ holes within their shell, touching in points at most.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
 from ..errors import OptionError
+from ..masks.rle import Rle, column_runs, encode
 from ..maskset import Mask
 
 Ring = list[tuple[int, int]]
@@ -38,20 +40,35 @@ def outlines(pixels: np.ndarray) -> list[Polygon]:
     >>> outlines(np.array([[0, 1, 1]]) > 0)
     [Polygon(shell=[(1, 0), (3, 0), (3, 1), (1, 1)], holes=())]
     """
-    mask = np.asarray(pixels) != 0
-    _, pieces = cv2.connectedComponents(mask.astype(np.uint8), connectivity=4)
+    return outlines_of_runs(encode(np.asarray(pixels) != 0))
+
+
+def outlines_of(mask: Mask) -> list[Polygon]:
+    """The polygons of a mask."""
+    return outlines_of_runs(mask.runs)
+
+
+def outlines_of_runs(runs: Rle) -> list[Polygon]:
+    """The polygons of a mask from its runs: work and memory go by these, not by the photo or the mask's box."""
+    edges = _Edges.of(runs)
+    rings = [loop for walk in _walks(edges) for loop in _loops(walk)]
+    firsts = [min(ring, key=lambda corner: (corner[1], corner[0])) for ring in rings]
+    ring_at = _Horizontals(rings)
     shells: dict[int, Ring] = {}
     holes: dict[int, list[Ring]] = {}
-    for ring in _simple_rings(mask):
-        if _doubled_area(ring) > 0:
-            x, y = min(ring, key=lambda corner: (corner[1], corner[0]))
-            shells[int(pieces[y, x])] = ring  # the pixel at the shell's first corner is of its piece
+    piece_of: dict[int, int] = {}  # of a ring, the number of the shell around its piece
+    for number in sorted(range(len(rings)), key=lambda each: firsts[each][::-1]):
+        if _doubled_area(rings[number]) > 0:
+            piece_of[number] = number
+        else:  # the run of pixels above the hole's first corner begins at an edge of the same piece, higher up
+            x, y = firsts[number]
+            piece_of[number] = piece_of[ring_at(x, edges.top_above(x, y))]
+    for number, ring in enumerate(rings):
+        if piece_of[number] == number:
+            shells[number] = ring
         else:
-            x, y = min(ring, key=lambda corner: (corner[1], corner[0]))
-            holes.setdefault(int(pieces[y - 1, x]), []).append(
-                ring
-            )  # so is the one above a hole's first corner
-    return [Polygon(shell, tuple(holes.get(piece, ()))) for piece, shell in shells.items()]
+            holes.setdefault(piece_of[number], []).append(ring)
+    return [Polygon(shell, tuple(holes.get(number, ()))) for number, shell in shells.items()]
 
 
 def largest_outline(pixels: np.ndarray, tolerance: float = 0.0) -> np.ndarray:
@@ -71,30 +88,9 @@ def largest_outline(pixels: np.ndarray, tolerance: float = 0.0) -> np.ndarray:
     return corners.astype(np.float64)
 
 
-def outlines_of(mask: Mask) -> list[Polygon]:
-    """The polygons of a mask: work and memory go by the mask's own box, not by the photo."""
-    rows, columns = mask.extent
-    return [
-        Polygon(
-            _moved(polygon.shell, columns.start, rows.start),
-            tuple(_moved(hole, columns.start, rows.start) for hole in polygon.holes),
-        )
-        for polygon in outlines(mask.crop())
-    ]
-
-
-def _moved(ring: Ring, dx: int, dy: int) -> Ring:
-    return [(x + dx, y + dy) for x, y in ring]
-
-
 def _doubled_area(ring: Ring) -> int:
     """Twice the signed area: positive when the ring runs clockwise on the screen (y down)."""
     return sum(x0 * y1 - x1 * y0 for (x0, y0), (x1, y1) in zip(ring, ring[1:] + ring[:1], strict=True))
-
-
-def _simple_rings(mask: np.ndarray) -> list[Ring]:
-    """Every closed walk along the mask's edge, split where it touches itself."""
-    return [loop for walk in _walks(mask) for loop in _loops(walk)]
 
 
 def _loops(walk: Ring) -> list[Ring]:
@@ -114,9 +110,9 @@ def _loops(walk: Ring) -> list[Ring]:
     return [*loops, stack]
 
 
-def _walks(mask: np.ndarray) -> list[Ring]:
+def _walks(edges: _Edges) -> list[Ring]:
     """The closed walks along the edge, corner to corner, the mask always on the right hand."""
-    x, y, goes_right, goes_down, inside = _corners(mask)
+    x, y, goes_right, goes_down, inside = edges.corners()
     along_row = _partners(np.lexsort((goes_right, x, y)))
     along_column = _partners(np.lexsort((goes_down, y, x)))
     # With the mask on the right, a walk leaves a corner along the row when the corner's own pixel is
@@ -137,24 +133,70 @@ def _walks(mask: np.ndarray) -> list[Ring]:
     return walks
 
 
-def _corners(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Every corner of the edge, top to bottom: x, y, whether its row part goes right, its column part down,
-    and whether the pixel between those two parts is inside the mask.
+@dataclass(frozen=True)
+class _Edges:
+    """Where the mask begins and ends in each column, from left to right and top to bottom.
 
-    Where two pixels touch in a point only, there are two corners, one for each.
+    The edge above pixel (column x, row y) has the number ``x * stride + y``; edges where the mask begins have
+    even places in ``numbers``, and each is followed by the one where it ends.
     """
-    padded = np.pad(mask, 1)
-    quadrants = {(r, d): padded[d : d - 1 or None, r : r - 1 or None] for r in (0, 1) for d in (0, 1)}
-    count = sum(quadrant.astype(np.int8) for quadrant in quadrants.values())
-    touching = (count == 2) & (quadrants[0, 0] == quadrants[1, 1])
-    found = []
-    for (right, down), quadrant in quadrants.items():
-        for inside, here in ((True, quadrant & ((count == 1) | touching)), (False, ~quadrant & (count == 3))):
-            rows, columns = np.nonzero(here)
-            found += [(columns, rows, *(np.full(len(rows), value) for value in (right, down, inside)))]
-    x, y, goes_right, goes_down, inside_ = (np.concatenate(part) for part in zip(*found, strict=True))
-    order = np.lexsort((x, y))
-    return x[order], y[order], goes_right[order], goes_down[order], inside_[order]
+
+    numbers: np.ndarray  # int64 [2 R]
+    stride: int  # rows of the photo and one
+
+    @classmethod
+    def of(cls, runs: Rle) -> _Edges:
+        column, top, bottom = column_runs(runs)
+        stride = runs.size[0] + 1
+        return cls(np.stack([column * stride + top, column * stride + bottom], axis=1).reshape(-1), stride)
+
+    def top_above(self, x: int, y: int) -> int:
+        """The first row of the run of column ``x`` that ends above row ``y``."""
+        end = int(np.searchsorted(self.numbers, x * self.stride + y))
+        return int(self.numbers[end - 1]) - x * self.stride
+
+    def corners(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Every corner of the edge, top to bottom: x, y, whether its row part goes right, its column part down,
+        and whether the pixel between those two parts is inside the mask.
+
+        Where two pixels touch in a point only, there are two corners, one for each.
+        """
+        begins = np.arange(len(self.numbers)) % 2 == 0
+        beside = self.numbers + self.stride  # the edges of the column on the left, as numbers of the right one
+        found = []
+        for right, own, other in ((0, beside, self.numbers), (1, self.numbers, beside)):
+            at = np.searchsorted(other, own)
+            met = np.zeros(len(own), bool)
+            met[at < len(other)] = other[at[at < len(other)]] == own[at < len(other)]
+            goes_on = np.zeros(len(own), bool)  # where both columns' edges lie side by side, the same way
+            goes_on[met] = begins[met] == begins[at[met]]
+            # Of an edge that ends here, the other column is all mask, or all background; of two that meet
+            # the wrong way round, the pixels touch in this point.
+            inside = met | (at % 2 == 0)
+            found.append((own, np.full(len(own), right), begins == inside, inside, ~goes_on))
+        number, right_, down, inside_, is_corner = (
+            np.concatenate(part) for part in zip(*found, strict=True)
+        )
+        x, y = np.divmod(number[is_corner], self.stride)
+        right_, down, inside_ = right_[is_corner], down[is_corner].astype(np.int64), inside_[is_corner]
+        order = np.lexsort((down, right_, x, y))
+        return x[order], y[order], right_[order], down[order], inside_[order]
+
+
+class _Horizontals:
+    """Which ring goes along the upper edge of a pixel."""
+
+    def __init__(self, rings: list[Ring]) -> None:
+        sides = [
+            (y0, min(x0, x1), number)
+            for number, ring in enumerate(rings)
+            for (x0, y0), (x1, y1) in zip(ring, ring[1:] + ring[:1], strict=True)
+            if y0 == y1
+        ]
+        self._sides = sorted(sides)
+
+    def __call__(self, x: int, y: int) -> int:
+        return self._sides[bisect_right(self._sides, (y, x, len(self._sides))) - 1][2]
 
 
 def _partners(order: np.ndarray) -> np.ndarray:

@@ -14,7 +14,6 @@ from itertools import combinations
 
 import cv2
 import numpy as np
-from pycocotools import mask as coco
 
 from everymask.masks import rle
 from everymask.masks.rle import Rle
@@ -72,7 +71,7 @@ def covered_together(
         pieces = [i for i in pieces if masks[i].area < share * whole.area]
         if len(pieces) < 2:
             continue
-        joined = rle_intersection(union([masks[i] for i in pieces]), whole)
+        joined = rle_intersection(rle.union([masks[i] for i in pieces]), whole)
         if joined < share * whole.area:
             continue
         gone.update(pieces)
@@ -111,18 +110,8 @@ def without_edge_between(masks: Sequence[Rle], photo: np.ndarray, contrast: floa
             if a in group
         ]
         because = f"no edge between masks {'; '.join(told)} (Delta E, an edge has {contrast:g} or more)"
-        found.append(Merge(tuple(group), union([masks[i] for i in group]), None, because))
+        found.append(Merge(tuple(group), rle.union([masks[i] for i in group]), None, because))
     return found
-
-
-def union(masks: Sequence[Rle]) -> Rle:
-    """All pixels of some masks.
-
-    >>> a, b = (rle.encode(np.array([row], bool)) for row in ([1, 0, 0], [0, 0, 1]))
-    >>> rle.decode(union([a, b])).astype(int).tolist()
-    [[1, 0, 1]]
-    """
-    return rle.from_coco(coco.merge([rle.to_coco(mask) for mask in masks]))
 
 
 @dataclass(frozen=True)
@@ -174,6 +163,6 @@ def _connected(pairs: Sequence[tuple[int, int]]) -> list[list[int]]:
     """
     groups: list[set[int]] = []
     for pair in pairs:
-        joined = set(pair).union(*(group for group in groups if group & set(pair)))
+        joined = set(pair).rle.union(*(group for group in groups if group & set(pair)))
         groups = [group for group in groups if not group & joined] + [joined]
     return sorted(sorted(group) for group in groups)

@@ -1,7 +1,7 @@
-"""SAM and SAM 2 in the layout of Hugging Face's ``transformers``: the same weights under other names.
+"""SAM, HQ-SAM, SAM 2 and EdgeTAM in the layout of Hugging Face's ``transformers``: the same weights under other names.
 
-Read from files of ``SamModel``, ``Sam2Model`` (photos only) and ``Sam2VideoModel``; written by
-:func:`to_transformers` for ``load_state_dict``. One table a family, used in both directions: ``#`` stands
+Read from files of ``SamModel``, ``SamHQModel``, ``Sam2Model`` and ``EdgeTamModel`` (photos only), ``Sam2VideoModel`` and
+``EdgeTamVideoModel``; written by :func:`to_transformers` for ``load_state_dict``. One table a family, used in both directions: ``#`` stands
 for a number, ``*`` for the rest of a key. A key that no line fits is called the same on both sides.
 """
 
@@ -22,6 +22,8 @@ _POSITIONS_AGAIN = "prompt_encoder.shared_embedding.positional_embedding"
 """transformers has the matrix of the position code twice."""
 _POINTS = "prompt_encoder.point_embed.weight"
 """SAM 2's four point embeddings as one matrix [4, C]."""
+_TIMM, _BODY = "vision_encoder.backbone.timm_model.", "image_encoder.trunk.body."
+"""EdgeTAM's trunk; the names within are timm's on both sides."""
 
 
 def _head(ours: str, theirs: str) -> Lines:
@@ -70,6 +72,18 @@ _SAM: Lines = (
         for n, name in enumerate(("conv1", "layer_norm1", "conv2", "layer_norm2"))
     ),
     ("image_encoder.*", "vision_encoder.*"),
+    # HQ-SAM's
+    ("mask_decoder.hf_token.*", "mask_decoder.hq_token.*"),
+    *_head("mask_decoder.hf_mlp", "mask_decoder.hq_mask_mlp"),
+    *(
+        (f"mask_decoder.{ours}.{n}.*", f"mask_decoder.{theirs}_{name}.*")
+        for ours, theirs in (
+            ("compress_vit_feat", "compress_vit"),
+            ("embedding_encoder", "encoder"),
+            ("embedding_maskfeature", "mask"),
+        )
+        for n, name in ((0, "conv1"), (1, "norm"), (3, "conv2"))
+    ),
 )
 
 _SAM2: Lines = (
@@ -122,6 +136,31 @@ _SAM2: Lines = (
     ("sam_prompt_encoder.*", "prompt_encoder.*"),
 )
 
+_LATENTS = "spatial_perceiver.layers.#"
+_EDGETAM: Lines = (
+    (f"{_BODY}*", f"{_TIMM}*"),
+    ("spatial_perceiver.latents", "spatial_perceiver.latents_1d"),
+    ("spatial_perceiver.norm.*", "spatial_perceiver.layer_norm.*"),
+    (f"{_LATENTS}.attn.norm_x.*", f"{_LATENTS}.layer_norm_input.*"),
+    (f"{_LATENTS}.attn.norm_latents.*", f"{_LATENTS}.layer_norm_latents.*"),
+    (f"{_LATENTS}.self_attn.norm.*", f"{_LATENTS}.layer_norm_self.*"),
+    *(
+        (f"{_LATENTS}.{ours}.to_{name}.weight", f"{_LATENTS}.{theirs}.{their_name}_proj.weight")
+        for ours, theirs in (("attn", "cross_attention"), ("self_attn", "self_attention"))
+        for name, their_name in (("q", "q"), ("k", "k"), ("v", "v"), ("out", "o"))
+    ),
+    *(
+        (f"{_LATENTS}.{ours}.{n}.*", f"{_LATENTS}.{theirs}.{name}.*")
+        for ours, theirs in (("ff", "mlp"), ("self_ff", "self_mlp"))
+        for n, name in ((0, "layer_norm"), (1, "up_proj"), (3, "down_proj"))
+    ),
+    ("memory_attention.layers.#.linear1.*", "memory_attention.layers.#.mlp.up_proj.*"),
+    ("memory_attention.layers.#.linear2.*", "memory_attention.layers.#.mlp.down_proj.*"),
+    *_SAM2,
+)
+_KEYS_AND_VALUES = re.compile(r"(spatial_perceiver\..+\.to_)kv\.weight")
+"""EdgeTAM's keys and values come from one matrix [2 D, D]; in transformers from one each."""
+
 
 def in_transformers_layout(state: Mapping[str, Tensor]) -> bool:
     """Whether weights have the names that ``transformers`` gives them."""
@@ -135,12 +174,10 @@ def from_transformers(state: Mapping[str, Tensor]) -> State:
     ['image_encoder.blocks.3.norm1.weight']
     """
     is_sam2 = any(key.startswith("vision_encoder.backbone.") for key in state)
-    rules = _compiled(is_sam2, 1)
+    rules = _compiled(_family(is_sam2, any(key.startswith(_TIMM) for key in state)), 1)
     renamed = {
         # Versions differ in what they call the last projection of an attention; ours is the official name.
-        _renamed(key.replace(".o_proj.", ".out_proj."), rules): value
-        for key, value in state.items()
-        if key != _POSITIONS_AGAIN
+        _renamed(_plain(key), rules): value for key, value in state.items() if key != _POSITIONS_AGAIN
     }
     if _POSITIONS not in state and _POSITIONS_AGAIN in state:  # safetensors keep a shared tensor once
         renamed[_renamed(_POSITIONS, rules)] = state[_POSITIONS_AGAIN]
@@ -148,14 +185,25 @@ def from_transformers(state: Mapping[str, Tensor]) -> State:
     if points is not None:
         prompts = "sam_prompt_encoder" if is_sam2 else "prompt_encoder"
         renamed |= {f"{prompts}.point_embeddings.{n}.weight": row[None] for n, row in enumerate(points)}
+    for key in [key for key in renamed if key.startswith("spatial_perceiver.") and ".to_k." in key]:
+        values = renamed.pop(key.replace(".to_k.", ".to_v."), None)
+        if values is not None:
+            renamed[key.replace(".to_k.", ".to_kv.")] = torch.cat([renamed.pop(key), values])
     return renamed
 
 
 def to_transformers_names(state: Mapping[str, Tensor]) -> State:
     """The inverse of :func:`from_transformers`: official names to those of ``transformers``."""
     is_sam2 = any(key.startswith("sam_mask_decoder.") for key in state)
-    rules = _compiled(is_sam2, 0)
-    renamed = {_renamed(key, rules): value for key, value in state.items()}
+    rules = _compiled(_family(is_sam2, any(key.startswith(_BODY) for key in state)), 0)
+    split: State = {}
+    for key, value in state.items():
+        if found := _KEYS_AND_VALUES.fullmatch(key):
+            keys, values = value.chunk(2)
+            split |= {f"{found[1]}k.weight": keys, f"{found[1]}v.weight": values}
+        else:
+            split[key] = value
+    renamed = {_renamed(key, rules): value for key, value in split.items()}
     renamed[_POSITIONS_AGAIN] = renamed[_POSITIONS]
     if is_sam2:
         each = re.compile(r"prompt_encoder\.point_embed\.\d+\.weight")
@@ -164,11 +212,19 @@ def to_transformers_names(state: Mapping[str, Tensor]) -> State:
     return renamed
 
 
+def _family(is_sam2: bool, is_edgetam: bool) -> Lines:
+    return _EDGETAM if is_edgetam else _SAM2 if is_sam2 else _SAM
+
+
+def _plain(key: str) -> str:
+    return key if key.startswith("spatial_perceiver.") else key.replace(".o_proj.", ".out_proj.")
+
+
 @cache
-def _compiled(is_sam2: bool, source: int) -> tuple[tuple[re.Pattern[str], str], ...]:
+def _compiled(lines: Lines, source: int) -> tuple[tuple[re.Pattern[str], str], ...]:
     """Patterns of one column of the table with the templates of the other."""
     rules = []
-    for line in _SAM2 if is_sam2 else _SAM:
+    for line in lines:
         pattern = re.escape(line[source]).replace(r"\#", r"(\d+)").replace(r"\*", "(.+)")
         parts = re.split(r"[#*]", line[1 - source])
         template = parts[0] + "".join(f"\\{n}{part}" for n, part in enumerate(parts[1:], 1))

@@ -256,15 +256,21 @@ def to_official(model: nn.Module) -> State:
 def to_transformers(model: nn.Module) -> State:
     """The model's weights under the names of ``transformers``.
 
-    For ``SamModel`` (SAM) and ``Sam2VideoModel`` (SAM 2; ``Sam2Model`` where the model has no memory).
+    For ``SamModel`` (SAM), ``SamHQModel`` (HQ-SAM), ``Sam2VideoModel`` (SAM 2) and ``EdgeTamVideoModel`` (EdgeTAM);
+    ``Sam2Model`` and ``EdgeTamModel`` where the model has no memory.
     Raises OptionError for a model that ``transformers`` does not have, such as nano or MobileSAM.
     """
-    spec = getattr(model, "spec", None)
-    if not isinstance(spec, ModelSpec) or not isinstance(spec.trunk, ViTSpec | HieraSpec):
-        raise OptionError(
-            f"transformers has SAM (ViT) and SAM 2 (Hiera), not {_name_of(model)}; use to_official"
-        )
+    refuse_without_transformers(getattr(model, "spec", None), _name_of(model))
     return to_transformers_names(to_official(model))
+
+
+def refuse_without_transformers(spec: Any, name: str) -> None:
+    """Raise OptionError for a model that ``transformers`` does not have."""
+    if not isinstance(spec, ModelSpec) or not isinstance(spec.trunk, ViTSpec | HieraSpec | RepViTSpec):
+        raise OptionError(
+            f"transformers has SAM and HQ-SAM (ViT), SAM 2 (Hiera) and EdgeTAM, not {name}; "
+            "keep the official names"
+        )
 
 
 # --- filling a model ------------------------------------------------------------------------------

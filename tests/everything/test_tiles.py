@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 from everymask.errors import OptionError
+from everymask.everything.grid import Crop
 from everymask.everything.scene import segment_scene
-from everymask.everything.tiles import Tiling, resolve
+from everymask.everything.tiles import Tiling, whole_mask
+from everymask.formats.outlines import outlines_of
 from everymask.maskset import Mask, MaskSet
 from everymask.media.rasters import Pixels
 from everymask.media.scenes import PhotoScene
@@ -94,7 +96,6 @@ def test_an_object_that_crosses_tiles_becomes_one(tmp_path, shape):
     whole = blobs(pixels)
     assert shapes_of(found.masks) == shapes_of(whole)
     assert found.joined == 1
-    assert found.in_pieces == 0
 
 
 def test_what_is_known_of_a_mask_moves_with_it(tmp_path):
@@ -138,13 +139,17 @@ def test_a_whole_and_its_part_are_joined_each_with_its_own(tmp_path):
     assert shapes_of(found.masks) == shapes_of(segment(pixels))
 
 
-def test_objects_too_large_to_put_together_stay_in_pieces_and_are_counted():
-    tiles = Tiling(64, 16).tiles((64, 200))
-    pixels = scene_of((0, 10, 200, 40), hw=(64, 200))
-    masks = [blobs(tile.of(pixels)) for tile in tiles]
-    seams = resolve(tiles, masks.__getitem__, (64, 200), near=1, largest=110 * 30)
-    assert seams.in_pieces >= 1
-    assert 1 < len(list(seams.objects([1] * len(tiles)))) < len(tiles)
+def test_an_object_of_any_size_is_put_together_from_its_runs():
+    """Three gigapixels: as pixels they would be three gigabytes."""
+    hw = (60_000, 50_000)
+    tiles = [Crop(0, 0, 1000, 600, 0), Crop(49_000, 59_400, 50_000, 60_000, 0)]
+    pieces = [Mask.from_segmentation(np.ones((600, 1000), bool)) for _ in tiles]
+    whole = whole_mask([(0, 0), (1, 0)], tiles, pieces, hw)
+    assert (whole.area, whole.bbox) == (1_200_000, (0, 0, 50_000, 60_000))
+    assert [polygon.shell for polygon in outlines_of(whole)] == [
+        [(0, 0), (1000, 0), (1000, 600), (0, 600)],
+        [(49_000, 59_400), (50_000, 59_400), (50_000, 60_000), (49_000, 60_000)],
+    ]
 
 
 def test_a_stopped_run_goes_on_and_does_no_tile_twice(tmp_path):

@@ -5,6 +5,7 @@ import pytest
 
 from everymask.formats.outlines import Polygon, outlines
 from everymask.formats.raster import fill_rings
+from tests.formats.plain_outlines import corner_set, piece_count
 
 
 def pixels(*rows: str) -> np.ndarray:
@@ -45,6 +46,8 @@ def test_random_masks_come_back_and_are_valid(seed):
     mask = random.random(random.integers(1, 12, 2)) < random.random()
     polygons = outlines(mask)
     assert np.array_equal(filled(polygons, mask.shape), mask)
+    assert len(polygons) == piece_count(mask)
+    assert {corner for polygon in polygons for ring in polygon.rings for corner in ring} == corner_set(mask)
     whole = shapely.MultiPolygon([(polygon.shell, polygon.holes) for polygon in polygons])
     assert whole.is_valid
     assert whole.area == mask.sum()

@@ -120,3 +120,30 @@ def test_broken_rle_is_refused(segmentation, message):
 def test_stack_of_masks_is_refused():
     with pytest.raises(InputError, match=r"a mask must have shape \(H, W\), got \(2, 3, 3\)"):
         rle.encode(np.zeros((2, 3, 3), bool))
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(hnp.arrays(bool, (7, 9)), min_size=1, max_size=4))
+def test_a_union_is_that_of_the_pixels(masks):
+    whole = rle.union([rle.encode(mask) for mask in masks])
+    assert whole.same_as(rle.encode(np.any(masks, axis=0)))
+
+
+def test_a_union_of_masks_larger_than_pycocotools_can_count():
+    def one(start, length):
+        return rle.Rle((100_000, 100_000), np.array([start, length, 10**10 - start - length]))
+
+    assert rle.union([one(5, 10), one(15, 2), one(9 * 10**9, 1)]).counts.tolist() == [
+        *(5, 12, 9 * 10**9 - 17, 1, 10**9 - 1)
+    ]
+
+
+@settings(max_examples=100, deadline=None)
+@given(small_masks)
+def test_runs_of_columns_are_the_pixels(mask):
+    again = np.zeros_like(mask)
+    for column, top, bottom in zip(*rle.column_runs(rle.encode(mask)), strict=True):
+        assert not again[top:bottom, column].any()
+        assert bottom > top
+        again[top:bottom, column] = True
+    assert np.array_equal(again, mask)

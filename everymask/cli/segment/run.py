@@ -25,6 +25,7 @@ from ...media.photos import read_photo, read_pixels
 from ...media.scenes import Scene, open_scene
 from ..shared.inputs import Photo
 from ..shared.keep import Keep
+from ..shared.messages import note
 from ..shared.outputs import CUTOUTS, FROM_THE_PHOTO, OVERLAY, Outputs, write_output, write_run
 from ..shared.progress import Progress
 from ..shared.stamps import stamp_of
@@ -202,7 +203,9 @@ class Run:
                 write_output(plain, name, key, small, picture.values, self.journal.scratch)
                 losses[name] = Losses()
             elif large and name == CUTOUTS:
-                scenes.write_cutouts(self.outputs, key, record.masks, scene, self.journal.scratch)
+                without = scenes.write_cutouts(self.outputs, key, record.masks, scene, self.journal.scratch)
+                for number, pixels in without:
+                    note(f"{record.photo}: mask {number} has no cutout, its box has {pixels:,} pixels")
                 losses[name] = Losses()
             else:
                 whole = scene.read((0, 0, *scene.hw[::-1])).values if name in FROM_THE_PHOTO else None

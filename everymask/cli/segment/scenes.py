@@ -15,7 +15,7 @@ from ...everything.scene import SceneMasks, TileProgress, segment_scene
 from ...everything.tiles import Tiling
 from ...formats import PhotoMasks
 from ...formats.landing import landing, remove
-from ...masks.rle import Rle, encode_at
+from ...masks.rle import Rle, column_runs, encode_columns
 from ...maskset import Mask, MaskSet
 from ...media.rasters import Pixels
 from ...media.scenes import LARGE, Scene, is_large, open_scene, sampled
@@ -127,27 +127,36 @@ def reduced_runs(runs: Rle, hw: tuple[int, int]) -> Rle:
     >>> decode(reduced_runs(encode(np.ones((4, 6), bool)), (2, 3))).sum()
     np.int64(6)
     """
-    mask = Mask(runs)
-    (rows, columns), crop = mask.extent, mask.crop()
-    picks, corner = [], []
-    for part, length, count in zip((rows, columns), runs.size, hw, strict=True):
-        at = sampled(length, count)
-        inside = np.flatnonzero((at >= part.start) & (at < part.stop))
-        picks.append(at[inside] - part.start)
-        corner.append(int(inside[0]) if len(inside) else 0)
-    small = crop[picks[0]][:, picks[1]]
-    return encode_at(np.ascontiguousarray(small.T), (corner[1], corner[0]), hw)
+    rows, columns = (sampled(length, count) for length, count in zip(runs.size, hw, strict=True))
+    column, top, bottom = column_runs(runs)
+    place = np.searchsorted(columns, column)  # of the first sampled column that is not left of the run's
+    taken = columns[np.minimum(place, hw[1] - 1)] == column
+    small = np.zeros((hw[1], hw[0]), bool)
+    first, last = np.searchsorted(rows, top[taken]), np.searchsorted(rows, bottom[taken])
+    for x, y0, y1 in zip(place[taken].tolist(), first.tolist(), last.tolist(), strict=True):
+        small[x, y0:y1] = True
+    return encode_columns(small)
 
 
-def write_cutouts(outputs: Outputs, key: str, masks: MaskSet, scene: Scene, scratch: Path) -> None:
-    """Each object of a scene alone, read window by window."""
-    path = outputs.path_of(CUTOUTS, key, masks.photo_hw)
+def write_cutouts(
+    outputs: Outputs, key: str, masks: MaskSet, scene: Scene, scratch: Path
+) -> list[tuple[int, int]]:
+    """Each object of a scene alone, read window by window.
+
+    Returns the numbers of objects whose boxes are too large for a picture, with their pixels; these have none.
+    """
+    path, without = outputs.path_of(CUTOUTS, key, masks.photo_hw), []
     with landing(path, scratch) as temporary:
         temporary.mkdir()
         for number, mask in enumerate(masks, 1):
             rows, columns = mask.extent
             if not mask.area:
                 continue
+            hw = rows.stop - rows.start, columns.stop - columns.start
+            if too_large(hw):
+                without.append((number, hw[0] * hw[1]))
+                continue
             window = scene.read((columns.start, rows.start, columns.stop, rows.stop))
             piece = outputs.look.cutout_of(window.values, Mask.from_segmentation(mask.crop()))
             save_picture(temporary / f"{number}.png", piece)
+    return without
