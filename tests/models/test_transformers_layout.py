@@ -104,7 +104,9 @@ def test_sam_gives_the_masks_that_transformers_gives():
         assert_same_answer(model, pixels, points, labels, their)
 
 
-def test_hq_sam_gives_the_masks_that_transformers_gives():
+def test_hq_sam_gives_the_parts_that_transformers_gives():
+    """Its SamHQModel (5.24) upscales the photo's own embedding, not what its decoder's transformer makes of it, and so
+    has other masks than the official code: scores and the maps that the finer mask is made of are compared."""
     transformers = pytest.importorskip("transformers")
     model = seeded(HQ)
     theirs = transformers.SamHQModel(transformers.SamHQConfig(**config_of(HQ))).eval()
@@ -112,9 +114,28 @@ def test_hq_sam_gives_the_masks_that_transformers_gives():
     pixels = torch.randn(1, 3, 128, 128, generator=torch.Generator().manual_seed(1))
     points, labels = torch.tensor([[[40.0, 60.0], [90.0, 20.0]]]), torch.tensor([[1, 0]])
     with torch.no_grad():
+        features = model.encode_image(pixels)
+        tokens = model.arrange(points + 0.0, labels, None)
+        ours = model.choose(model.decode(features, model.encode_prompts(*tokens, None)), False)
         prompts = {"input_points": points[None], "input_labels": labels[None]}
         their = theirs(pixel_values=pixels, **prompts, multimask_output=False)
-        assert_same_answer(model, pixels, points, labels, their, multimask=False)
+        seen, decoder = theirs.vision_encoder(pixels), theirs.mask_decoder
+        fine = quadrupled(decoder, "encoder", seen.last_hidden_state)
+        fine += quadrupled(decoder, "compress_vit", seen.intermediate_embeddings[0].permute(0, 3, 1, 2))
+        hyper = torch.randn(1, 32, generator=torch.Generator().manual_seed(2))[:, :, None, None]
+        finer = model.mask_decoder.embedding_maskfeature(hyper.expand(1, 32, 9, 9))
+        finer_there = decoder.mask_conv2(
+            decoder.activation(decoder.mask_norm(decoder.mask_conv1(hyper.expand(1, 32, 9, 9))))
+        )
+    torch.testing.assert_close(their.iou_scores.reshape(ours.iou.shape), ours.iou, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(fine, features.early[0], atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(finer_there, finer, atol=1e-4, rtol=1e-4)
+
+
+def quadrupled(decoder, name, x):
+    """Two steps up, through the layers that transformers names alike."""
+    first, norm, second = (getattr(decoder, f"{name}_{part}") for part in ("conv1", "norm", "conv2"))
+    return second(decoder.activation(norm(first(x))))
 
 
 def test_edgetam_is_loaded_strictly_by_transformers(monkeypatch):
@@ -240,11 +261,11 @@ def test_sam_2_gives_the_masks_that_transformers_gives():
         assert_same_answer(model, pixels, points, labels, their)
 
 
-def assert_same_answer(model, pixels, points, labels, their, multimask=True):
+def assert_same_answer(model, pixels, points, labels, their):
     """Logits and scores to 1e-4 of their spread."""
     tokens = model.arrange(points + 0.0, labels, None)
     decoded = model.decode(model.encode_image(pixels), model.encode_prompts(*tokens, None))
-    ours = model.choose(decoded, multimask)
+    ours = model.choose(decoded, True)
     logits = their.pred_masks.reshape(ours.mask_logits.shape)
     spread = float(logits.max() - logits.min())
     assert spread > 0
