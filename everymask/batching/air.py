@@ -15,9 +15,9 @@ from typing import Any
 from .storage import Place, persistently
 
 MOST_LOST = 12
-"""Workers lost, each while the same photo was in a process of its own, after which it is given up: it may take
-the worker along (a machine without memory left). Never reached by chance: with four photos in the air at
-most, twelve deaths from outside have to meet the same one."""
+"""Workers lost, each while the same photo was in a process of its own, after which it is given up: it may
+take the worker along (a machine without memory left). Hardly reached by chance: twelve deaths from outside
+have to meet the same photo."""
 
 
 class Flight:

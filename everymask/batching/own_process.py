@@ -1,6 +1,6 @@
 """A call in a fresh process, so that what it may die of is known to be its own doing.
 
-    python -m everymask.batching.own_process RESULT    # reads the call from stdin, for `in_own_process` alone
+python -m everymask.batching.own_process RESULT    # reads the call from stdin, for `in_own_process` alone
 """
 
 from __future__ import annotations

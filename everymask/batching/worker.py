@@ -169,7 +169,7 @@ class Worker:
         flight: Flight | None,
         scratch: Path,
     ) -> PhotoRow:
-        """The row of one photo, noted in the air while it is made; a suspected one in a process of its own."""
+        """The row of one photo, noted in the air while it is made; a suspected one from its own process."""
         if flight is None or not flight.careful:
             return self._made_row(unit, index, fetched, decoded_ahead, scratch)
         if (lost := flight.lost(index)) >= MOST_LOST:

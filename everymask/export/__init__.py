@@ -1,1 +1,1 @@
-"""Models for other programs: ONNX graphs for those without PyTorch, weights under the names of `transformers`."""
+"""Models for other programs: ONNX graphs for those without PyTorch, weights in the layout of others."""

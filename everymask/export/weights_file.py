@@ -31,12 +31,12 @@ def convert_weights(
     """Write the weights of ``source`` in another layout; the files that were written, the weights first.
 
     ``source`` is what :func:`everymask.load` takes (but no ONNX folder), or a folder of ``transformers``.
-    ``output`` ends in ``.safetensors``, ``.pt`` or ``.pth`` (which holds SAM 2's weights under ``model``, as the
-    official code reads them), or is a folder for a ``model.safetensors``; ``transformers`` gets a
+    ``output`` ends in ``.safetensors``, ``.pt`` or ``.pth`` (which holds SAM 2's weights under ``model``, as
+    the official code reads them), or is a folder for a ``model.safetensors``; ``transformers`` gets a
     ``config.json`` beside it, for ``from_pretrained``. Every tensor keeps its type and its bits.
 
-    Raises CheckpointError as :func:`everymask.load` does, and OptionError for an output that the layout does not
-    have, a model that ``transformers`` does not have, or the source's own path.
+    Raises CheckpointError as :func:`everymask.load` does, and OptionError for an output that the layout does
+    not have, a model that ``transformers`` does not have, or the source's own path.
     """
     if layout not in LAYOUTS:
         raise OptionError(f"a layout is one of {', '.join(LAYOUTS)}, got {layout!r}")

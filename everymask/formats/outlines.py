@@ -49,7 +49,7 @@ def outlines_of(mask: Mask) -> list[Polygon]:
 
 
 def outlines_of_runs(runs: Rle) -> list[Polygon]:
-    """The polygons of a mask from its runs: work and memory go by these, not by the photo or the mask's box."""
+    """The polygons of a mask from its runs: work and memory go by these, not by any pixels."""
     edges = _Edges.of(runs)
     rings = [loop for walk in _walks(edges) for loop in _loops(walk)]
     firsts = [min(ring, key=lambda corner: (corner[1], corner[0])) for ring in rings]
@@ -60,7 +60,7 @@ def outlines_of_runs(runs: Rle) -> list[Polygon]:
     for number in sorted(range(len(rings)), key=lambda each: firsts[each][::-1]):
         if _doubled_area(rings[number]) > 0:
             piece_of[number] = number
-        else:  # the run of pixels above the hole's first corner begins at an edge of the same piece, higher up
+        else:  # the pixels above a hole's first corner begin at an edge of the same piece, higher up
             x, y = firsts[number]
             piece_of[number] = piece_of[ring_at(x, edges.top_above(x, y))]
     for number, ring in enumerate(rings):
@@ -156,13 +156,13 @@ class _Edges:
         return int(self.numbers[end - 1]) - x * self.stride
 
     def corners(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Every corner of the edge, top to bottom: x, y, whether its row part goes right, its column part down,
-        and whether the pixel between those two parts is inside the mask.
+        """Every corner of the edge, top to bottom: x, y, whether its row part goes right, its column part
+        down, and whether the pixel between those two parts is inside the mask.
 
         Where two pixels touch in a point only, there are two corners, one for each.
         """
         begins = np.arange(len(self.numbers)) % 2 == 0
-        beside = self.numbers + self.stride  # the edges of the column on the left, as numbers of the right one
+        beside = self.numbers + self.stride  # edges of the column on the left, as numbers of the right one
         found = []
         for right, own, other in ((0, beside, self.numbers), (1, self.numbers, beside)):
             at = np.searchsorted(other, own)
@@ -174,9 +174,7 @@ class _Edges:
             # the wrong way round, the pixels touch in this point.
             inside = met | (at % 2 == 0)
             found.append((own, np.full(len(own), right), begins == inside, inside, ~goes_on))
-        number, right_, down, inside_, is_corner = (
-            np.concatenate(part) for part in zip(*found, strict=True)
-        )
+        number, right_, down, inside_, is_corner = (np.concatenate(part) for part in zip(*found, strict=True))
         x, y = np.divmod(number[is_corner], self.stride)
         right_, down, inside_ = right_[is_corner], down[is_corner].astype(np.int64), inside_[is_corner]
         order = np.lexsort((down, right_, x, y))

@@ -1,8 +1,10 @@
-"""SAM, HQ-SAM, SAM 2 and EdgeTAM in the layout of Hugging Face's ``transformers``: the same weights under other names.
+"""SAM, HQ-SAM, SAM 2 and EdgeTAM in the layout of Hugging Face's ``transformers``: the same weights, other
+names.
 
-Read from files of ``SamModel``, ``SamHQModel``, ``Sam2Model`` and ``EdgeTamModel`` (photos only), ``Sam2VideoModel`` and
-``EdgeTamVideoModel``; written by :func:`to_transformers` for ``load_state_dict``. One table a family, used in both directions: ``#`` stands
-for a number, ``*`` for the rest of a key. A key that no line fits is called the same on both sides.
+Read from files of ``SamModel``, ``SamHQModel``, ``Sam2Model``, ``EdgeTamModel`` (photos only),
+``Sam2VideoModel`` and ``EdgeTamVideoModel``; written by :func:`to_transformers` for ``load_state_dict``. One
+table a family, used in both directions: ``#`` stands for a number, ``*`` for the rest of a key. A key that no
+line fits is called the same on both sides.
 """
 
 from __future__ import annotations
@@ -177,7 +179,9 @@ def from_transformers(state: Mapping[str, Tensor]) -> State:
     rules = _compiled(_family(is_sam2, any(key.startswith(_TIMM) for key in state)), 1)
     renamed = {
         # Versions differ in what they call the last projection of an attention; ours is the official name.
-        _renamed(_plain(key), rules): value for key, value in state.items() if key != _POSITIONS_AGAIN
+        _renamed(_plain(key), rules): value
+        for key, value in state.items()
+        if key != _POSITIONS_AGAIN
     }
     if _POSITIONS not in state and _POSITIONS_AGAIN in state:  # safetensors keep a shared tensor once
         renamed[_renamed(_POSITIONS, rules)] = state[_POSITIONS_AGAIN]

@@ -256,8 +256,8 @@ def to_official(model: nn.Module) -> State:
 def to_transformers(model: nn.Module) -> State:
     """The model's weights under the names of ``transformers``.
 
-    For ``SamModel`` (SAM), ``SamHQModel`` (HQ-SAM), ``Sam2VideoModel`` (SAM 2) and ``EdgeTamVideoModel`` (EdgeTAM);
-    ``Sam2Model`` and ``EdgeTamModel`` where the model has no memory.
+    For ``SamModel`` (SAM), ``SamHQModel`` (HQ-SAM), ``Sam2VideoModel`` (SAM 2) and ``EdgeTamVideoModel``
+    (EdgeTAM); ``Sam2Model`` and ``EdgeTamModel`` where the model has no memory.
     Raises OptionError for a model that ``transformers`` does not have, such as nano or MobileSAM.
     """
     refuse_without_transformers(getattr(model, "spec", None), _name_of(model))

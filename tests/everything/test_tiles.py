@@ -9,7 +9,7 @@ import pytest
 from everymask.errors import OptionError
 from everymask.everything.grid import Crop
 from everymask.everything.scene import segment_scene
-from everymask.everything.tiles import Tiling, whole_mask
+from everymask.everything.tiles import Tiling, resolve, whole_mask
 from everymask.formats.outlines import outlines_of
 from everymask.maskset import Mask, MaskSet
 from everymask.media.rasters import Pixels

@@ -105,8 +105,8 @@ def test_sam_gives_the_masks_that_transformers_gives():
 
 
 def test_hq_sam_gives_the_parts_that_transformers_gives():
-    """Its SamHQModel (5.24) upscales the photo's own embedding, not what its decoder's transformer makes of it, and so
-    has other masks than the official code: scores and the maps that the finer mask is made of are compared."""
+    """Its SamHQModel (5.24) upscales the photo's own embedding, not what its decoder's transformer makes of
+    it, and so has other masks than the official code: scores and the maps of the finer mask are compared."""
     transformers = pytest.importorskip("transformers")
     model = seeded(HQ)
     theirs = transformers.SamHQModel(transformers.SamHQConfig(**config_of(HQ))).eval()

@@ -143,7 +143,7 @@ def write_cutouts(
 ) -> list[tuple[int, int]]:
     """Each object of a scene alone, read window by window.
 
-    Returns the numbers of objects whose boxes are too large for a picture, with their pixels; these have none.
+    Returns the numbers of objects whose boxes are too large for a picture, and have none, with their pixels.
     """
     path, without = outputs.path_of(CUTOUTS, key, masks.photo_hw), []
     with landing(path, scratch) as temporary:
