@@ -273,6 +273,23 @@ def _refuse_points_outside(xy: np.ndarray, marks: np.ndarray, photo_hw: tuple[in
         )
 
 
+def refuse_without_data(prompts: Prompts, valid: np.ndarray) -> None:
+    """Raise PromptError for a point on a pixel without data, or a box of such; ``valid`` bool [H, W]."""
+    height, width = valid.shape
+    said = "has no data (the raster's nodata value or mask, or NaN); prompts are about what is in the picture"
+    points = prompts.points_xy_px[prompts.labels != PADDING]
+    # (0, 0) is the centre of the upper left pixel.
+    rows = np.clip(np.floor(points[:, 1] + 0.5).astype(int), 0, height - 1)
+    columns = np.clip(np.floor(points[:, 0] + 0.5).astype(int), 0, width - 1)
+    for x, y in points[~valid[rows, columns]]:
+        raise PromptError(f"the pixel at point ({x:g}, {y:g}) {said}")
+    for box in prompts.boxes_xyxy_px if prompts.boxes_xyxy_px is not None else ():
+        x0, y0 = np.maximum(np.floor(box[:2]), 0).astype(int)
+        x1, y1 = np.maximum(np.ceil(box[2:]), 0).astype(int)
+        if not valid[y0:y1, x0:x1].any():
+            raise PromptError(f"box {_spelled(box)} {said}")
+
+
 # --- boxes ----------------------------------------------------------------------------------------
 
 

@@ -2,7 +2,9 @@
 ``media/test_rasters.py``): each row a fault of a kind, and the exact answer. More of checkpoints stand in
 ``models/test_weights.py``, of prompts in ``test_prompts.py``, of names in ``cli/test_inputs.py``."""
 
+import os
 import re
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,8 @@ from PIL import Image
 
 import everymask as em
 from everymask.cli import main as cli
+from everymask.cli.main import parser_of
+from everymask.cli.shared.inputs import find_photos
 from everymask.errors import EverymaskError
 from everymask.formats import read_photos
 from everymask.models.weights import to_official
@@ -200,3 +204,161 @@ def test_photos_of_any_name_get_their_masks(tmp_path, monkeypatch, name):
         == len(list(Path("out/voc/SegmentationObject").rglob("*.png")))
         == 1
     )
+
+
+# --- folders that lead round in circles, names that are no text
+
+CIRCLES = {
+    "a link to the folder itself": {"self": "."},
+    "a link to a folder above": {"sub/up": ".."},
+    "two folders that link to one another": {"sub/there": "../other", "other/back": "../sub"},
+    "a link that is its own target": {"own": "own"},
+    "a chain of links that ends nowhere": {"one": "two", "two": "three", "three": "gone"},
+}
+
+
+@pytest.mark.parametrize("case", CIRCLES)
+def test_a_folder_that_leads_round_in_a_circle_is_searched_once(tmp_path, case):
+    for name in ("a.png", "sub/b.png", "other/c.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    for link, target in CIRCLES[case].items():
+        (tmp_path / link).symlink_to(target)
+    found = {photo.path.resolve().name for photo in find_photos([str(tmp_path)], recursive=True)}
+    assert found == {"a.png", "b.png", "c.png"}
+    assert len(find_photos([str(tmp_path)], recursive=True)) <= 5  # a link may show a folder once more
+
+
+NO_TEXT = {
+    b"caf\xe9.png": "caf%E9.png",
+    b"\xff\xfe.png": "%FF%FE.png",
+    b"cut \xe2\x82.png": "cut %E2%82.png",
+    b"\xc3\xa9t\xe9.png": "ét%E9.png",
+}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file names are text elsewhere")
+@pytest.mark.parametrize("name", NO_TEXT)
+def test_a_file_name_that_is_no_text_has_a_printable_one_however_it_is_meant(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    Path("in").mkdir()
+    odd = os.fsdecode(name)
+    Path("in", odd).write_bytes(b"")
+    for words, listed in ((["in"], ()), (["in/*.png"], ()), ([f"in/{odd}"], ()), (["-"], [f"in/{odd}\n"])):
+        (photo,) = find_photos(words, listed=listed)
+        assert (photo.name, photo.path.name) == (NO_TEXT[name], odd)
+        photo.name.encode("utf-8")
+
+
+# --- where earlier runs have been
+
+
+@pytest.fixture
+def three_photos(tmp_path, monkeypatch):
+    """``in`` with three photos, a stand-in for the model, and a run of a command line."""
+    from everymask.cli.segment import command
+    from tests.cli.fake_engine import FakeSegmenter
+
+    monkeypatch.setattr(
+        command, "open_segmenter", lambda model, device, options, reading: FakeSegmenter(options, reading)
+    )
+    monkeypatch.chdir(tmp_path)
+    for number, name in enumerate(("a.png", "b.png", "sub/c.png")):
+        pixels = PHOTO.copy()
+        pixels[5:10, 5 : 12 + number] = 200
+        Path("in", name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(Path("in", name))
+    return lambda *words: cli.run([str(word) for word in words])
+
+
+@pytest.mark.parametrize("output", ["in", "in/out", "in/.out", "in/sub", "in/sub/deeper"])
+def test_what_a_run_wrote_into_its_input_is_not_taken_for_photos(three_photos, output):
+    words = ("segment", "in", "-r", "-f", "coco", "-f", "labelmap", "--overlay", "--cutouts")
+    assert three_photos(*words, "-o", output) == 0
+    assert three_photos(*words, "-o", "second") == 0
+    assert [record.photo for record in read_photos("second/coco.json")] == ["a.png", "b.png", "sub/c.png"]
+
+
+MOVES = {
+    "renamed": lambda: (Path("in").rename("other"), "other")[1],
+    "moved below": lambda: (Path("far").mkdir(), Path("in").rename("far/in"), "far/in")[2],
+    "meant by its whole path": lambda: Path("in").absolute(),
+    "meant with a slash": lambda: "in/",
+    "meant round about": lambda: "in/sub/..",
+}
+
+
+@pytest.mark.parametrize("case", MOVES)
+def test_photos_are_the_same_wherever_their_folder_has_gone(three_photos, capsys, case):
+    assert three_photos("segment", "in", "-r", "-f", "coco") == 0
+    before = Path("out/coco.json").read_bytes()
+    capsys.readouterr()
+    assert three_photos("segment", MOVES[case](), "-r", "-f", "coco") == 0
+    assert "3 photos (3 before)" in capsys.readouterr().err
+    assert Path("out/coco.json").read_bytes() == before
+
+
+# --- advice: what a message tells to type has to exist
+
+
+def _photo_with_masks(path, name="coco", **more):
+    em.MaskSet([em.Mask.from_segmentation(np.eye(30, 40, dtype=bool))]).save(path, format=name, **more)
+
+
+ADVICE = {
+    "LabelMe without a size": lambda: (
+        Path("a.json").write_text('{"shapes": [], "imagePath": "a.jpg", "imageData": null}'),
+        ("convert", "a.json", "-f", "coco", "-o", "o"),
+    ),
+    "Label Studio without sizes": lambda: (
+        Path("a.json").write_text(
+            '[{"data": {"image": "a.jpg"}, "annotations": [{"result": [{"type": "polygonlabels", "value": '
+            '{"points": [[1, 1], [9, 1], [9, 9]], "polygonlabels": ["a"]}}]}]}]'
+        ),
+        ("convert", "a.json", "-f", "coco", "-o", "o"),
+    ),
+    "YOLO without photos": lambda: (
+        Path("a.txt").write_text("0 0.1 0.1 0.5 0.1 0.5 0.5"),
+        ("convert", "a.txt", "-f", "coco", "-o", "o"),
+    ),
+    "overlays without photos": lambda: (
+        _photo_with_masks("a.json", photo="a.jpg"),
+        ("convert", "a.json", "--overlay", "-o", "o"),
+    ),
+    "a file of several pages": lambda: (
+        Image.fromarray(PHOTO).save("a.tif", save_all=True, append_images=[Image.fromarray(PHOTO)]),
+        ("predict", "a.tif", "-p", "3,3"),
+    ),
+    "a photo of five bands": lambda: (_bands("a.tif", 5), ("predict", "a.tif", "-p", "3,3")),
+    "no photos but in subfolders": lambda: (
+        Path("in/sub").mkdir(parents=True),
+        ("segment", "in", "-f", "coco"),
+    ),
+    "an output that is there": lambda: (
+        Image.fromarray(PHOTO).save("a.png"),
+        Path("out").mkdir(),
+        Path("out/coco.json").write_text("{}"),
+        ("predict", "a.png", "-p", "3,3", "-f", "coco"),
+    ),
+}
+
+
+def _bands(path, count):
+    import rasterio
+
+    profile = {"driver": "GTiff", "width": 40, "height": 30, "count": count, "dtype": "uint16"}
+    with rasterio.open(path, "w", **profile, transform=rasterio.Affine(1, 0, 5, 0, -1, 5)) as file:
+        file.write(np.zeros((count, 30, 40), np.uint16))
+
+
+@pytest.mark.parametrize("case", ADVICE)
+def test_a_message_names_only_flags_that_its_command_has(tmp_path, monkeypatch, capsys, case):
+    monkeypatch.chdir(tmp_path)
+    *_, words = ADVICE[case]()
+    assert cli.run(list(words)) != 0
+    (said,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    flags = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", said))
+    assert flags, said
+    assert flags <= {flag for parameter in parser_of(words[0]).params for flag in parameter.opts}
+    assert "PIL" not in said
+    assert "photo_hw" not in said

@@ -415,3 +415,71 @@ def test_a_mask_beside_a_box_or_points_and_logits_are_left_as_they_are():
 def test_an_empty_mask_is_no_prompt(predictor):
     with pytest.raises(PromptError, match="a mask prompt must have a pixel; give a point or a box"):
         predictor.predict(mask=np.zeros((48, 64), bool))
+
+
+# --- pixels without data --------------------------------------------------------------------------
+
+LEFT_HALF = np.broadcast_to(np.arange(64) < 32, (48, 64)).copy()
+
+
+@pytest.fixture
+def half(predictor):
+    predictor.set_image(photo(), valid=LEFT_HALF)
+    return predictor
+
+
+WITHOUT_DATA = {
+    "a click": ({"points": [(40, 20)]}, r"the pixel at point \(40, 20\) has no data \(the raster's nodata"),
+    "a click beside it": ({"points": [(9, 9), (63, 47)], "labels": [1, 0]}, r"point \(63, 47\) has no"),
+    "one of many clicks": ({"points": [[(9, 9)], [(50, 9)]]}, r"point \(50, 9\) has no data"),
+    "a box": ({"box": (33, 2, 60, 40)}, r"box \(33, 2, 60, 40\) has no data"),
+    "one of many boxes": ({"box": [(2, 2, 40, 40), (32, 0, 64, 48)]}, r"box \(32, 0, 64, 48\) has no data"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", WITHOUT_DATA)
+def test_a_prompt_where_there_is_no_data_is_refused(half, case):
+    asked, said = WITHOUT_DATA[case]
+    with pytest.raises(PromptError, match=said):
+        half.predict(**asked)
+
+
+def test_no_mask_has_pixels_without_data(half):
+    whole = ImagePredictor(half.model)
+    whole.set_image(photo())
+    asked = {"points": [(30, 20)], "box": (10, 10, 50, 40), "return_logits": True}
+    answer, usual = half.predict(**asked), whole.predict(**asked)
+    assert usual.masks[..., 32:].any()
+    assert np.array_equal(answer.masks, usual.masks & LEFT_HALF)
+    assert np.array_equal(answer.masks, answer.photo_logits > 0)
+    small = half.predict(**asked, masks_hw=(24, 32)).masks
+    assert small[..., :16].any()
+    assert not small[..., 16:].any()
+    half.predict(points=[(40, 20)], outside="keep")  # as the official predictors do
+
+
+def test_where_there_is_no_data_is_read_from_a_raster_and_kept_with_its_features(tmp_path):
+    rasterio = pytest.importorskip("rasterio")
+    bands = np.full((3, 48, 64), 100, np.uint8)
+    bands[:, ~LEFT_HALF] = 0
+    profile = {"driver": "GTiff", "count": 3, "height": 48, "width": 64, "dtype": "uint8", "nodata": 0}
+    with rasterio.open(
+        tmp_path / "a.tif", "w", **profile, transform=rasterio.Affine(1, 0, 5, 0, -1, 5)
+    ) as file:
+        file.write(bands)
+    model = tiny_model("sam2")
+    predictor = ImagePredictor(model)
+    predictor.set_image(tmp_path / "a.tif")
+    predictor.save_features(tmp_path / "features.safetensors")
+    again = ImagePredictor(model)
+    again.load_features(tmp_path / "features.safetensors")
+    for each in (predictor, again, again.alone()):
+        assert np.array_equal(each.photos[0].valid, LEFT_HALF)
+        with pytest.raises(PromptError, match="has no data"):
+            each.predict(points=[(40, 20)])
+
+
+@pytest.mark.parametrize("valid", [LEFT_HALF.astype(np.uint8), LEFT_HALF.T])
+def test_what_is_no_map_of_data_is_refused(predictor, valid):
+    with pytest.raises(OptionError, match=r"valid must be bool of the photo's shape \(48, 64\), got"):
+        predictor.set_image(photo(), valid=valid)

@@ -5,7 +5,7 @@ Letters used in shapes: P prompts, K masks of a prompt (3, or 1), H x W the phot
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -13,6 +13,21 @@ from everymask.maskset import Mask, MaskSet
 
 SAM2_LOGIT_LIMIT = 32.0
 """SAM 2 hands low-resolution logits back clamped to this, after the masks are made of them."""
+
+
+def resampled(valid: np.ndarray, hw: tuple[int, int]) -> np.ndarray:
+    """Where a photo has data, bool [H, W], at another size: the nearest pixels.
+
+    >>> resampled(np.array([[True, False]]), (1, 4)).tolist()
+    [[True, True, False, False]]
+    """
+    if valid.shape == hw:
+        return valid
+    rows, columns = (
+        np.minimum((np.arange(count) + 0.5) * length / count, length - 1).astype(int)
+        for length, count in zip(valid.shape, hw, strict=True)
+    )
+    return valid[rows][:, columns]
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +50,13 @@ class Answer:
 
         wide = None if self.photo_logits is None else pick(self.photo_logits)
         return Answer(pick(self.masks), pick(self.scores), pick(self.logits), wide)
+
+    def within(self, valid: np.ndarray) -> Answer:
+        """The same without pixels that have no data; ``valid`` bool [H, W]."""
+        wide = self.photo_logits
+        if wide is not None:
+            wide = np.where(valid, wide, np.minimum(wide, -1.0)).astype(np.float32)
+        return replace(self, masks=self.masks & valid, photo_logits=wide)
 
     def to_mask_set(self) -> MaskSet:
         """All masks with their scores, prompt after prompt, to be saved, drawn or filtered."""

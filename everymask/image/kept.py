@@ -16,14 +16,22 @@ from everymask.image.answer import SAM2_LOGIT_LIMIT, Answer
 from everymask.masks.bilinear import stretched
 from everymask.models.without_torch import KeptDecoder, find_decoder, find_features
 from everymask.nn.numpy_decoder import Features, arranged, chosen, decode
-from everymask.prompts import read_prompts
+from everymask.prompts import read_prompts, refuse_without_data
 
 
 class KeptPredictor:
     """Answers one prompt at a time on one photo, from points, a box and the logits of an earlier answer."""
 
-    def __init__(self, decoder: KeptDecoder, features: Features, photo_hw: tuple[int, int]) -> None:
+    def __init__(
+        self,
+        decoder: KeptDecoder,
+        features: Features,
+        photo_hw: tuple[int, int],
+        valid: np.ndarray | None = None,
+    ) -> None:
+        """``valid``, bool [H, W], is where the photo has data; None: everywhere."""
         self._decoder, self._features, self._photo_hw = decoder, features, photo_hw
+        self._valid = valid
         layout = decoder.layout
         kind = Letterbox if layout.family == "sam" else Squash
         self._frame: Frame = kind(photo_hw, layout.image_size)
@@ -51,6 +59,8 @@ class KeptPredictor:
         prompts = read_prompts(photo_hw, self._logits_hw, points=points, labels=labels, box=box, mask=mask)
         if prompts.many or prompts.photo_masks is not None:
             raise PromptError("without torch one prompt is answered at a time, and no binary mask")
+        if self._valid is not None:
+            refuse_without_data(prompts, self._valid)
         corners = None if prompts.boxes_xyxy_px is None else prompts.boxes_xyxy_px.reshape(2, 2)
         tokens = arranged(
             layout.family,
@@ -65,14 +75,18 @@ class KeptPredictor:
         masks, scores = chosen(*decoded, multimask, layout.fallback)
         above = np.stack([stretched(each, self._frame.stretches) > 0 for each in masks])
         limit = SAM2_LOGIT_LIMIT if layout.family == "sam2" else np.inf
-        return Answer(above, scores, np.clip(masks, -limit, limit))
+        found = Answer(above, scores, np.clip(masks, -limit, limit))
+        return found if self._valid is None else found.within(self._valid)
 
 
-def kept_predictor(source: str, photo: np.ndarray) -> KeptPredictor | None:
-    """A predictor for an RGB photo [H, W, 3], if the model called ``source`` encoded it in an earlier run."""
+def kept_predictor(source: str, photo: np.ndarray, valid: np.ndarray | None = None) -> KeptPredictor | None:
+    """A predictor for an RGB photo [H, W, 3], if the model called ``source`` encoded it in an earlier run.
+
+    ``valid``, bool [H, W], is where it has data; None: everywhere.
+    """
     decoder = find_decoder(source)
     features = None if decoder is None else find_features(decoder, photo)
     if decoder is None or features is None:
         return None
     height, width = photo.shape[:2]
-    return KeptPredictor(decoder, features, (height, width))
+    return KeptPredictor(decoder, features, (height, width), valid)

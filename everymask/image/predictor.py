@@ -25,15 +25,22 @@ from torch.nn import functional as F
 
 from everymask.errors import OptionError, PromptError, SessionError
 from everymask.geometry import Frame
-from everymask.image.answer import SAM2_LOGIT_LIMIT, Answer
+from everymask.image.answer import SAM2_LOGIT_LIMIT, Answer, resampled
 from everymask.masks.regions import innermost_point
 from everymask.masks.upscaled import check_finite
-from everymask.media.photos import PhotoLike, Range, read_photo
+from everymask.media.photos import PhotoLike, Range, read_pixels
 from everymask.models.base import PromptableModel
 from everymask.models.feature_cache import FeatureCache
 from everymask.models.features import EncodedPhoto, read_features, write_features
 from everymask.nn.records import Decoded
-from everymask.prompts import FOREGROUND, PADDING, Outside, Prompts, read_prompts
+from everymask.prompts import (
+    FOREGROUND,
+    PADDING,
+    Outside,
+    Prompts,
+    read_prompts,
+    refuse_without_data,
+)
 
 MASK_LOGIT = 10.0
 """What a pixel surely inside a binary mask prompt is worth as a logit; outside is its negative."""
@@ -75,13 +82,20 @@ class ImagePredictor:
 
     # --- photos -----------------------------------------------------------------------------------
 
-    def set_image(self, photo: PhotoLike, *, range: Range = "percentile") -> None:
+    def set_image(
+        self, photo: PhotoLike, *, range: Range = "percentile", valid: np.ndarray | None = None
+    ) -> None:
         """Encode a photo: a path, an RGB array [H, W, 3] or a PIL picture.
+
+        ``valid``, bool [H, W], says where it has data; a raster file says so itself. Prompts where there is
+        none are refused, and no mask has such pixels.
 
         What else is read, and what ``range`` does with more than 8 bits, is told in
         ``everymask/media/photos.py``. Raises PictureError; the earlier photo then stays set.
         """
         self.set_images([photo], range=range)
+        if valid is not None:
+            self._photos = (with_valid(self._photos[0], valid),)
 
     def set_images(
         self, photos: Iterable[PhotoLike], *, range: Range = "percentile", batch_size: int = 4
@@ -94,8 +108,10 @@ class ImagePredictor:
         encoded: list[EncodedPhoto] = []
         remaining = iter(photos)
         while group := list(islice(remaining, batch_size)):
-            pictures = [read_photo(photo, range=range) for photo in group]
-            encoded += self._encode(pictures) if self._cache is None else map(self._from_cache, pictures)
+            read = [read_pixels(photo, range=range) for photo in group]
+            pictures = [each.values for each in read]
+            some = self._encode(pictures) if self._cache is None else map(self._from_cache, pictures)
+            encoded += map(with_valid, some, (each.valid for each in read))
         if not encoded:
             raise OptionError("set_images takes at least one photo, got none")
         self._photos = tuple(encoded)
@@ -179,6 +195,8 @@ class ImagePredictor:
             mask=mask,
             outside=outside,
         )
+        if photo.valid is not None and outside == "refuse":
+            refuse_without_data(prompts, photo.valid)
         wanted_hw = photo.photo_hw if masks_hw is None else _checked_size(masks_hw)
         if not len(prompts):
             return self._no_answer(wanted_hw, multimask, return_logits)
@@ -189,7 +207,8 @@ class ImagePredictor:
             for start in range(0, len(rows), _PROMPTS_AT_ONCE):
                 some = slice(start, start + _PROMPTS_AT_ONCE)
                 answers.put(rows[some], self._decode(photo, group[some], multimask), wanted)
-        return answers.answer(prompts.many)
+        found = answers.answer(prompts.many)
+        return found if photo.valid is None else found.within(resampled(photo.valid, wanted_hw))
 
     def _no_answer(self, masks_hw: tuple[int, int], multimask: bool, return_logits: bool) -> Answer:
         """The answer to no prompts: arrays of the usual shapes with P = 0."""
@@ -231,6 +250,15 @@ class ImagePredictor:
     def _require_photo(self) -> None:
         if not self._photos:
             raise SessionError("no photo is set; call set_image first")
+
+
+def with_valid(photo: EncodedPhoto, valid: np.ndarray | None) -> EncodedPhoto:
+    """A photo that has data where ``valid`` says, bool [H, W]; None: everywhere. Raises OptionError."""
+    if valid is not None and (valid.shape != photo.photo_hw or valid.dtype != bool):
+        raise OptionError(
+            f"valid must be bool of the photo's shape {photo.photo_hw}, got {valid.dtype} of {valid.shape}"
+        )
+    return replace(photo, valid=valid)
 
 
 def helped(prompts: Prompts) -> Prompts:

@@ -12,6 +12,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
@@ -31,6 +32,8 @@ class EncodedPhoto:
 
     photo_hw: tuple[int, int]
     features: ImageFeatures
+    valid: np.ndarray | None = None
+    """Where the photo has data, bool [H, W]; None: everywhere."""
 
 
 def fingerprint(model: PromptableModel) -> str:
@@ -51,6 +54,9 @@ def write_features(
         for index, photo in enumerate(photos)
         for name, tensor in _named(photo.features).items()
     }
+    for index, photo in enumerate(photos):
+        if photo.valid is not None:
+            tensors[f"{index}.valid"] = torch.from_numpy(np.packbits(photo.valid))
     metadata = {
         "format": FORMAT,
         "model": model.spec.name,
@@ -77,9 +83,20 @@ def read_features(path: str | os.PathLike[str], model: PromptableModel) -> tuple
     except SafetensorError as error:
         raise SessionError(f"{str(path)!r} is not a features file: {error}") from error
     return tuple(
-        EncodedPhoto((int(height), int(width)), _from_named(tensors, index))
+        EncodedPhoto(
+            (int(height), int(width)),
+            _from_named(tensors, index),
+            _unpacked(tensors.get(f"{index}.valid"), int(height), int(width)),
+        )
         for index, (height, width) in enumerate(sizes)
     )
+
+
+def _unpacked(bits: Tensor | None, height: int, width: int) -> np.ndarray | None:
+    """Bits of :func:`numpy.packbits` as bool [H, W]."""
+    if bits is None:
+        return None
+    return np.unpackbits(bits.cpu().numpy(), count=height * width).reshape(height, width).astype(bool)
 
 
 def _check_origin(path: Path, metadata: dict[str, str], model: PromptableModel) -> None:

@@ -13,7 +13,7 @@ import typer
 from ...formats import PhotoMasks
 from ...formats.georeference import read_georeference
 from ...maskset import Mask, MaskSet
-from ...media.photos import read_photo
+from ...media.photos import read_pixels
 from ..shared.flags import with_flags
 from ..shared.keep import Keep, nothing_left
 from ..shared.look import Look
@@ -96,13 +96,14 @@ def predict(
     """
     prompts = read_object_prompts(points or [], boxes or [], masks or [])
     names = names_of(label or [], prompts)
-    pixels = read_photo(photo, **reading_of(range, page, bands))
+    read = read_pixels(photo, **reading_of(range, page, bands))
+    pixels = read.values
     rough = check_against(pixels.shape[:2], prompts)
     outputs = choose_outputs(output, formats or [], look, keep, overlap, rings)
     earlier = Earlier(output)
     free_paths(outputs, [(photo.stem, pixels.shape[:2])], overwrite, earlier.may_replace)
-    answers = ask(model, device, pixels, prompts, names, rough, multimask)
-    found = MaskSet([mask for each in answers for mask in each.masks], pixels.shape[:2])
+    answers = ask(model, device, pixels, prompts, names, rough, multimask, read.valid)
+    found = MaskSet([mask for each in answers for mask in each.masks], pixels.shape[:2], valid=read.valid)
     record = PhotoMasks(photo.name, found, read_georeference(photo), source=photo)
     item = Item(photo.stem, record, lambda: pixels, asked_for(prompts, answers, multimask))
     losses, written = write_at_once(outputs, [item], overwrite=True)
@@ -131,11 +132,15 @@ def ask(
     names: dict[str, str],
     rough: dict[str, np.ndarray],
     multimask: bool,
+    valid: np.ndarray | None = None,
 ) -> list[Found]:
-    """The masks of each object, best first, with its name, and the clicks they do not obey."""
+    """The masks of each object, best first, with its name, and the clicks they do not obey.
+
+    ``valid``, bool [H, W], is where the photo has data; None: everywhere.
+    """
     from ...image.clicks import ClickSession
 
-    predictor = predictor_for(model, device, photo, bool(rough))
+    predictor = predictor_for(model, device, photo, bool(rough), valid)
     found = []
     for object_id, prompt in prompts.items():
         session = ClickSession(predictor)
@@ -156,34 +161,38 @@ def ask(
     return found
 
 
-def predictor_for(model: str, device: str | None, photo: np.ndarray, has_masks: bool) -> Predictor:
+def predictor_for(
+    model: str, device: str | None, photo: np.ndarray, has_masks: bool, valid: np.ndarray | None = None
+) -> Predictor:
     """Who answers on the photo: what earlier runs kept of it, which needs no torch, or else the model.
 
     What can be kept is answered from what is kept, the first time too: the same command gives the same
     masks, bit for bit.
     """
     if has_masks or device not in (None, "cpu"):
-        return loaded_predictor(model, device, photo)
+        return loaded_predictor(model, device, photo, valid)
     from ...image.kept import kept_predictor
 
-    known = kept_predictor(model, photo)
+    known = kept_predictor(model, photo, valid)
     if known is not None:
         return known
-    loaded = loaded_predictor(model, device, photo)
+    loaded = loaded_predictor(model, device, photo, valid)
     from ...models.without_torch import keep_decoder
 
     keep_decoder(model, loaded.model)
-    return kept_predictor(model, photo) or loaded
+    return kept_predictor(model, photo, valid) or loaded
 
 
-def loaded_predictor(model: str, device: str | None, photo: np.ndarray) -> ImagePredictor:
+def loaded_predictor(
+    model: str, device: str | None, photo: np.ndarray, valid: np.ndarray | None = None
+) -> ImagePredictor:
     """The model itself, with the photo set."""
     from ...image import ImagePredictor
     from ...models.feature_cache import default_cache
     from ..shared.downloads import load_visibly
 
     predictor = ImagePredictor(load_visibly(model, device), cache=default_cache())
-    predictor.set_image(photo)
+    predictor.set_image(photo, valid=valid)
     return predictor
 
 
