@@ -16,6 +16,7 @@ from ..models.load import build, locate, read_dtype
 from ..models.specs import ModelSpec
 from ..models.weights import read_weights, recognise
 from ..nn.product_type import type_name
+from ..words.segmenter import Sought
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,8 @@ class Recipe:
     """How photos are read."""
     objects: Objects = field(default_factory=Objects)
     dtype: str | None = None
+    sought: Sought | None = None
+    """Words that say which masks there are; None: all that everything mode finds."""
 
     def open(self, state: Mapping[str, Any], device: str) -> Any:
         """A segmenter with a model of its own, from weights that came over the network: they are verified."""
@@ -46,7 +49,10 @@ class Recipe:
         """A segmenter with a model that has these weights."""
         from ..everything.segmenter import EverythingSegmenter
 
-        segmenter = EverythingSegmenter(model, self.model_hash, self.options, self.reading)
+        options = self.options if self.sought is None else self.sought.options(self.options)
+        segmenter = EverythingSegmenter(model, self.model_hash, options, self.reading)
+        if self.sought is not None:
+            return self.sought.by(segmenter, options)
         return self.objects.after(segmenter, lambda text: None)
 
 
@@ -64,6 +70,7 @@ def prepare(
     options: Mapping[str, Any],
     reading: Mapping[str, Any],
     objects: Objects,
+    sought: Sought | None = None,
     progress: Progress | None = None,
 ) -> Prepared:
     """A model by name or path, or one that is loaded (its weights travel, hooks and replaced layers do not).
@@ -78,5 +85,5 @@ def prepare(
         state = read_weights(path)
         spec, dtype = known or recognise(state), None
     built = build(spec, dict(state), "cpu", read_dtype(dtype))
-    recipe = Recipe(spec, fingerprint(built), options, reading, objects, dtype)
+    recipe = Recipe(spec, fingerprint(built), options, reading, objects, dtype, sought)
     return Prepared(recipe, state, recipe.around(built).settings)

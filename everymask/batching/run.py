@@ -12,11 +12,13 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ..errors import BatchError, InputError
+from ..errors import BatchError, InputError, OptionError
 from ..everything.objects import Objects
 from ..everything.settings import short_hash
 from ..media.photos import read_photo
 from ..models.base import PromptableModel
+from ..words.find import read_words
+from ..words.segmenter import Sought
 from .cluster import import_ray, running, sized
 from .counters import Counters
 from .estimate import Estimate, Sample
@@ -137,6 +139,10 @@ def batch(
     bands: Sequence[int] | None = None,
     objects: Objects = Objects(),
     photos_per_part: int = 64,
+    text: str | Sequence[str] = (),
+    detector: str | None = None,
+    threshold: float | None = None,
+    at_most: int | None = None,
     retry_failed: bool = False,
     metrics_port: int | None = None,
     listed: Iterable[str] = (),
@@ -147,7 +153,8 @@ def batch(
 
     ``inputs`` are folders, globs, photos, ``.tar`` (WebDataset) and ``.parquet`` shards, ``.txt`` lists,
     here or in object storage (``s3://``, ``gs://``, ``hf://``); ``"-"`` stands for the addresses in
-    ``listed``. The masks are those of :func:`everymask.segment` with the same ``model`` and ``options``.
+    ``listed``. The masks are those of :func:`everymask.segment` with the same ``model`` and ``options``, or
+    with ``text`` those of :func:`everymask.find` with the same ``detector``, ``threshold`` and ``at_most``.
     ``output`` gets a folder per model and settings; in its ``parts`` a row a photo, also for one that
     failed three times, with the reason. The same call again does what is missing.
 
@@ -165,7 +172,8 @@ def batch(
     counters = Counters()
     reading = reading_of(range, page, bands)
     search = Search(recursive, column)
-    job = Job.prepare(inputs, output, model, reading, objects, options, search)
+    sought = sought_of(text, detector, threshold, at_most, objects)
+    job = Job.prepare(inputs, output, model, reading, objects, options, search, sought)
     manifest, note = open_manifest(job.output, job.settings)
     with alone(manifest), counters.served(metrics_port):
         if retry_failed:
@@ -204,6 +212,21 @@ def batch(
     return summary
 
 
+def sought_of(
+    text: str | Sequence[str],
+    detector: str | None,
+    threshold: float | None,
+    at_most: int | None,
+    objects: Objects,
+) -> Sought | None:
+    """What words say is looked for; None where there are none. Raises PromptError and OptionError."""
+    if not text:
+        return None
+    if objects != Objects():
+        raise OptionError("words say which masks there are; leave out fill_gaps, merge and level")
+    return Sought.checked(read_words(text), detector, threshold, at_most)
+
+
 def reading_of(range: Any, page: int | None, bands: Sequence[int] | None) -> dict[str, Any]:
     """How photos are read, by the names of ``read_photo``; a wrong rule is said once, not by each photo."""
     reading: dict[str, Any] = {"range": range, "page": page}
@@ -234,13 +257,14 @@ class Job:
         objects: Objects,
         options: dict[str, Any],
         search: Search,
+        sought: Sought | None = None,
     ) -> Job:
         """Check everything and read the weights."""
         words = [inputs] if isinstance(inputs, str | os.PathLike) else list(inputs)
         if not words:
             raise InputError("name photos: folders, globs, shards or lists")
         place = Place.of(output)
-        ready = prepare(model, options, reading, objects)
+        ready = prepare(model, options, reading, objects, sought)
         skipping = Search(search.recursive, search.column, (place.address,))
         named = tuple(os.fspath(word) for word in words)
         return cls(named, place, ready.recipe, ready.state, ready.settings, skipping)

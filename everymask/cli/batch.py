@@ -26,6 +26,7 @@ from .shared.options import (
     read_range,
 )
 from .shared.progress import Progress, counted, duration, showing_progress
+from .shared.words import Words
 
 if TYPE_CHECKING:
     from ..batching.estimate import Estimate
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 CLUSTER = "Cluster"
 
 
-@with_flags(objects=Objects)
+@with_flags(objects=Objects, words=Words)
 @with_generator_flags
 def batch(
     inputs: Annotated[
@@ -116,19 +117,21 @@ def batch(
     ] = None,
     *,
     objects: Objects,
+    words: Words,
     options: dict[str, Any],
 ) -> None:
-    """Find every object of any number of photos, on this machine or a Ray cluster.
+    """Find every object of any number of photos, or what words name, on this machine or a Ray cluster.
 
     OUT gets a folder for the model and options, with a Parquet row a photo in its parts; a photo that failed
-    three times is a row that says why. The masks are those of everymask segment. The same command again does
-    what is missing; other options start a new folder. everymask convert makes other formats of the parts.
+    three times is a row that says why. The masks are those of everymask segment and find. The same command
+    again does what is missing; other options start a new folder. everymask convert makes other formats of the
+    parts.
 
     Exit status: 0 all done, 1 some photos failed, 2 wrong use.
     """
     require("ray", "batch", "everymask batch")
     from ..batching.listing import Search
-    from ..batching.run import Job, reading_of
+    from ..batching.run import Job, reading_of, sought_of
     from ..batching.run import batch as run_batch
 
     listed = list(sys.stdin) if "-" in inputs else []
@@ -137,10 +140,16 @@ def batch(
         "page": page,
         "bands": None if bands is None else read_bands(bands),
     }
+    sought: dict[str, Any] = {
+        "text": words.asked,
+        "detector": words.detector,
+        "threshold": words.threshold,
+        "at_most": words.at_most,
+    }
     if dry_run:
-        job = Job.prepare(
-            inputs, output, model, reading_of(**reading), objects, options, Search(recursive, column)
-        )
+        looked_for = sought_of(**sought, objects=objects)
+        search = Search(recursive, column)
+        job = Job.prepare(inputs, output, model, reading_of(**reading), objects, options, search, looked_for)
         told = job.estimate(ray, actors, cpus_per_actor, gpus_per_actor, listed, price)
         _say(estimate_lines(told), told.to_dict(), as_json)
         return
@@ -163,6 +172,7 @@ def batch(
                 listed=listed,
                 watch=shown,
                 **reading,
+                **sought,
                 **options,
             )
         except KeyboardInterrupt:

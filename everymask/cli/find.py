@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..errors import PromptError
+from ..everything.protocol import Segmenter
 from .segment.command import over_photos
 from .segment.scenes import Tiles
 from .shared.flags import with_flags
@@ -28,7 +29,7 @@ from .shared.options import (
     reading_of,
 )
 from .shared.outputs import choose_outputs
-from .shared.words import Finding, Words, classes_of, open_finder
+from .shared.words import Words, classes_of, open_finder
 
 
 @with_flags(look=Look, keep=Keep, words=Words)
@@ -63,7 +64,7 @@ def find(
     outputs = replace(chosen, categories=classes_of(asked))
     reading = reading_of(range, page, bands)
 
-    def opened() -> Finding:
+    def opened() -> Segmenter:
         return open_finder(model, device, words, {}, reading)
 
     over_photos(inputs, outputs, opened, reading, Tiles(), recursive, overwrite, False, as_json)

@@ -163,6 +163,6 @@ def _connected(pairs: Sequence[tuple[int, int]]) -> list[list[int]]:
     """
     groups: list[set[int]] = []
     for pair in pairs:
-        joined = set(pair).rle.union(*(group for group in groups if group & set(pair)))
+        joined = set(pair).union(*(group for group in groups if group & set(pair)))
         groups = [group for group in groups if not group & joined] + [joined]
     return sorted(sorted(group) for group in groups)

@@ -37,10 +37,11 @@ def made_here(module, recipe, weights, manifest, pending, sizing, segmenter=None
             yield made
 
 
-def prepared_here(model, options, reading, objects) -> Prepared:
+def prepared_here(model, options, reading, objects, sought=None) -> Prepared:
     """As ``recipe.prepare``, without a model."""
     recipe = Recipe(MODELS["nano"], "none", options, reading, objects)
-    return Prepared(recipe, {}, {"model": str(model), **options, **reading})
+    words = {} if sought is None else {"words": list(sought.words), "detector": sought.detector}
+    return Prepared(recipe, {}, {"model": str(model), **options, **reading, **words})
 
 
 @contextmanager

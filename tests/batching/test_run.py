@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import random
+import shutil
 import socket
 import sys
 import urllib.request
@@ -28,7 +29,8 @@ from everymask.batching.pipeline import BrokenOff
 from everymask.batching.storage import Place
 from everymask.cli import main as cli
 from everymask.cli.batch import estimate_lines
-from everymask.errors import BatchError, MissingExtraError, OptionError
+from everymask.errors import BatchError, MissingExtraError, OptionError, PromptError
+from everymask.everything.objects import Objects
 from everymask.formats import read_photos
 from tests.batching.files import picture, png, save_photos
 from tests.batching.here import made_here, no_ray, prepared_here
@@ -361,4 +363,42 @@ def test_a_folder_without_photos_is_said(tmp_path, monkeypatch, capsys):
 def test_a_wrong_option_is_said_before_anything_is_written(photos, tmp_path, capsys):
     assert cli.run(["batch", photos, "-o", str(tmp_path / "out"), "--range", "wrong"]) == 2
     assert cli.run(["batch", photos, "-o", str(tmp_path / "out"), "--pred-iou-thresh", "7"]) == 2
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.filterwarnings("ignore")  # Ray's own, in the process that drives it
+def test_words_say_which_masks_a_batch_finds(ray, one_thread, tmp_path):
+    """The masks of ``em.find``, with their labels, and a manifest of its own."""
+    save_photos(tmp_path / "in", 2, side=64)
+    shutil.copy(Path(em.__file__).parent / "assets" / "photo.jpg", tmp_path / "in" / "cup.jpg")
+    asked = {"text": "cup . dog", "threshold": 0.0, "at_most": 2, "points_per_side": 4}
+    summary = em.batch(tmp_path / "in", tmp_path / "out", actors=1, **asked)
+    assert (summary.done, summary.failures) == (3, 0)
+    for part in sorted((tmp_path / "out").glob("batch-*/parts/*.parquet")):
+        for photo in read_photos(part):
+            options = {"threshold": 0.0, "at_most": 2, "points_per_side": 4, "effort": "fast"}
+            expected = em.find(tmp_path / "in" / photo.photo, "cup . dog", detector="lite", **options)
+            assert photo.masks.to_dicts("coco_rle") == expected.to_dicts("coco_rle")
+            assert [mask.label for mask in photo.masks] == [mask.label for mask in expected]
+    settings = json.loads((Path(summary.manifest) / "report.json").read_text("utf-8"))["settings"]
+    assert (settings["words"], settings["detector"]) == (["cup", "dog"], "lite")
+
+
+@pytest.mark.parametrize(
+    ("asked", "error", "said"),
+    [
+        ({"text": "xyzzy"}, PromptError, "xyzzy"),
+        (
+            {"text": "dog", "objects": Objects(merge=True)},
+            OptionError,
+            "leave out fill_gaps, merge and level",
+        ),
+        ({"text": "dog", "at_most": 0}, OptionError, "at_most must be at least 1, got 0"),
+        ({"text": "dog", "threshold": 1.5}, OptionError, "threshold must be from 0 to 1, got 1.5"),
+        ({"text": "dog", "detector": "none"}, OptionError, "detector must be one of"),
+    ],
+)
+def test_wrong_words_are_said_before_anything_is_written(photos, tmp_path, asked, error, said):
+    with pytest.raises(error, match=said):
+        em.batch(photos, tmp_path / "out", **asked)
     assert not (tmp_path / "out").exists()

@@ -132,6 +132,16 @@ def test_a_link_to_a_folder_elsewhere_is_followed(tree):
     assert names("in", recursive=True)[2] == "linked/x.jpg"
 
 
+def test_a_way_round_about_means_the_same_photo(tree):
+    assert names("in/b.jpg", "in/sub/../b.jpg", "in/sub/deep/../../*.jpg") == ["b.jpg"]
+    (tree / "other" / "far").mkdir(parents=True)
+    (tree / "other" / "b.jpg").write_bytes(b"")
+    (tree / "in" / "link").symlink_to(tree / "other" / "far", target_is_directory=True)
+    (photo,) = find_photos(["in/link/../b.jpg"])  # not in/b.jpg
+    assert photo.path.samefile(tree / "other" / "b.jpg")
+    assert names("in/sub/..") == ["a.PNG", "b.jpg"]
+
+
 def test_what_earlier_runs_wrote_is_not_taken_for_photos(tree):
     for name in ("out/.everymask/predict.json", "out/overlay/a.jpg", "out/cutouts/a/1.png", "out/b.jpg"):
         (tree / "in" / name).parent.mkdir(parents=True, exist_ok=True)

@@ -73,7 +73,7 @@ def _of_word(word: str, recursive: bool, listed: Iterable[str], skip: frozenset[
             if line.strip():
                 yield from _of_word(line.rstrip("\r\n"), recursive, (), skip)
         return
-    path = Path(word)
+    path = direct(Path(word))
     if path.is_dir():
         yield from _of_folder(path, recursive, skip)
     elif path.exists() or path.is_symlink():
@@ -81,10 +81,21 @@ def _of_word(word: str, recursive: bool, listed: Iterable[str], skip: frozenset[
     elif matches := sorted(glob.glob(word, recursive=True)):
         for match in matches:
             if not Path(match).is_dir():
-                yield _Found(Path(match), printable(Path(match).name))
+                yield _Found(direct(Path(match)), printable(Path(match).name))
     else:
         kind = "matches nothing" if glob.has_magic(word) else "is neither a file nor a folder"
         raise InputError(f"{word!r} {kind}; give photos, folders, globs, or - for a list on stdin")
+
+
+def direct(path: Path) -> Path:
+    """The same place without ``..``, which would make one photo look like two."""
+    if ".." not in path.parts:
+        return path
+    plain = Path(os.path.normpath(path))
+    try:  # "link/.." is the folder of what the link leads to
+        return plain if os.path.samefile(plain, path) else path.parent.resolve() / path.name
+    except OSError:
+        return path
 
 
 def _of_folder(

@@ -6,17 +6,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from ...errors import OptionError, PromptError
 from ...everything.protocol import Segmenter
 from ...formats.classes import Classes
-from ...masks.rle import encode
 from ...maskset import MaskSet
 from .flags import flag
 from .messages import note
+
+if TYPE_CHECKING:
+    from ...words.segmenter import FindingSegmenter, Sought
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,12 @@ class Words:
         words = read_words(listed) if listed or self.text is not None else []
         return self._said(words) if self.audio is not None or self.listen else words
 
+    def sought(self) -> Sought:
+        """What is asked for, checked: the detector knows the words."""
+        from ...words.segmenter import Sought
+
+        return Sought.checked(self.asked, self.detector, self.threshold, self.at_most)
+
     def _said(self, vocabulary: list[str]) -> list[str]:
         """The words of a spoken command; what was heard is told."""
         from ...words.listen.audio import record
@@ -90,50 +98,18 @@ def read_vocabulary(path: Path) -> list[str]:
     return words
 
 
-class Finding:
-    """A segmenter whose masks are those that words name."""
-
-    def __init__(self, segmenter: Segmenter, words: Words, detector: Any) -> None:
-        self.model, self.model_hash = segmenter.model, segmenter.model_hash
-        self._asked, self._words, self._detector = words.asked, words, detector
-        chosen = {"threshold": words.threshold, "at_most": words.at_most, "detector": detector.name}
-        self.settings = {**segmenter.settings, "words": self._asked, **chosen}
-
-    def __call__(
-        self, photo: np.ndarray, watch: Callable[[int, int], None], valid: np.ndarray | None = None
-    ) -> MaskSet:
-        """The masks of an RGB photo that answer to the words, within what has data."""
-        from ...words.find import find
-
-        found = find(
-            photo,
-            self._asked,
-            self.model,
-            detector=self._detector,
-            threshold=self._words.threshold,
-            at_most=self._words.at_most,
-        )
-        watch(1, 1)
-        return found if valid is None else within(found, valid)
-
-
 def open_finder(
     model: str, device: str | None, words: Words, options: dict[str, Any], reading: dict[str, Any]
-) -> Finding:
+) -> FindingSegmenter:
     """What finds the words in photos: a detector, and the model that outlines what it finds.
 
     Words that the detector cannot know are refused before a model is loaded.
     """
-    from ...words.detect.table import check_words, detector_name, open_detector
     from .engine import open_segmenter
 
-    name = detector_name(words.detector)
-    check_words(name, words.asked)
-    options = {"effort": "fast", **options} if name == "lite" else options
-    segmenter = open_segmenter(model, device, options, reading)
-    return Finding(
-        segmenter, words, open_detector(name, segmenter.model, None, options if name == "lite" else {})
-    )
+    sought = words.sought()
+    options = sought.options(options)
+    return sought.by(open_segmenter(model, device, options, reading), options)
 
 
 class Naming:
@@ -152,12 +128,6 @@ class Naming:
 
         masks = self._segmenter(photo, watch, valid)
         return named(photo, masks, self.model)
-
-
-def within(masks: MaskSet, valid: np.ndarray) -> MaskSet:
-    """The masks without pixels that have no data."""
-    cut = [mask.replace(rle=encode(mask.segmentation & valid)) for mask in masks]
-    return MaskSet([mask for mask in cut if mask.area], masks.photo_hw, photo=masks.photo)
 
 
 def classes_of(words: list[str]) -> Classes:

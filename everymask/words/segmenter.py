@@ -1,0 +1,82 @@
+"""Words as what makes masks: a segmenter whose masks are those that words name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from everymask.errors import OptionError
+from everymask.everything.protocol import Segmenter
+from everymask.masks.rle import encode
+from everymask.maskset import MaskSet
+from everymask.words.detect.table import check_words, detector_name, open_detector
+from everymask.words.find import find
+
+
+@dataclass(frozen=True)
+class Sought:
+    """What words look for, and how. Raises OptionError, PromptError for words the detector cannot know."""
+
+    words: tuple[str, ...]
+    detector: str
+    """A name of ``words/detect/table.py``."""
+    threshold: float | None = None
+    at_most: int | None = None
+
+    @classmethod
+    def checked(
+        cls, words: list[str], detector: str | None, threshold: float | None, at_most: int | None
+    ) -> Sought:
+        """The words with the detector that was asked for, or the best one whose weights are here."""
+        if at_most is not None and at_most < 1:
+            raise OptionError(f"at_most must be at least 1, got {at_most}")
+        if threshold is not None and not 0 <= threshold <= 1:
+            raise OptionError(f"threshold must be from 0 to 1, got {threshold:g}")
+        name = detector_name(detector)
+        check_words(name, words)
+        return cls(tuple(words), name, threshold, at_most)
+
+    def options(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Those of everything mode, if it is what the detector chooses from."""
+        return {"effort": "fast", **options} if self.detector == "lite" else dict(options)
+
+    def by(self, segmenter: Segmenter, options: Mapping[str, Any]) -> FindingSegmenter:
+        """What finds the words with a segmenter's model; ``options`` are those that it has."""
+        own = options if self.detector == "lite" else {}
+        return FindingSegmenter(
+            segmenter, self, open_detector(self.detector, segmenter.model, None, dict(own))
+        )
+
+
+class FindingSegmenter:
+    """A segmenter whose masks are those that words name."""
+
+    def __init__(self, segmenter: Segmenter, sought: Sought, detector: Any) -> None:
+        self.model, self.model_hash = segmenter.model, segmenter.model_hash
+        self._sought, self._detector = sought, detector
+        chosen = {"threshold": sought.threshold, "at_most": sought.at_most, "detector": detector.name}
+        self.settings = {**segmenter.settings, "words": list(sought.words), **chosen}
+
+    def __call__(
+        self, photo: np.ndarray, watch: Callable[[int, int], None], valid: np.ndarray | None = None
+    ) -> MaskSet:
+        """The masks of an RGB photo that answer to the words, within what has data."""
+        found = find(
+            photo,
+            self._sought.words,
+            self.model,
+            detector=self._detector,
+            threshold=self._sought.threshold,
+            at_most=self._sought.at_most,
+        )
+        watch(1, 1)
+        return found if valid is None else within(found, valid)
+
+
+def within(masks: MaskSet, valid: np.ndarray) -> MaskSet:
+    """The masks without pixels that have no data."""
+    cut = [mask.replace(rle=encode(mask.segmentation & valid)) for mask in masks]
+    return MaskSet([mask for mask in cut if mask.area], masks.photo_hw, photo=masks.photo)
