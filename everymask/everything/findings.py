@@ -18,12 +18,19 @@ from everymask.everything.asking import Question, ask
 from everymask.everything.candidate_pool import BYTES_KEPT, CandidatePool, LogitStore
 from everymask.everything.candidates import Candidate
 from everymask.everything.gaps import innermost_points
-from everymask.everything.grid import Crop, grids, points_in
+from everymask.everything.grid import Crop, grids, on_data, points_in
 from everymask.everything.measuring import Measuring, Setting
 from everymask.everything.options import GeneratorOptions
 from everymask.everything.progress import Progress, Reporter
 from everymask.everything.renditions import looks, resolved
-from everymask.everything.results import as_mask, checked_photo, finished, looks_at_pixels
+from everymask.everything.results import (
+    as_mask,
+    checked_photo,
+    checked_valid,
+    finished,
+    looks_at_pixels,
+    without_nodata,
+)
 from everymask.everything.selection import looks_used, selected
 from everymask.everything.why import KEPT, Fate, Reason, Remedy, Verdict, in_words, remedy_of
 from everymask.geometry import Letterbox, Squash
@@ -85,6 +92,8 @@ class Findings:
         """Use ``AutomaticMaskGenerator.explore`` or :meth:`load`; ``pool`` may be empty."""
         self.origin, self.options, self.lowest = origin, options, pool.lowest
         self.photo_hw = origin.photo_hw
+        self.valid = origin.valid
+        """Where the photo has data, bool [H, W]; None: everywhere."""
         self.model, self.photo = model, photo
         self._pool = pool
         self._windows: list[Crop] = []
@@ -108,6 +117,7 @@ class Findings:
         options: GeneratorOptions,
         lowest: float | None = None,
         bytes_kept: int = BYTES_KEPT,
+        valid: np.ndarray | None = None,
     ) -> Findings:
         """Findings of a photo that nothing was asked about yet."""
         if options.effort == "fast":
@@ -116,7 +126,8 @@ class Findings:
             )
         photo = checked_photo(photo)
         options = resolved(options, photo)
-        origin = findings_file.Origin.of(model, photo)
+        valid = None if valid is None else checked_valid(valid, photo)
+        origin = findings_file.Origin.of(model, photo, valid)
         depth = _depth(options, lowest, origin.mask_threshold)
         pool = CandidatePool(model.logits_size, depth, LogitStore(bytes_kept))
         return cls(origin, options, pool, model=model, photo=photo)
@@ -145,7 +156,7 @@ class Findings:
     def points(self) -> int:
         """How many points were asked about, in all crops."""
         layers = grids(self.options)
-        return sum(len(layers[crop.layer]) for crop in self.crops)
+        return sum(len(self._points_in(crop, layers)) for crop in self.crops)
 
     # -- answers -----------------------------------------------------------------------------------
 
@@ -158,7 +169,10 @@ class Findings:
         """
         with self._lock:
             found = self._verdict(self.with_thresholds(**thresholds), encode=True).finished.found
-        return MaskSet([as_mask(one) for one in found], self.photo_hw, photo=self.photo)
+        masks = [as_mask(one) for one in found]
+        if self.valid is not None:
+            masks = without_nodata(masks, self.valid)
+        return MaskSet(masks, self.photo_hw, photo=self.photo, valid=self.valid)
 
     def why(self, x: float, y: float, **thresholds: Any) -> list[Reason]:
         """What became of each candidate that holds the pixel (x, y), best predicted IoU first.
@@ -341,17 +355,21 @@ class Findings:
         for number, window in enumerate(windows):
             new = more if number < len(self.crops) else all_points
             if new is not None:
-                questions.append(Question(number, window, points_in(window, new[window.layer])))
+                questions.append(Question(number, window, self._points_in(window, new)))
         self._ask(options, questions, progress)
 
     def ask_all(self, progress: Callable[[Progress], None] | None = None) -> None:
         """Ask about every point of the options: how findings begin."""
         layers = grids(self.options)
         questions = [
-            Question(number, window, points_in(window, layers[window.layer]))
+            Question(number, window, self._points_in(window, layers))
             for number, window in enumerate(self.crops)
         ]
         self._ask(self.options, questions, progress)
+
+    def _points_in(self, window: Crop, layers: Sequence[np.ndarray]) -> np.ndarray:
+        """The points of a crop that lie on data, float [N, 2] in its pixels."""
+        return on_data(window, points_in(window, layers[window.layer]), self.valid)
 
     def _ask(
         self,

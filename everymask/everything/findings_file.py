@@ -20,6 +20,7 @@ from everymask.errors import SessionError
 from everymask.everything.candidate_pool import CandidatePool, Columns, LogitStore
 from everymask.everything.options import GeneratorOptions
 from everymask.formats.landing import landing
+from everymask.masks import rle
 from everymask.models.features import fingerprint
 
 if TYPE_CHECKING:
@@ -41,14 +42,28 @@ class Origin:
     photo_hw: tuple[int, int]
     photo_sha256: str
     weights_sha256: str = ""  # "": not asked for yet; hashing large weights takes seconds
+    valid_counts: str | None = None  # where the photo has data, as COCO's string; None: everywhere
+
+    @property
+    def valid(self) -> np.ndarray | None:
+        """Where the photo has data, bool [H, W]; None: everywhere."""
+        if self.valid_counts is None:
+            return None
+        return rle.decode(rle.from_coco({"size": list(self.photo_hw), "counts": self.valid_counts}))
 
     @classmethod
-    def of(cls, model: PromptableModel, photo: np.ndarray) -> Origin:
+    def of(cls, model: PromptableModel, photo: np.ndarray, valid: np.ndarray | None = None) -> Origin:
         """The origin of findings of this photo by this model."""
         spec = model.spec
         height, width = photo.shape[:2]
         return cls(
-            spec.name, spec.family, spec.image_size, model.mask_threshold, (height, width), photo_hash(photo)
+            spec.name,
+            spec.family,
+            spec.image_size,
+            model.mask_threshold,
+            (height, width),
+            photo_hash(photo),
+            valid_counts=None if valid is None else rle.to_coco(rle.encode(valid))["counts"],
         )
 
     def check_model(self, model: PromptableModel, path: str | Path) -> None:

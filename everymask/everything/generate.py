@@ -125,15 +125,16 @@ class AutomaticMaskGenerator:
         *,
         lowest: float | None = None,
         bytes_kept: int = BYTES_KEPT,
+        valid: np.ndarray | None = None,
     ) -> Findings:
         """Everything that the model answers on an RGB uint8 photo [H, W, 3], before thresholds decide.
 
         :meth:`Findings.masks` of it equals ``generate`` under any thresholds, without the model.
         ``lowest`` is the lowest logit kept (by default 8 below ``mask_threshold``, or as low as the
         stability offset asks; -inf: all), ``bytes_kept`` how much of them stays in memory; the rest goes
-        into a temporary file. Raises as ``generate`` does, and :class:`OptionError` for ``effort="fast"``.
+        into a temporary file. ``valid`` as for ``generate``. Raises as ``generate`` does, and :class:`OptionError` for ``effort="fast"``.
         """
-        findings = Findings.begin(self.model, photo, self.options, lowest, bytes_kept)
+        findings = Findings.begin(self.model, photo, self.options, lowest, bytes_kept, valid)
         with reporting(progress) as report:
             findings.ask_all(report)
         return findings

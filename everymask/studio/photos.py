@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from everymask import ImagePredictor, InputError, PromptableModel, read_photo
-from everymask.media.photos import Range
+from everymask.media.photos import Range, read_pixels
 from everymask.media.picture_files import read_file
 from everymask.models.feature_cache import default_cache
 
@@ -56,6 +56,7 @@ class Picture:
     """The pixels of a photo under one view, and its pyramid, made level by level as it is asked for."""
 
     pixels: np.ndarray  # RGB uint8 [H, W, 3]
+    valid: np.ndarray | None = None  # bool [H, W], where the file has data; None: everywhere
     _levels: list[np.ndarray] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -68,7 +69,7 @@ class Picture:
     @property
     def nbytes(self) -> int:
         """Memory with the whole pyramid."""
-        return self.pixels.nbytes * 4 // 3
+        return self.pixels.nbytes * 4 // 3 + (0 if self.valid is None else self.valid.nbytes)
 
     @property
     def levels(self) -> int:
@@ -94,7 +95,26 @@ class Picture:
         part = pixels[row * TILE : (row + 1) * TILE, column * TILE : (column + 1) * TILE]
         if row < 0 or column < 0 or part.size == 0:
             raise InputError(f"level {level} of this photo has no tile {column}, {row}")
+        if self.valid is not None:
+            step = 2**level
+            rows = slice(row * TILE * step, (row + 1) * TILE * step, step)
+            columns = slice(column * TILE * step, (column + 1) * TILE * step, step)
+            part = hatched(part, self.valid[rows, columns])
         return jpeg(part)
+
+
+HATCH = (np.uint8([44, 48, 56]), np.uint8([30, 33, 39]))
+"""Colours of the stripes that stand where a raster has no data."""
+
+
+def hatched(pixels: np.ndarray, valid: np.ndarray) -> np.ndarray:
+    """RGB uint8 [H, W, 3] with diagonal stripes where ``valid``, bool [H, W], is False."""
+    if valid.all():
+        return pixels
+    down, across = np.nonzero(~valid)
+    striped = pixels.copy()
+    striped[down, across] = np.where(((down + across) // 8 % 2)[:, None], *HATCH)
+    return striped
 
 
 def levels_of(photo_hw: tuple[int, int]) -> int:
@@ -183,6 +203,10 @@ class Photos:
         self._views[photo] = view
         return picture
 
+    def look_at(self, photo: int, view: View) -> None:
+        """Look at the photo otherwise from the next time on that it is read."""
+        self._views[photo] = view
+
     def picture(self, photo: int) -> Picture:
         """The pixels, read when they are not in memory. Raises PictureError."""
         return self._read(photo, self.view(photo))
@@ -202,8 +226,9 @@ class Photos:
         if known is not None:
             return known
         predictor = ImagePredictor(self.model, cache=self._cache)
-        predictor.set_image(self.picture(photo).pixels)
-        return self._prompting.put(key, Prompting(predictor))
+        picture = self.picture(photo)
+        predictor.set_image(picture.pixels)
+        return self._prompting.put(key, Prompting(predictor, picture.valid))
 
     def thumbnail(self, photo: int) -> bytes:
         """A small JPEG. Raises PictureError."""
@@ -221,8 +246,8 @@ class Photos:
             known = self._pictures.get(key)
             if known is not None:
                 return known
-            pixels = read_photo(self.source(photo).path, range=view.range, page=view.page)
-            return self._pictures.put(key, Picture(pixels))
+            read = read_pixels(self.source(photo).path, range=view.range, page=view.page)
+            return self._pictures.put(key, Picture(read.values, read.valid))
 
 
 def within(path: Path, folder: Path) -> bool:
@@ -245,6 +270,8 @@ def depth_of(path: Path, page: int | None) -> dict[str, object]:
     pixels = read_file(path, page if pages > 1 else None)
     values = pixels.values if pixels.valid is None else pixels.values[pixels.valid]
     facts: dict[str, object] = {"pages": pages, "dtype": str(values.dtype)}
+    if pixels.valid is not None:
+        facts["nodata"] = round(1 - float(pixels.valid.mean()), 4)
     if values.dtype not in (np.uint8, np.bool_):
         finite = values[np.isfinite(values)]
         if finite.size:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import cv2
 import numpy as np
 
 from everymask import ClickSession, ImagePredictor, Mask
@@ -40,8 +41,9 @@ class Reply:
 class Prompting:
     """Answers drafts on one photo."""
 
-    def __init__(self, predictor: ImagePredictor) -> None:
-        self.predictor = predictor
+    def __init__(self, predictor: ImagePredictor, valid: np.ndarray | None = None) -> None:
+        """``valid``, bool [H, W], is where the photo has data: masks leave the other pixels out."""
+        self.predictor, self._valid = predictor, valid
         self._shown_hw = fitted(predictor.photo_sizes[0], DRAFT_SIDE)
         self._seed: Mask | None = None
         self._session = self._fresh()
@@ -58,13 +60,13 @@ class Prompting:
         candidates = self._session.candidates
         assert candidates is not None, "something was said"
         disobeyed = len(self._session.disobeyed)
-        return Reply(candidates.scores, candidates.masks, self._session.chosen, disobeyed)
+        return Reply(candidates.scores, self._on_data(candidates.masks), self._session.chosen, disobeyed)
 
     def chosen_mask(self, draft: Draft, seed: Mask | None) -> tuple[np.ndarray, float]:
         """The candidate that is taken, bool [H, W] of the photo, and its score."""
         self._tell(draft, seed)
         answer = self._session.of_size()
-        return answer.masks[0], float(answer.scores[0])
+        return self._on_data(answer.masks)[0], float(answer.scores[0])
 
     def hover(self, xy: tuple[float, float]) -> tuple[np.ndarray, float]:
         """The best mask for a point, bool [h, w], and its score; nothing is remembered."""
@@ -74,7 +76,15 @@ class Prompting:
         best = int(answer.scores.argmax())
         model, hw = self.predictor.model, fitted(self.predictor.photo_sizes[0], HOVER_SIDE)
         wide = model.frame(hw).upscale(torch.from_numpy(answer.logits[best : best + 1]))
-        return (wide > model.mask_threshold).numpy()[0], float(answer.scores[best])
+        return self._on_data((wide > model.mask_threshold).numpy())[0], float(answer.scores[best])
+
+    def _on_data(self, masks: np.ndarray) -> np.ndarray:
+        """Masks, bool [K, h, w] of any size, without the pixels that have no data."""
+        if self._valid is None:
+            return masks
+        height, width = masks.shape[1:]
+        shown = cv2.resize(self._valid.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST)
+        return masks & (shown > 0)
 
     def _tell(self, draft: Draft, seed: Mask | None) -> None:
         """Have the session stand where the draft does."""

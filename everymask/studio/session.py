@@ -156,16 +156,22 @@ class Session:
         if picture.hw != state.document.photo_hw:
             self.photos.set_view(photo, before)
             raise InputError(f"this page is of {picture.hw} pixels, the masks of {state.document.photo_hw}")
+        self.project.set_setting(f"view/{photo}", {"page": view.page, "range": view.range})
         self.tell({"type": "view", "photo": photo})
 
     def _settled_view(self, photo: int) -> View:
-        """The view, which for files of several pages begins with the first one."""
+        """The view: the one chosen last, and for files of several pages at first their first page."""
         view = self.photos.view(photo)
+        if view == View():
+            kept = self.project.setting(f"view/{photo}", {"page": None, "range": "percentile"})
+            range = tuple(kept["range"]) if isinstance(kept["range"], list) else kept["range"]
+            view = View(kept["page"], range)
+            self.photos.look_at(photo, view)
         path = self.photos.source(photo).path
         may_have_pages = path.suffix.lower() in (".tif", ".tiff", ".gif", ".webp")
         if view.page is None and may_have_pages and pages_of(path) > 1:
             view = replace(view, page=0)
-            self.photos.set_view(photo, view)
+            self.photos.look_at(photo, view)
         return view
 
     # --- masks ------------------------------------------------------------------------------------

@@ -104,3 +104,18 @@ def test_a_geotiff_with_nodata_is_segmented_without_it(tmp_path, nano):
     tiled = em.segment(tmp_path / "a.tif", nano, tile=64, **options)
     assert len(tiled) > 0
     assert not (tiled.segmentations() & ~valid).any()
+
+
+def test_findings_leave_out_what_has_no_data_as_generate_does(tmp_path, nano):
+    photo, valid = photo_with_a_hole()
+    generator = AutomaticMaskGenerator(nano, points_per_side=8, pred_iou_thresh=0.0, crop_n_layers=1)
+    findings = generator.explore(photo, valid=valid)
+    expected = generator.generate(photo, valid=valid)
+    assert [mask.rle for mask in findings.masks()] == [mask.rle for mask in expected]
+    assert findings.points < generator.explore(photo).points
+    assert findings.masks().coverage == expected.coverage
+    read = em.Findings.load(findings.save(tmp_path / "a.findings"))
+    assert np.array_equal(read.valid, valid)
+    assert [mask.rle for mask in read.masks()] == [mask.rle for mask in expected]
+    with pytest.raises(PictureError, match="valid must be bool"):
+        generator.explore(photo, valid=valid.astype(np.uint8))

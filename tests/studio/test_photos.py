@@ -98,3 +98,38 @@ def test_an_outline_without_tolerance_gives_the_pixels_back(tmp_path):
         rough = studio.get("/api/photos/1/masks/1/outline?detail=2")
         assert sum(map(len, rough)) < sum(map(len, exact)) / 2
         assert studio.client.get("/api/photos/1/masks/9/outline").status_code == 404
+
+
+def test_a_raster_shows_where_it_has_no_data_and_masks_leave_it_out(tmp_path):
+    rasterio = pytest.importorskip("rasterio")
+    values = np.full((3, 120, 160), 900, np.uint16)
+    values[:, 40:80, 20:60] = 3000
+    values[:, :, 100:] = 65535
+    profile = {"driver": "GTiff", "count": 3, "height": 120, "width": 160, "dtype": "uint16", "nodata": 65535}
+    place = {"crs": "EPSG:32632", "transform": rasterio.Affine.scale(10, -10)}
+    with rasterio.open(tmp_path / "map.tif", "w", **place, **profile) as file:
+        file.write(values)
+    with running(tmp_path, FakeModel("sam2")) as studio:
+        assert studio.get("/api/photos/1/depth")["nodata"] == pytest.approx(60 / 160)
+        tile = decoded(studio.client.get("/api/photos/1/tiles/0/0/0").content).astype(int)
+        without = tile[:, 104:]
+        assert without.min() > 15  # hatched, not the black that the model is given
+        assert without.max() < 70
+        assert without.std() > 3
+        outcome = studio.act(1, type="click", x=98, y=60)
+        assert outcome["reply"]["candidates"]
+        studio.act(1, type="accept")
+        (mask,) = studio.masks(1)
+        left, _, width, _ = mask["bbox"]
+        assert left < 98 < 99 == left + width  # the disc around the click ends where data ends
+
+
+def test_the_page_and_contrast_of_a_photo_are_there_again(tmp_path):
+    pages = [Image.fromarray(np.full((20, 30), value, np.uint8)) for value in (50, 200)]
+    pages[0].save(tmp_path / "stack.tif", save_all=True, append_images=pages[1:])
+    view = {"page": 1, "range": [0.0, 250.0]}
+    with running(tmp_path, FakeModel("sam2")) as studio:
+        studio.get("/api/photos/1")
+        assert studio.client.put("/api/photos/1/view", json=view).status_code == 200
+    with running(tmp_path, FakeModel("sam2")) as studio:
+        assert studio.get("/api/photos/1")["view"] == view

@@ -134,7 +134,8 @@ class Jobs:
             self._tell(job)
 
         try:
-            findings = generator.explore(self.session.photos.picture(job.photo).pixels, progress)
+            picture = self.session.photos.picture(job.photo)
+            findings = generator.explore(picture.pixels, progress, valid=picture.valid)
             findings.masks()  # measured once, so that the first look at it is quick
             job.findings, job.state = findings, "done"
         except _CancelledError:

@@ -27,7 +27,8 @@ export function viewPanel() {
   const contrast = h("div", { class: "contrast" }, h("h2", {}, "Contrast"), chart, apply, auto);
   const page = h("input", { type: "number", min: "1", "aria-label": "Page", onchange: () => write({ page: Number(page.value) - 1 }) });
   const pages = h("label", { class: "row" }, "Page", page);
-  const element = h("section", { class: "look", "aria-label": "View" }, h("label", { class: "slider" }, h("span", { class: "row" }, "Opacity of masks", value), opacity), ...checks.map((each) => each.element), pages, contrast);
+  const nodata = h("p", { class: "faint" });
+  const element = h("section", { class: "look", "aria-label": "View" }, h("label", { class: "slider" }, h("span", { class: "row" }, "Opacity of masks", value), opacity), ...checks.map((each) => each.element), pages, nodata, contrast);
 
   /** @param {object} change */
   async function write(change) {
@@ -52,6 +53,8 @@ export function viewPanel() {
     pages.hidden = !(depth?.pages > 1);
     page.max = String(depth?.pages ?? 1);
     page.value = String((photo?.view.page ?? 0) + 1);
+    nodata.hidden = !depth?.nodata;
+    nodata.textContent = `${(100 * (depth?.nodata ?? 0)).toFixed(1)}% of the pixels have no data. They are hatched, and masks leave them out.`;
     contrast.hidden = !depth?.histogram;
     if (!depth?.histogram) return;
     const range = photo?.view.range;
