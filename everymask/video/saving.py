@@ -22,18 +22,15 @@ from everymask.errors import OptionError, SessionError, VideoError
 from everymask.formats.landing import landing
 from everymask.media.frame_source import spelled, thumbnail
 from everymask.models.features import fingerprint
-from everymask.models.memory import Seen
 from everymask.models.sam2 import Sam2
 from everymask.video.options import TrackerOptions
 from everymask.video.progress import Progress
-from everymask.video.track import Known, PointPrompt, Track
+from everymask.video.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from everymask.video.session import VideoSession
 
 FORMAT = "everymask video session 2"
-_BANKS = ("conditioning", "recent", "new_conditioning", "new_recent")
-_SEEN = ("mask_logits", "iou", "object_logit", "pointer")
 SAME_PICTURE = 8
 """Average colours of the same picture, decoded by other programs, differ by less than this."""
 
@@ -50,29 +47,13 @@ class SavedSession:
     def restore(self, session: VideoSession) -> None:
         """Put the saved objects into a new session. Raises SessionError if its clip is another one."""
         with _damaged(self.path):
-            tracks = {entry["object_id"]: self._track(entry) for entry in self.state["objects"]}
+            snapshot = Snapshot(self.state["objects"], self.tensors)
+            snapshot.tracks()  # whole, or damaged
             progress = self.state["progress"] and Progress(**self.state["progress"])
             clip = SavedClip(**self.state["clip"])
         clip.check(self.path, session)
-        session._tracks, session.progress = tracks, progress
-
-    def _track(self, entry: dict[str, Any]) -> Track:
-        object_id = entry["object_id"]
-        track = Track(object_id)
-        for frame in entry["points"]:
-            name = f"{object_id}.points.{frame}"
-            track.points[frame] = PointPrompt(self.tensors[f"{name}.points"], self.tensors[f"{name}.labels"])
-        for frame in entry["masks"]:
-            track.masks[frame] = self.tensors[f"{object_id}.masks.{frame}"].bool()
-        for bank in _BANKS:
-            for frame in entry[bank]:
-                getattr(track, bank)[frame] = self._known(f"{object_id}.{bank}.{frame}")
-        track.tracked = dict(entry["tracked"])
-        return track
-
-    def _known(self, name: str) -> Known:
-        seen = Seen(*(self.tensors[f"{name}.{part}"] for part in _SEEN))
-        return Known(seen, self.tensors.get(f"{name}.memory"))
+        session.restore(snapshot)
+        session.progress = progress
 
 
 @dataclass(frozen=True)
@@ -134,13 +115,12 @@ def check_can_be_written(path: str | os.PathLike[str]) -> None:
 def write_session(path: str | os.PathLike[str], session: VideoSession) -> None:
     """Write ``session`` to ``path``, whole or not at all."""
     path = Path(path)
-    tensors: dict[str, Tensor] = {}
-    objects = [_described(track, tensors) for track in session._tracks.values()]
-    tensors = {name: value.cpu().contiguous() for name, value in tensors.items()}
+    snapshot = session.snapshot()
+    tensors = {name: _plain(value) for name, value in snapshot.tensors.items()}
     state = {
         "clip": asdict(_noted(session)),
         "progress": None if session.progress is None else asdict(session.progress),
-        "objects": objects,
+        "objects": snapshot.objects,
     }
     header = {
         "format": FORMAT,
@@ -184,27 +164,10 @@ def read_session(path: str | os.PathLike[str], model: Sam2) -> SavedSession:
     )
 
 
-def _described(track: Track, tensors: dict[str, Tensor]) -> dict[str, Any]:
-    """The track as JSON; its tensors are put into ``tensors`` under names made of object, place and frame."""
-    name = str(track.object_id)
-    for frame, prompt in track.points.items():
-        tensors[f"{name}.points.{frame}.points"] = prompt.points
-        tensors[f"{name}.points.{frame}.labels"] = prompt.labels
-    for frame, mask in track.masks.items():
-        tensors[f"{name}.masks.{frame}"] = mask.to(torch.uint8)
-    for bank in _BANKS:
-        for frame, known in getattr(track, bank).items():
-            for part in _SEEN:
-                tensors[f"{name}.{bank}.{frame}.{part}"] = getattr(known.seen, part)
-            if known.memory is not None:
-                tensors[f"{name}.{bank}.{frame}.memory"] = known.memory
-    return {
-        "object_id": track.object_id,
-        "points": list(track.points),
-        "masks": list(track.masks),
-        **{bank: list(getattr(track, bank)) for bank in _BANKS},
-        "tracked": list(track.tracked.items()),
-    }
+def _plain(value: Tensor) -> Tensor:
+    """As it is written: on the CPU, in one piece, bools as bytes."""
+    value = value.cpu().contiguous()
+    return value.to(torch.uint8) if value.dtype == torch.bool else value
 
 
 def _check_weights(path: Path, header: dict[str, str], model: Sam2) -> None:

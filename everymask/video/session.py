@@ -26,6 +26,7 @@ from everymask.video.frames import FrameFeatures
 from everymask.video.options import TrackerOptions
 from everymask.video.progress import Progress
 from everymask.video.result import TrackedFrame
+from everymask.video.snapshot import Snapshot
 from everymask.video.track import Known, PointPrompt, Track
 
 
@@ -208,6 +209,26 @@ class VideoSession:
         frame = self._check_frame(frame)
         self._track(object_id).drop_prompts(frame)
         return self.show(frame)
+
+    def forget(self, object_id: int, first: int, last: int) -> None:
+        """Forget all of an object on the frames from ``first`` to ``last``, both among them: its prompts,
+        what was tracked, the memories. An object without prompts is no longer followed. Raises SessionError.
+        """
+        track = self._track(object_id)
+        track.forget_all(first, last)
+        if not track.can_be_tracked:
+            del self._tracks[object_id]
+
+    def snapshot(self) -> Snapshot:
+        """What is known of all objects now, to :meth:`restore` it later; nothing is copied."""
+        return Snapshot.of(self._tracks.values())
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Know of objects what a :meth:`snapshot` of this clip by this model knew, and nothing else.
+
+        What comes then is what would have come after the snapshot, bit for bit.
+        """
+        self._tracks = snapshot.tracks()
 
     def reset(self) -> None:
         """Forget all objects and prompts; the clip stays open."""

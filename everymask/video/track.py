@@ -70,6 +70,13 @@ class Track:
             self.recent[frame] = self.conditioning.pop(frame)
             self.tracked.pop(frame, None)
 
+    def forget_all(self, first: int, last: int) -> None:
+        """Forget everything about the frames from ``first`` to ``last``."""
+        banks = (self.conditioning, self.recent, self.new_conditioning, self.new_recent)
+        for record in (self.points, self.masks, self.tracked, *banks):
+            for frame in [frame for frame in record if first <= frame <= last]:  # type: ignore[attr-defined]
+                del record[frame]  # type: ignore[attr-defined]
+
     def drop_memories(self, frames: Iterable[int]) -> None:
         """Drop the memories of ordinary frames that may be wrong; that they were tracked stays known."""
         for frame in frames:

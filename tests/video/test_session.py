@@ -54,6 +54,38 @@ def test_tracking_can_stop_at_any_frame_and_go_on(tracker, scene):
     assert_same(parts, whole)
 
 
+def test_a_snapshot_is_come_back_to_whatever_came_in_between(tracker, scene):
+    with tracker.open(scene) as session:
+        session.add_prompt(0, 1, points=[(14, 20)])
+        list(session.propagate(stop=6))
+        kept = session.snapshot()
+        expected = masks_of(session.propagate(start=6, stop=12))
+        session.add_prompt(8, 1, points=[(40, 30)])
+        session.add_prompt(8, 2, points=[(50, 10)])
+        list(session.propagate(start=8, stop=12))
+        session.restore(kept)
+        assert session.object_ids == (1,)
+        assert session.prompted_frames(1) == [0]
+        assert_same(masks_of(session.propagate(start=6, stop=12)), expected)
+
+
+def test_forgotten_frames_are_as_if_nobody_had_looked_at_them(tracker, scene):
+    with tracker.open(scene) as session:
+        session.add_prompt(0, 1, points=[(14, 20)])
+        expected = masks_of(session.propagate(stop=9))
+        session.add_prompt(8, 1, points=[(40, 30)])
+        list(session.propagate(start=8, stop=12))
+        session.forget(1, 5, 23)
+        assert session.prompted_frames(1) == [0]
+        assert [session.knows(frame, 1) for frame in (4, 5, 8)] == [True, False, False]
+        again = masks_of(session.propagate(start=5, stop=9))
+        assert_same(again, {frame: expected[frame] for frame in range(5, 9)})
+        session.forget(1, 0, 0)
+        assert session.object_ids == ()
+        with pytest.raises(SessionError, match="there is no object 1"):
+            session.forget(1, 0, 0)
+
+
 def test_going_on_from_the_end_is_nothing_to_do(tracker, scene):
     with tracker.open(scene[:4]) as session:
         session.add_prompt(1, 1, points=[(14, 20)])
