@@ -7,15 +7,18 @@ from typing import Any
 
 from ..errors import FormatError
 from ..masks.rle import from_coco, to_coco
+from .classes import Classes, distinct, joined
 from .losses import Losses
 from .text import entry, read_json, write_json
 from .video_record import ClipMasks, ObjectMask
 
 
 def write(path: Path, clip: ClipMasks) -> Losses:
-    """The clip as video 1, each name of an object a category."""
+    """The clip as video 1, each name of an object a category, under the number that its file gave it."""
     height, width = clip.frame_hw
-    names = sorted({clip.called(object_id) for object_id in clip.object_ids}) or ["object"]
+    used = {clip.called(object_id) for object_id in clip.object_ids}
+    classes = joined([clip.classes], used or ["object"])
+    numbers = classes.numbers
     video = {
         "id": 1,
         "width": width,
@@ -29,20 +32,25 @@ def write(path: Path, clip: ClipMasks) -> Losses:
             "info": {"description": "everymask track"},
             "licenses": [],
             "videos": [video],
-            "categories": [{"id": i, "name": name, "supercategory": ""} for i, name in enumerate(names, 1)],
-            "annotations": [_annotation(clip, object_id, names) for object_id in clip.object_ids],
+            "categories": [
+                {"supercategory": "", **classes.more.get(name, {}), "id": number, "name": name}
+                for name, number in sorted(numbers.items(), key=lambda pair: pair[1])
+            ],
+            "annotations": [
+                _annotation(clip, object_id, numbers[clip.called(object_id)]) for object_id in clip.object_ids
+            ],
         },
     )
     return Losses()
 
 
-def _annotation(clip: ClipMasks, object_id: int, names: list[str]) -> dict[str, Any]:
+def _annotation(clip: ClipMasks, object_id: int, category: int) -> dict[str, Any]:
     masks = [mask for _, mask in clip.of_object(object_id)]
     seen = [mask for mask in masks if mask is not None]
     return {
         "id": object_id,
         "video_id": 1,
-        "category_id": names.index(clip.called(object_id)) + 1,
+        "category_id": category,
         "iscrowd": 0,
         "width": clip.frame_hw[1],
         "height": clip.frame_hw[0],
@@ -61,7 +69,12 @@ def read(path: Path) -> ClipMasks:
     if len(videos) != 1:
         raise FormatError(f"{path} must hold one video, it holds {len(videos)}")
     video = videos[0]
-    categories = {c["id"]: c["name"] for c in entry(value, "categories", list, str(path))}
+    listed = entry(value, "categories", list, str(path))
+    categories = distinct((int(each["id"]), str(each["name"])) for each in listed)
+    more = {
+        categories[int(each["id"])]: {key: each[key] for key in each.keys() - {"id", "name"}}
+        for each in listed
+    }
     frames: dict[int, dict[int, ObjectMask]] = {}
     names = {}
     for annotation in entry(value, "annotations", list, str(path)):
@@ -72,5 +85,10 @@ def read(path: Path) -> ClipMasks:
                 frames.setdefault(frame, {})[int(annotation["id"])] = mask
     name = Path(video["file_names"][0]).parent.name if video.get("file_names") else path.stem
     return ClipMasks(
-        name, (int(video["height"]), int(video["width"])), int(video["length"]), frames=frames, names=names
+        name,
+        (int(video["height"]), int(video["width"])),
+        int(video["length"]),
+        frames=frames,
+        names=names,
+        classes=Classes({name: number for number, name in categories.items()}, more=more),
     )

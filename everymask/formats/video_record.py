@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..masks.rle import Rle, box_xyxy, decode
+from .classes import Classes
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class ClipMasks:
     frames_per_second: float = 30.0
     frames: dict[int, dict[int, ObjectMask]] = field(default_factory=dict)  # frame -> object id -> mask
     names: dict[int, str] = field(default_factory=dict)  # object id -> what it is called
+    classes: Classes = field(default_factory=Classes)  # of the file that masks came from, with their numbers
 
     @property
     def object_ids(self) -> list[int]:
