@@ -35,11 +35,13 @@ class Tools(Protocol):
         """The mask of a draft, bool [H, W], and its score."""
 
 
-class _Action(BaseModel):
+class Action(BaseModel):
+    """What all actions have in common, on photos and in clips."""
+
     model_config = ConfigDict(extra="forbid")
 
 
-class Click(_Action):
+class Click(Action):
     """A point that belongs to the object, or (``include`` false) does not."""
 
     type: Literal["click"] = "click"
@@ -48,21 +50,21 @@ class Click(_Action):
     include: bool = True
 
 
-class Box(_Action):
+class Box(Action):
     """A box around the object, XYXY; it takes the place of an earlier one."""
 
     type: Literal["box"] = "box"
     box: tuple[Coordinate, Coordinate, Coordinate, Coordinate]
 
 
-class RemovePrompt(_Action):
+class RemovePrompt(Action):
     """Takes one prompt of the draft away; the others are asked again in their order."""
 
     type: Literal["remove_prompt"] = "remove_prompt"
     index: Annotated[int, Field(ge=0)]
 
 
-class MovePrompt(_Action):
+class MovePrompt(Action):
     """Moves a point of the draft."""
 
     type: Literal["move_prompt"] = "move_prompt"
@@ -71,41 +73,41 @@ class MovePrompt(_Action):
     y: Coordinate
 
 
-class Choose(_Action):
+class Choose(Action):
     """Picks one of the candidates (whole, part, subpart) of the last prompt."""
 
     type: Literal["choose"] = "choose"
     candidate: Annotated[int, Field(ge=0, le=2)]
 
 
-class Cancel(_Action):
+class Cancel(Action):
     """Gives the draft up."""
 
     type: Literal["cancel"] = "cancel"
 
 
-class Accept(_Action):
+class Accept(Action):
     """Makes the draft's mask one of the photo's."""
 
     type: Literal["accept"] = "accept"
     label: Label | None = None
 
 
-class Reopen(_Action):
+class Reopen(Action):
     """Opens a mask again, to be corrected by clicks."""
 
     type: Literal["reopen"] = "reopen"
     mask: int
 
 
-class Delete(_Action):
+class Delete(Action):
     """Deletes masks."""
 
     type: Literal["delete"] = "delete"
     masks: Ids
 
 
-class SetLabel(_Action):
+class SetLabel(Action):
     """Gives masks a class, or takes it from them."""
 
     type: Literal["label"] = "label"
@@ -113,7 +115,7 @@ class SetLabel(_Action):
     label: Label | None
 
 
-class Lock(_Action):
+class Lock(Action):
     """Protects masks from change, or no longer."""
 
     type: Literal["lock"] = "lock"
@@ -121,21 +123,21 @@ class Lock(_Action):
     locked: bool = True
 
 
-class Merge(_Action):
+class Merge(Action):
     """Makes one mask of several, in the place of the first."""
 
     type: Literal["merge"] = "merge"
     masks: Annotated[list[int], Field(min_length=2)]
 
 
-class Subtract(_Action):
+class Subtract(Action):
     """Takes the pixels of the other masks out of the first one."""
 
     type: Literal["subtract"] = "subtract"
     masks: Annotated[list[int], Field(min_length=2)]
 
 
-class Reorder(_Action):
+class Reorder(Action):
     """Moves masks within the order, so that the first of them gets the place ``to``."""
 
     type: Literal["reorder"] = "reorder"
@@ -143,27 +145,37 @@ class Reorder(_Action):
     to: Annotated[int, Field(ge=0)]
 
 
-class Brush(_Action):
-    """Paints a stroke into a mask, or (``erase``) out of it; without ``mask`` a new mask."""
+class Stroke(Action):
+    """A stroke of a round pen, that paints or (``erase``) takes away."""
 
     type: Literal["brush"] = "brush"
-    mask: int | None = None
     points: Annotated[list[Point], Field(min_length=1, max_length=100_000)]
     radius: Annotated[float, Field(gt=0, le=10_000, allow_inf_nan=False)]
     erase: bool = False
     label: Label | None = None
 
 
-class Polygon(_Action):
-    """Gives a mask the pixels within rings (even-odd: a ring within a ring is a hole)."""
+class Brush(Stroke):
+    """Paints a stroke into a mask, or (``erase``) out of it; without ``mask`` a new mask."""
+
+    mask: int | None = None
+
+
+class Rings(Action):
+    """The pixels within rings (even-odd: a ring within a ring is a hole)."""
 
     type: Literal["polygon"] = "polygon"
-    mask: int | None = None
     rings: Annotated[list[Annotated[list[Point], Field(min_length=3)]], Field(min_length=1)]
     label: Label | None = None
 
 
-class Clean(_Action):
+class Polygon(Rings):
+    """Gives a mask the pixels within rings (even-odd: a ring within a ring is a hole)."""
+
+    mask: int | None = None
+
+
+class Clean(Action):
     """Fills holes and drops islands below a size in pixels, and grows (or shrinks) the mask's edge."""
 
     type: Literal["clean"] = "clean"
@@ -173,7 +185,7 @@ class Clean(_Action):
     grow: Annotated[int, Field(ge=-500, le=500)] = 0
 
 
-class NewMask(_Action):
+class NewMask(Action):
     """A mask that came from elsewhere: run lengths as COCO writes them, for a photo of this size."""
 
     counts: str
@@ -183,7 +195,7 @@ class NewMask(_Action):
     points: list[Point] | None = None
 
 
-class Add(_Action):
+class Add(Action):
     """Adds masks: those kept of everything mode, or of another program."""
 
     type: Literal["add"] = "add"
@@ -236,21 +248,17 @@ def _perform(action: Any, document: Document, tools: Tools) -> Done:
 
 @_perform.register
 def _(action: Click, document: Document, tools: Tools) -> Done:
-    step = Step("point", _inside(document, action.x, action.y), action.include)
-    return _prompted(document, step, "include a point" if action.include else "exclude a point")
+    step = Step("point", point_within(action.x, action.y, document.photo_hw), action.include)
+    return _prompted(document, step, title_of(action))
 
 
 @_perform.register
 def _(action: Box, document: Document, tools: Tools) -> Done:
-    height, width = document.photo_hw
-    xs = sorted(float(np.clip(x, 0, width)) for x in action.box[0::2])
-    ys = sorted(float(np.clip(y, 0, height)) for y in action.box[1::2])
-    if xs[1] - xs[0] < 1 or ys[1] - ys[0] < 1:
-        raise InputError(f"a box must hold at least one pixel of the photo, got {list(action.box)}")
+    box = box_within(action.box, document.photo_hw)
     draft = document.draft or Draft()
     others = tuple(step for step in draft.steps if step.kind != "box")
     document = replace(document, draft=replace(draft, steps=others))
-    return _prompted(document, Step("box", (xs[0], ys[0], xs[1], ys[1])), "box")
+    return _prompted(document, Step("box", box), title_of(action))
 
 
 def _prompted(document: Document, step: Step, title: str) -> Done:
@@ -273,7 +281,7 @@ def _(action: MovePrompt, document: Document, tools: Tools) -> Done:
     step = _prompt(draft, action.index)
     if step.kind != "point":
         raise InputError("a box is drawn anew, not moved; only points move")
-    moved = replace(step, xy=_inside(document, action.x, action.y), choice=None)
+    moved = replace(step, xy=point_within(action.x, action.y, document.photo_hw), choice=None)
     steps = (*draft.steps[: action.index], moved, *draft.steps[action.index + 1 :])
     return Done(replace(document, draft=replace(draft, steps=steps)), "move a point")
 
@@ -396,15 +404,14 @@ def _(action: Add, document: Document, tools: Tools) -> Done:
 
 @_perform.register
 def _(action: Brush, document: Document, tools: Tools) -> Done:
-    touched = stroke_pixels(action.points, action.radius, document.photo_hw)
     if action.mask is None:
         if action.erase:
             raise InputError("choose the mask to erase from")
-        return Done(document.with_items(_painted(document, touched, action.label)), "paint a mask")
+        nothing = np.zeros(document.photo_hw, bool)
+        item = _painted(document, painted(nothing, action), action.label)
+        return Done(document.with_items(item), "paint a mask")
     (item,) = _free(document, [action.mask])
-    before = item.mask.segmentation
-    after = before & ~touched if action.erase else before | touched
-    return Done(document.with_items(_kept(item, after)), "erase" if action.erase else "paint")
+    return Done(document.with_items(_kept(item, painted(item.mask.segmentation, action))), title_of(action))
 
 
 @_perform.register
@@ -414,6 +421,45 @@ def _(action: Polygon, document: Document, tools: Tools) -> Done:
         return Done(document.with_items(_painted(document, pixels, action.label)), "draw a polygon")
     (item,) = _free(document, [action.mask])
     return Done(document.with_items(_kept(item, pixels)), "move corners")
+
+
+# --- what actions on photos and in clips share ----------------------------------------------------------
+
+
+def title_of(action: Click | Box | Stroke) -> str:
+    """What the history calls an action that is the same on photos and in clips."""
+    if isinstance(action, Click):
+        return "include a point" if action.include else "exclude a point"
+    if isinstance(action, Stroke):
+        return "erase" if action.erase else "paint"
+    return "box"
+
+
+def point_within(x: float, y: float, hw: tuple[int, int], what: str = "photo") -> tuple[float, float]:
+    """The point, which must lie on the photo (or what else it is). Raises InputError."""
+    height, width = hw
+    if not (0 <= x < width and 0 <= y < height):
+        raise InputError(f"({x:g}, {y:g}) is outside of the {what} of {width} x {height} pixels")
+    return x, y
+
+
+def box_within(
+    box: Sequence[float], hw: tuple[int, int], what: str = "photo"
+) -> tuple[float, float, float, float]:
+    """The part of a box, XYXY in any order of its corners, that lies on the photo. Raises InputError."""
+    height, width = hw
+    x0, x1 = sorted(float(np.clip(x, 0, width)) for x in box[0::2])
+    y0, y1 = sorted(float(np.clip(y, 0, height)) for y in box[1::2])
+    if x1 - x0 < 1 or y1 - y0 < 1:
+        raise InputError(f"a box must hold at least one pixel of the {what}, got {list(box)}")
+    return x0, y0, x1, y1
+
+
+def painted(pixels: np.ndarray, stroke: Stroke) -> np.ndarray:
+    """A mask, bool [H, W], after a stroke."""
+    height, width = pixels.shape
+    touched = stroke_pixels(stroke.points, stroke.radius, (height, width))
+    return pixels & ~touched if stroke.erase else pixels | touched
 
 
 @_perform.register
@@ -483,13 +529,6 @@ def _free(document: Document, ids: Sequence[int]) -> list[Item]:
         if document.draft is not None and document.draft.target == item.id:
             raise InputError(f"mask {item.id} is being corrected; accept or cancel that first")
     return items
-
-
-def _inside(document: Document, x: float, y: float) -> tuple[float, float]:
-    height, width = document.photo_hw
-    if not (0 <= x < width and 0 <= y < height):
-        raise InputError(f"({x:g}, {y:g}) is outside of the photo of {width} x {height} pixels")
-    return x, y
 
 
 def _redrawn(mask: Mask, pixels: np.ndarray) -> Mask:

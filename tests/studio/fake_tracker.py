@@ -11,6 +11,7 @@ import torch
 from everymask.errors import PromptError, SessionError
 from everymask.media.videos import open_frames
 from everymask.video.result import TrackedFrame
+from everymask.video.snapshot import Snapshot
 
 RADIUS = 6
 
@@ -74,6 +75,20 @@ class FakeSession:
 
     def remove_object(self, object_id: int) -> None:
         del self.masks[object_id]
+
+    def forget(self, object_id: int, first: int, last: int) -> None:
+        for frame in range(first, last + 1):
+            self.masks[object_id].pop(frame, None)
+            self.prompted[object_id].discard(frame)
+
+    def reset(self) -> None:
+        self.masks, self.prompted, self.said = {}, {}, []
+
+    def snapshot(self) -> Snapshot:
+        return Snapshot([], {})  # nothing that can be kept: it is made anew from the record each time
+
+    def restore(self, snapshot: Snapshot) -> None:
+        raise AssertionError("there was nothing to restore")
 
     def propagate(self, start: int, stop: int | None, reverse: bool) -> Iterator[TrackedFrame]:
         if not self.masks:

@@ -7,53 +7,37 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from ..actions import Coordinate, Ids, Label, Point
+from ..actions import Action, Box, Click, Ids, Label, RemovePrompt, Rings, Stroke
 
 Frame = Annotated[int, Field(ge=0, le=100_000_000)]
 ObjectId = Annotated[int, Field(ge=1, le=1_000_000)]
 
 
-class _Action(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class ClipClick(_Action):
-    """A point that belongs to the object on this frame, or (``include`` false) does not."""
-
-    type: Literal["click"] = "click"
+class _OnFrame(Action):
     frame: Frame
     object: ObjectId | None = None
-    x: Coordinate
-    y: Coordinate
-    include: bool = True
     label: Label | None = None  # of a new object
 
 
-class ClipBox(_Action):
+class ClipClick(_OnFrame, Click):
+    """A point that belongs to the object on this frame, or (``include`` false) does not."""
+
+
+class ClipBox(_OnFrame, Box):
     """A box around the object on this frame, XYXY; it takes the place of what was said there before."""
 
-    type: Literal["box"] = "box"
-    frame: Frame
-    object: ObjectId | None = None
-    box: tuple[Coordinate, Coordinate, Coordinate, Coordinate]
-    label: Label | None = None
 
-
-class ClipBrush(_Action):
+class ClipBrush(_OnFrame, Stroke):
     """Paints a stroke into the object's mask on this frame, or (``erase``) out of it."""
 
-    type: Literal["brush"] = "brush"
-    frame: Frame
-    object: ObjectId | None = None
-    points: Annotated[list[Point], Field(min_length=1, max_length=100_000)]
-    radius: Annotated[float, Field(gt=0, le=10_000, allow_inf_nan=False)]
-    erase: bool = False
-    label: Label | None = None
+
+class ClipPolygon(_OnFrame, Rings):
+    """Gives the object the pixels within rings on this frame (even-odd: a ring within a ring is a hole)."""
 
 
-class ClipAbsent(_Action):
+class ClipAbsent(Action):
     """Says that the object is not on this frame."""
 
     type: Literal["absent"] = "absent"
@@ -61,16 +45,14 @@ class ClipAbsent(_Action):
     object: ObjectId
 
 
-class ClipRemovePrompt(_Action):
+class ClipRemovePrompt(RemovePrompt):
     """Takes one prompt of the object on this frame away; the others are asked again in their order."""
 
-    type: Literal["remove_prompt"] = "remove_prompt"
     frame: Frame
     object: ObjectId
-    index: Annotated[int, Field(ge=0)]
 
 
-class ClipForget(_Action):
+class ClipForget(Action):
     """Forgets masks and prompts of objects on the frames from ``first`` to ``last``, both among them."""
 
     type: Literal["forget"] = "forget"
@@ -79,14 +61,14 @@ class ClipForget(_Action):
     last: Frame
 
 
-class ClipDelete(_Action):
+class ClipDelete(Action):
     """Deletes objects, with all their masks."""
 
     type: Literal["delete"] = "delete"
     objects: Ids
 
 
-class ClipLabel(_Action):
+class ClipLabel(Action):
     """Gives objects a class, or takes it from them."""
 
     type: Literal["label"] = "label"
@@ -94,7 +76,7 @@ class ClipLabel(_Action):
     label: Label | None
 
 
-class ClipLock(_Action):
+class ClipLock(Action):
     """Protects objects: they are not tracked and not changed, or no longer."""
 
     type: Literal["lock"] = "lock"
@@ -106,6 +88,7 @@ CLIP_ACTIONS = (
     ClipClick
     | ClipBox
     | ClipBrush
+    | ClipPolygon
     | ClipAbsent
     | ClipRemovePrompt
     | ClipForget

@@ -15,10 +15,13 @@ import cv2
 import numpy as np
 
 from everymask import InputError, VideoTracker
+from everymask.formats.raster import fill_rings
+from everymask.formats.video_record import ClipMasks
 from everymask.media.frame_source import FrameSource
 from everymask.media.videos import open_frames
 
-from ..actions import stroke_pixels
+from ..actions import box_within, painted, point_within, title_of
+from ..corners import corners_of
 from ..photos import Kept, Picture, jpeg, levels_of
 from ..project import Project
 from . import actions
@@ -34,6 +37,7 @@ from .record import (
     pixels_of,
     prompt_key,
     prompted,
+    values_of,
 )
 from .run import Run, Span
 from .store import Changes, ClipStore
@@ -55,8 +59,19 @@ class ClipFile:
 class Clip:
     """A clip with its objects."""
 
-    def __init__(self, file: ClipFile, project: Project, tracker: VideoTracker, tell: Tell) -> None:
-        """Raises VideoError for a clip that cannot be read, InputError for another one than the project's."""
+    def __init__(
+        self,
+        file: ClipFile,
+        project: Project,
+        tracker: VideoTracker,
+        tell: Tell,
+        known: ClipMasks | None = None,
+    ) -> None:
+        """``known`` are the masks to begin with, where the project has none yet.
+
+        Raises VideoError for a clip that cannot be read, InputError for another one than the project's, and
+        for masks of another one.
+        """
         self.file, self.name = file, file.name
         self.frames: FrameSource = open_frames(file.source, cache_mb=DISPLAY_BYTES / 2**20)
         self.frame_hw = self.frames.frame_hw
@@ -66,8 +81,10 @@ class Clip:
         self.length = length
         self.frames_per_second = float(getattr(self.frames, "frames_per_second", 30.0))
         self._store = ClipStore(project, file.name)
-        self._check_same()
-        self._following = Following(tracker, file.source)
+        self.is_new = self._store.get("clip") is None
+        self._check_same(known)
+        memory = project.path.with_suffix(".memory")
+        self._following = Following(tracker, file.source, memory, self.id)
         self._tell = tell
         self._pictures: Kept[Picture] = Kept(DISPLAY_BYTES, lambda picture: picture.nbytes)
         self.run: Run | None = None
@@ -77,11 +94,17 @@ class Clip:
         """The clip's number in the project."""
         return self._store.id
 
-    def _check_same(self) -> None:
+    def _check_same(self, masks: ClipMasks | None) -> None:
         facts = {"size": list(self.frame_hw), "length": self.length}
         known = self._store.get("clip")
         if known is None:
-            self._store.extend(self._store.standing.head, {"clip": facts})
+            if masks is not None and (masks.frame_hw, masks.length) != (self.frame_hw, self.length):
+                raise InputError(
+                    f"the masks known for {self.name} are of {masks.length} frames of {masks.frame_hw} "
+                    f"pixels (height, width), the clip has {self.length} of {self.frame_hw}; was it cut?"
+                )
+            begun = {} if masks is None else values_of(masks)
+            self._store.extend(self._store.standing.head, {"clip": facts, **begun})
         elif known != facts:
             (h, w), (height, width) = known["size"], self.frame_hw
             raise InputError(
@@ -141,6 +164,13 @@ class Clip:
             if first <= frame <= last
         }
 
+    def outline(self, frame: int, object_id: int, detail_px: float) -> list[list[list[float]]]:
+        """An object on a frame as :func:`corners_of`. Raises KeyError where it has no mask."""
+        value = self._store.get(mask_key(frame, object_id))
+        if value is None:
+            raise KeyError(object_id)
+        return corners_of(pixels_of(value, self.frame_hw), detail_px)
+
     def picture(self, frame: int) -> Picture:
         """A frame and its pyramid. Raises VideoError."""
         known = self._pictures.get(frame)
@@ -166,27 +196,20 @@ class Clip:
         """Do an action; what changed. A run ends before. Raises InputError, StaleError; nothing changed."""
         self._store.check(version)
         self._end_run()
-        try:
-            changes, title = self._do(action)
-            patch = self._store.change(version, changes, title)
-        except Exception:
-            self._following.forget()
-            raise
-        return self._told(patch, by)
+        changes, title = self._do(action)
+        # What the model knows before what the record says: killed in between, the one before is there too.
+        self._following.keep(self._with(changes), step=True)
+        return self._told(self._store.change(version, changes, title), by)
 
     def undo(self, version: int, by: str = "") -> dict[str, Any]:
         """Take the last step back, a run of tracking as a whole; what changed."""
         self._end_run()
-        return self._travelled(self._store.undo(version), by)
+        return self._told(self._store.undo(version), by)
 
     def redo(self, version: int, by: str = "") -> dict[str, Any]:
         """Do again what was taken back; what changed."""
         self._end_run()
-        return self._travelled(self._store.redo(version), by)
-
-    def _travelled(self, patch: Changes, by: str) -> dict[str, Any]:
-        self._following.forget()
-        return self._told(patch, by)
+        return self._told(self._store.redo(version), by)
 
     def _told(self, patch: Changes, by: str) -> dict[str, Any]:
         shown = {key: _shown_prompt(value) for key, value in patch.items()}
@@ -200,37 +223,32 @@ class Clip:
 
     @_do.register
     def _(self, action: actions.ClipClick) -> tuple[Changes, str]:
-        height, width = self.frame_hw
-        if not (0 <= action.x < width and 0 <= action.y < height):
-            raise InputError(
-                f"({action.x:g}, {action.y:g}) is outside of the frame of {width} x {height} pixels"
-            )
-        step = {"kind": "point", "xy": [action.x, action.y], "include": action.include}
-        title = "include a point" if action.include else "exclude a point"
-        return self._prompted(action.frame, action.object, action.label, step), title
+        xy = point_within(action.x, action.y, self.frame_hw, "frame")
+        step = {"kind": "point", "xy": list(xy), "include": action.include}
+        return self._prompted(action.frame, action.object, action.label, step), title_of(action)
 
     @_do.register
     def _(self, action: actions.ClipBox) -> tuple[Changes, str]:
-        height, width = self.frame_hw
-        xs = sorted(float(np.clip(x, 0, width)) for x in action.box[0::2])
-        ys = sorted(float(np.clip(y, 0, height)) for y in action.box[1::2])
-        if xs[1] - xs[0] < 1 or ys[1] - ys[0] < 1:
-            raise InputError(f"a box must hold at least one pixel of the frame, got {list(action.box)}")
-        step = {"kind": "box", "xy": [xs[0], ys[0], xs[1], ys[1]]}
-        return self._prompted(action.frame, action.object, action.label, step), "box"
+        step = {"kind": "box", "xy": list(box_within(action.box, self.frame_hw, "frame"))}
+        return self._prompted(action.frame, action.object, action.label, step), title_of(action)
 
     @_do.register
     def _(self, action: actions.ClipBrush) -> tuple[Changes, str]:
         if action.object is None and action.erase:
             raise InputError("choose the object to erase from")
-        touched = stroke_pixels(action.points, action.radius, self.frame_hw)
         known = None
         if action.object is not None:
             known = self._store.get(mask_key(action.frame, action.object))
-        before = pixels_of(known, self.frame_hw)
-        after = before & ~touched if action.erase else before | touched
-        changes = self._drawn(action.frame, action.object, action.label, after)
-        return changes, "erase" if action.erase else "paint"
+        after = painted(pixels_of(known, self.frame_hw), action)
+        return self._drawn(action.frame, action.object, action.label, after), title_of(action)
+
+    @_do.register
+    def _(self, action: actions.ClipPolygon) -> tuple[Changes, str]:
+        pixels = fill_rings([np.array(ring) for ring in action.rings], self.frame_hw)
+        if not pixels.any():
+            raise InputError("nothing of this lies on the frame; say that the object is not there instead")
+        changes = self._drawn(action.frame, action.object, action.label, pixels)
+        return changes, "draw a polygon" if action.object is None else "move corners"
 
     @_do.register
     def _(self, action: actions.ClipAbsent) -> tuple[Changes, str]:
@@ -247,9 +265,8 @@ class Clip:
         rest = said["steps"][: action.index] + said["steps"][action.index + 1 :]
         # As before the first of them: then the others are said again, each to the answer before it.
         changes = {key: None, mask_key(action.frame, action.object): said["base"]}
-        self._following.forget()
         for step in rest:
-            changes |= self._answered(action.frame, action.object, step, changes)
+            changes |= self._following.answer(self._with(changes), action.frame, action.object, step)
         return changes, "remove a prompt"
 
     @_do.register
@@ -261,7 +278,7 @@ class Clip:
             for frame, object_id in by_frame(values, kind):
                 if object_id in wanted and action.first <= frame <= action.last:
                     gone[key_of(frame, object_id)] = None
-        self._following.forget()
+        self._following.forget(values, self._with(gone), wanted, action.first, action.last)
         return gone, "forget masks"
 
     @_do.register
@@ -271,7 +288,7 @@ class Clip:
         gone: Changes = dict.fromkeys(
             key for key in self.values if key != "clip" and key.rpartition("/")[2] in wanted
         )
-        self._following.forget()
+        self._following.forget(self.values, self._with(gone), action.objects, 0, self.length)
         return gone, f"delete {len(wanted)} object{'' if len(wanted) == 1 else 's'}"
 
     @_do.register
@@ -286,26 +303,27 @@ class Clip:
         changed = {object_key(id): {**value, "locked": action.locked} for id, value in objects.items()}
         return changed, "lock" if action.locked else "unlock"
 
-    def _prompted(self, frame: int, object_id: int | None, label: str | None, step: Step) -> Changes:
+    def _prompted(
+        self,
+        frame: int,
+        object_id: int | None,
+        label: str | None,
+        step: Step,
+        drawn: MaskValue | None = None,
+    ) -> Changes:
         self._check_frame(frame)
         number, changes = self._object(object_id, label)
-        return changes | self._answered(frame, number, step, changes)
+        return changes | self._following.answer(self._with(changes), frame, number, step, drawn)
 
     def _drawn(self, frame: int, object_id: int | None, label: str | None, pixels: np.ndarray) -> Changes:
         value = drawn_value(pixels)
-        changes = self._prompted(frame, object_id, label, {"kind": "mask", "counts": value["counts"]})
         # The mask is the one that was drawn, not what is left of it at the model's size.
-        return {key: value if key.startswith("mask/") else other for key, other in changes.items()}
+        return self._prompted(frame, object_id, label, {"kind": "mask", "counts": value["counts"]}, value)
 
-    def _answered(self, frame: int, object_id: int, step: Step, changes: Changes) -> Changes:
-        """The changes that one step more makes, on top of those before it."""
+    def _with(self, changes: Changes) -> Changes:
+        """The record after these changes."""
         values = {**self._store.values, **changes}
-        now = {key: value for key, value in values.items() if value is not None}
-        answer = self._following.answer(now, frame, object_id, step)
-        key = prompt_key(frame, object_id)
-        said = now.get(key) or {"steps": [], "base": now.get(mask_key(frame, object_id))}
-        kept = said["steps"] if step["kind"] == "point" else []
-        return {key: {**said, "steps": [*kept, step]}, mask_key(frame, object_id): answer}
+        return {key: value for key, value in values.items() if value is not None}
 
     def _object(self, object_id: int | None, label: str | None) -> tuple[int, Changes]:
         """The object's number, and what makes it if it is a new one."""
@@ -376,8 +394,9 @@ class Clip:
 
     def _end_run(self) -> None:
         """End the run at once: on the thread of the model no frame of it is under way."""
-        if self.run is not None:
+        if self.run is not None and self.run.state == "running":
             self.run.end()
+            self._following.keep(self.values, step=True)
 
     def _answers(self, objects: set[int], span: Span) -> Iterator[dict[int, MaskValue]]:
         stop = None if span.stop in (-1, self.length) else span.stop
@@ -390,11 +409,15 @@ class Clip:
             for object_id, value in answers.items()
             if self._store.get(prompt_key(frame, object_id)) is None
         }
+        after = self._with(masks)
+        self._following.agrees(after)
+        self._following.keep(after, step=False)
         self._told(self._store.extend(seq, masks), "")
 
     def _ended(self, run: Run) -> None:
         if run.state == "failed":
-            self._following.forget()
+            self._following.doubt()
+        self._following.keep(self.values, step=True)
         self._told({}, "")
 
 

@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path, PurePosixPath
 
 from everymask.errors import FormatError, InputError
+from everymask.formats.classes import Classes
 from everymask.formats.losses import Losses
 from everymask.formats.video_record import ClipMasks, ObjectMask
 from everymask.formats.video_table import VIDEO_FORMATS
@@ -30,7 +31,12 @@ def clip_formats() -> list[dict[str, str | None]]:
 
 
 def clip_masks(
-    values: Values, name: str, frame_hw: tuple[int, int], length: int, frames_per_second: float
+    values: Values,
+    name: str,
+    frame_hw: tuple[int, int],
+    length: int,
+    frames_per_second: float,
+    classes: Classes,
 ) -> ClipMasks:
     """The record of a clip as the formats know it. Objects are called by their class.
 
@@ -41,7 +47,7 @@ def clip_masks(
         frames.setdefault(frame, {})[object_id] = object_mask(value, frame_hw)
     names = {id: value["label"] for id, value in objects_of(values).items() if value["label"]}
     stem = PurePosixPath(name).stem
-    return ClipMasks(stem, frame_hw, length, frames_per_second, frames, names)
+    return ClipMasks(stem, frame_hw, length, frames_per_second, frames, names, classes)
 
 
 def export_clip(

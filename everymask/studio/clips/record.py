@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from everymask.formats.video_record import ObjectMask
+from everymask.formats.record import label_of
+from everymask.formats.video_record import ClipMasks, ObjectMask
 from everymask.masks.rle import decode, encode, from_coco, to_coco
 
 Values = Mapping[str, Any]
@@ -81,6 +82,26 @@ def object_mask(value: MaskValue, frame_hw: tuple[int, int]) -> ObjectMask:
     """The inverse of :func:`mask_value`."""
     rle = from_coco({"size": list(frame_hw), "counts": value["counts"]})
     return ObjectMask(rle, value["score"], value["visibility"])
+
+
+def values_of(clip: ClipMasks) -> dict[str, Any]:
+    """Masks of a file as a record; each object is prompted with its mask where it is first seen.
+
+    Objects are numbered from 1 here: a file that counts from 0 moves up.
+    """
+    shift = 1 - min([1, *clip.object_ids])
+    values: dict[str, Any] = {}
+    for object_id in clip.object_ids:
+        number = object_id + shift
+        values[object_key(number)] = {"label": label_of(clip.called(object_id)), "locked": False}
+        known = {frame: clip.frames[frame].get(object_id) for frame in sorted(clip.frames)}
+        masks = {frame: mask_value(mask) for frame, mask in known.items() if mask is not None}
+        values |= {mask_key(frame, number): value for frame, value in masks.items()}
+        first = next((frame for frame, value in masks.items() if value["area"]), None)
+        if first is not None:
+            step = {"kind": "mask", "counts": masks[first]["counts"]}
+            values[prompt_key(first, number)] = {"steps": [step], "base": None}
+    return values
 
 
 def pixels_of(value: MaskValue | None, frame_hw: tuple[int, int]) -> np.ndarray:
