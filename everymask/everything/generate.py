@@ -132,7 +132,8 @@ class AutomaticMaskGenerator:
         :meth:`Findings.masks` of it equals ``generate`` under any thresholds, without the model.
         ``lowest`` is the lowest logit kept (by default 8 below ``mask_threshold``, or as low as the
         stability offset asks; -inf: all), ``bytes_kept`` how much of them stays in memory; the rest goes
-        into a temporary file. ``valid`` as for ``generate``. Raises as ``generate`` does, and :class:`OptionError` for ``effort="fast"``.
+        into a temporary file. ``valid`` as for ``generate``. Raises as ``generate`` does, and
+        :class:`OptionError` for ``effort="fast"``.
         """
         findings = Findings.begin(self.model, photo, self.options, lowest, bytes_kept, valid)
         with reporting(progress) as report:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 from everymask.errors import FormatError, InputError
 from everymask.formats import PhotoMasks, read_photos
+from everymask.formats.video_record import ClipMasks
+from everymask.formats.video_table import VIDEO_FORMATS
 from everymask.media.photos import photo_size
 
 from .clips.clip import ClipFile
@@ -42,8 +45,12 @@ def begin(
     chosen = project or (folder / PROJECT_NAME if base.is_dir() else base.with_suffix(".studio.db"))
     uploads = chosen.parent / UPLOADS_NAME
     earlier = sorted(uploads.iterdir()) if uploads.is_dir() else []
-    uploaded = [(path, f"{UPLOADS_NAME}/{path.name}") for path in earlier if not path.name.startswith(".")]
-    return Begin(chosen, [*photos, *uploaded], known_masks(photos, mask_files), uploads, clips)
+    named = [(path, f"{UPLOADS_NAME}/{path.name}") for path in earlier if not path.name.startswith(".")]
+    uploaded = [ClipFile(path, name) for path, name in named if _is_video(path)]
+    photos_then = [(path, name) for path, name in named if not _is_video(path)]
+    known_clips, others = known_clip_masks(clips, mask_files)
+    known = known_masks(photos, others)
+    return Begin(chosen, [*photos, *photos_then], known, uploads, [*clips, *uploaded], known_clips)
 
 
 def find_clips(words: Sequence[str], *, frames: bool = False) -> tuple[list[ClipFile], list[str]]:
@@ -75,6 +82,44 @@ def _is_video(path: Path) -> bool:
 
 def _is_allowed(path: Path, folder: Path) -> bool:
     return path.is_file() and within(path, folder)
+
+
+def known_clip_masks(
+    clips: Sequence[ClipFile], mask_files: Iterable[Path]
+) -> tuple[dict[str, ClipMasks], list[Path]]:
+    """The masks of each clip by its name, and the files that hold none of a clip.
+
+    Files that were named, and those that ``everymask track`` or an export left beside a clip:
+    ``CLIP_coco_vis.json``, ``CLIP_sa_v.json``, ``CLIP_cvat.xml``. A file that was named goes before.
+    """
+    found: dict[str, ClipMasks] = {}
+    for clip in clips:
+        source = Path(clip.source)
+        for name, kind in VIDEO_FORMATS.items():
+            beside = source.with_name(f"{source.stem}_{name.replace('-', '_')}{kind.suffix}")
+            masks = _clip_masks(beside) if kind.suffix and beside.is_file() else None
+            if masks is not None:
+                found[clip.name] = masks
+    others = []
+    for file in mask_files:
+        masks = _clip_masks(file) if clips else None
+        stems = {Path(clip.name).stem: clip.name for clip in clips}
+        if masks is None:
+            others.append(file)
+        elif masks.name in stems or len(clips) == 1:
+            found[stems.get(masks.name, clips[0].name)] = masks
+        else:
+            raise FormatError(f"{file} holds masks of the clip {masks.name}; here are {', '.join(stems)}")
+    return found, others
+
+
+def _clip_masks(file: Path) -> ClipMasks | None:
+    """The masks of a clip in a file; None where it holds none."""
+    for kind in VIDEO_FORMATS.values():
+        if kind.suffix and kind.suffix == file.suffix.lower():
+            with suppress(FormatError, KeyError, TypeError, ValueError):
+                return kind.load().read(file)
+    return None
 
 
 def known_masks(photos: Sequence[tuple[Path, str]], mask_files: Iterable[Path]) -> dict[str, PhotoMasks]:

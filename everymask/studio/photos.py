@@ -21,7 +21,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from everymask import ImagePredictor, InputError, PromptableModel, read_photo
 from everymask.media.photos import Range, read_pixels
 from everymask.media.picture_files import read_file
-from everymask.models.feature_cache import default_cache
+from everymask.models.feature_cache import FeatureCache, default_cache
 
 from .prompting import Prompting
 
@@ -103,7 +103,7 @@ class Picture:
         return jpeg(part)
 
 
-HATCH = (np.uint8([44, 48, 56]), np.uint8([30, 33, 39]))
+HATCH = np.array([[44, 48, 56], [30, 33, 39]], np.uint8)
 """Colours of the stripes that stand where a raster has no data."""
 
 
@@ -113,7 +113,7 @@ def hatched(pixels: np.ndarray, valid: np.ndarray) -> np.ndarray:
         return pixels
     down, across = np.nonzero(~valid)
     striped = pixels.copy()
-    striped[down, across] = np.where(((down + across) // 8 % 2)[:, None], *HATCH)
+    striped[down, across] = HATCH[(down + across) // 8 % 2]
     return striped
 
 
@@ -222,11 +222,17 @@ class Photos:
     def prompting(self, photo: int) -> Prompting:
         """What answers prompts on the photo, which is encoded when it was not yet."""
         key = photo, self.view(photo)
+        return self.prompting_on(key, lambda: self.picture(photo), self._cache)
+
+    def prompting_on(
+        self, key: object, read: Callable[[], Picture], cache: FeatureCache | None = None
+    ) -> Prompting:
+        """What answers prompts on a picture known by ``key``; it is read and encoded when it was not yet."""
         known = self._prompting.get(key)
         if known is not None:
             return known
-        predictor = ImagePredictor(self.model, cache=self._cache)
-        picture = self.picture(photo)
+        predictor = ImagePredictor(self.model, cache=cache)
+        picture = read()
         predictor.set_image(picture.pixels)
         return self._prompting.put(key, Prompting(predictor, picture.valid))
 

@@ -8,23 +8,24 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from everymask import InputError, Mask, PromptableModel, VideoTracker
 from everymask.formats import PhotoMasks
 from everymask.formats.classes import Classes
-from everymask.formats.outlines import outlines
 from everymask.formats.record import label_of
+from everymask.formats.video_record import ClipMasks
 from everymask.masks import rle as runs_of
 from everymask.media.photos import photo_size
 
 from . import actions
 from .clips.clip import Clip, ClipFile
+from .clips.record import objects_of
+from .corners import corners_of
 from .document import Document, Draft, Item, Patch
 from .photos import Photos, Source, View, depth_of, levels_of, pages_of
 from .project import PhotoRow, Project, State
@@ -47,6 +48,7 @@ class Begin:
     known_masks: Mapping[str, PhotoMasks]  # by the name of the photo; used where the project has no masks yet
     uploads: Path  # where photos go that are dropped onto the page
     clips: Sequence[ClipFile] = ()
+    known_clips: Mapping[str, ClipMasks] = field(default_factory=dict)  # as known_masks, for clips
 
 
 class Session:
@@ -61,8 +63,7 @@ class Session:
         and :class:`Clip` raise.
         """
         self.model_name = model_name
-        if begin.clips and tracker is None:
-            tracker = VideoTracker(model)
+        self._tracker = tracker
         self.project = Project(begin.project)
         self.photos = Photos(model)
         self.begin = begin
@@ -74,9 +75,7 @@ class Session:
             self.photos.add(Source(row.id, path, name))
         self.clips: dict[int, Clip] = {}
         for file in begin.clips:
-            assert tracker is not None
-            clip = Clip(file, self.project, tracker, self.tell)
-            self.clips[clip.id] = clip
+            self.add_clip(file)
 
     def close(self) -> None:
         """End; the project file is whole at any time, this only lets go of it."""
@@ -107,7 +106,25 @@ class Session:
         """Add a file that was chosen by hand; its number."""
         (row,) = self.project.add_photos([name])
         self.photos.add(Source(row.id, path, name))
+        self.tell({"type": "files"})
         return row.id
+
+    def check_follows(self) -> VideoTracker:
+        """What follows objects through clips. Raises OptionError where the model cannot."""
+        if self._tracker is None:
+            self._tracker = VideoTracker(self.photos.model)
+        return self._tracker
+
+    def add_clip(self, file: ClipFile) -> int:
+        """Add a clip; its number. Raises as :class:`Clip` and :meth:`check_follows` do."""
+        known = self.begin.known_clips.get(file.name)
+        clip = Clip(file, self.project, self.check_follows(), self.tell, known)
+        self.clips[clip.id] = clip
+        if clip.is_new and known is not None:
+            self._keep_numbers(f"clip/{clip.id}", known.classes)
+            self._learn_classes([value["label"] for value in objects_of(clip.values).values()])
+        self.tell({"type": "files"})
+        return clip.id
 
     def open(self, photo: int) -> State:
         """The photo's masks as they stand; those known from files where it is opened for the first time."""
@@ -238,14 +255,16 @@ class Session:
         mask, score = self.photos.prompting(photo).hover(xy)
         return {"score": score, **shown_mask(mask)}
 
-    def outline(self, photo: int, mask: int, detail_px: float) -> list[list[list[float]]]:
-        """A mask as rings of corners (x, y), holes after their shells, no further than ``detail_px`` off.
+    def hover_on_frame(self, clip: int, frame: int, xy: tuple[float, float]) -> dict[str, Any]:
+        """As :meth:`hover`, on a frame of a clip, which is encoded when it was not yet."""
+        prompting = self.photos.prompting_on(("frame", clip, frame), lambda: self.clips[clip].picture(frame))
+        mask, score = prompting.hover(xy)
+        return {"score": score, **shown_mask(mask)}
 
-        0 is exact: filling the rings gives the pixels back. Raises KeyError where there is no such mask.
-        """
+    def outline(self, photo: int, mask: int, detail_px: float) -> list[list[list[float]]]:
+        """A mask as :func:`corners_of`. Raises KeyError where there is no such mask."""
         pixels = self.open(photo).document.items[mask].mask.segmentation
-        rings = [ring for polygon in outlines(pixels) for ring in polygon.rings]
-        return [_simplified(ring, detail_px) for ring in rings]
+        return corners_of(pixels, detail_px)
 
     # --- classes ----------------------------------------------------------------------------------
 
@@ -258,11 +277,11 @@ class Session:
         self.project.set_setting("classes", classes)
         self.tell({"type": "classes", "classes": classes})
 
-    def numbers(self, photo: int) -> Classes:
-        """The class numbers of the file that a photo's masks came from."""
+    def numbers(self, photo: int | str) -> Classes:
+        """The class numbers of the file that the masks of a photo (or of "clip/ID") came from."""
         return Classes(**self.project.setting(f"numbers/{photo}", {}))
 
-    def _keep_numbers(self, photo: int, classes: Classes) -> None:
+    def _keep_numbers(self, photo: int | str, classes: Classes) -> None:
         if classes:
             more = {name: dict(values) for name, values in classes.more.items()}
             kept = {"numbers": dict(classes.numbers), "numbering": classes.numbering, "more": more}
@@ -292,13 +311,6 @@ class _Tools:
 
     def chosen_mask(self, draft: Draft, seed: Mask | None) -> tuple[np.ndarray, float]:
         return self._photos.prompting(self._photo).chosen_mask(draft, seed)
-
-
-def _simplified(ring: Sequence[tuple[int, int]], detail_px: float) -> list[list[float]]:
-    """A ring with fewer corners; one that would vanish keeps those it has."""
-    corners = np.array(ring, np.int32)
-    fewer = cv2.approxPolyDP(corners[:, None], detail_px, True)[:, 0] if detail_px > 0 else corners
-    return (fewer if len(fewer) >= 3 else corners).tolist()
 
 
 def shown_mask(mask: np.ndarray) -> dict[str, Any]:

@@ -34,8 +34,14 @@ def launched() -> Iterator[Any]:
     """A browser, headless and without any network of its own."""
     from playwright.sync_api import sync_playwright
 
-    path = find_chromium()
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=list(FLAGS))
+    find_chromium()  # skips before Playwright starts
+    with sync_playwright() as playwright, launched_with(playwright.chromium) as browser:
         yield browser
-        browser.close()
+
+
+@contextmanager
+def launched_with(chromium: Any, *flags: str) -> Iterator[Any]:
+    """One more browser of Playwright's ``chromium`` (``browser.browser_type``), with these flags besides."""
+    browser = chromium.launch(executable_path=find_chromium(), args=[*FLAGS, *flags])
+    yield browser
+    browser.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,29 @@ SHOTS = os.environ.get("STUDIO_SHOTS")
 """A folder for screenshots, to be looked at; docs/pictures takes those of the tour."""
 
 
+PATIENCE_MS = 180_000
+"""A test waits for what the page shows, however busy the machine is; this long, and it never comes."""
+
+
+REMEMBER_NOTICES = """
+window.said = [];
+new MutationObserver((changes) => {
+  for (const change of changes) for (const node of change.addedNodes)
+    if (node.classList?.contains("notice")) window.said.push(node.textContent);
+}).observe(document, { childList: true, subtree: true });
+"""
+"""Notices go away by themselves, also while a busy test looks elsewhere."""
+
+
 class Page:
     """A page of the studio, spoken to in pixels of the photo."""
 
-    def __init__(self, browser: Any, studio: Studio, **context: Any) -> None:
+    def __init__(self, browser: Any, studio: Studio, *, is_empty: bool = False, **context: Any) -> None:
+        """``is_empty``: the session has no photo and no clip yet."""
         self.studio = studio
         self.context = browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **context})
+        self.context.set_default_timeout(PATIENCE_MS)
+        self.context.add_init_script(REMEMBER_NOTICES)
         self.tab = self.context.new_page()
         self.troubles: list[str] = []
         self.foreign: list[str] = []
@@ -27,7 +45,8 @@ class Page:
         self.tab.on("console", lambda m: m.type == "error" and self.troubles.append(m.text))
         self.tab.on("request", self._asked)
         self.tab.goto(studio.link)
-        self.ready()
+        if not is_empty:
+            self.ready()
 
     def _asked(self, request: Any) -> None:
         if not request.url.startswith((f"http://127.0.0.1:{self.studio.port}/", "data:", "blob:")):
@@ -37,7 +56,7 @@ class Page:
         """Wait until the photo is encoded and lies still: panels that open move it."""
         self.until("state.photo?.encoded")
         places: list[Any] = []
-        for _ in range(200):
+        for _ in range(PATIENCE_MS // 50):
             places.append((self.state("state.camera"), self.tab.locator("#canvas").bounding_box()))
             if len(places) > 4 and all(place == places[-1] for place in places[-5:]):
                 return
@@ -51,11 +70,15 @@ class Page:
 
     def until(self, expression: str) -> None:
         """Wait for something of the page's state to be so."""
-        for _ in range(400):
+        for _ in range(PATIENCE_MS // 50):
             if self.state(expression):
                 return
             self.tab.wait_for_timeout(50)
         raise AssertionError(f"never became true: {expression}; {self.troubles}")
+
+    def told(self, text: str) -> None:
+        """Wait until a notice said this, whether or not it is still there."""
+        self.until(f"window.said.some((each) => each.includes({json.dumps(text)}))")
 
     def at(self, x: float, y: float) -> tuple[float, float]:
         """Where a pixel of the photo is on the screen."""

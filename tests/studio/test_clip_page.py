@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import signal
 import subprocess
@@ -16,7 +17,7 @@ import pytest
 
 import everymask as em
 from everymask.formats import video_coco_vis
-from everymask.masks.rle import decode
+from everymask.masks.rle import decode, from_coco, to_coco
 from tests.studio.clip_scene import HEIGHT, WIDTH, box_at, disc_at, write_clip
 from tests.studio.harness import Studio, running
 from tests.studio.page import Page, serious_faults
@@ -107,6 +108,76 @@ def test_a_clip_is_tracked_corrected_and_exported(browser: Any, studio: Studio, 
     assert page.foreign == []
 
 
+def test_hover_and_polygons_in_a_clip(browser: Any, studio: Studio):
+    page = Page(browser, studio)
+    page.until("state.clip !== null && state.photo?.frame === 0")
+    page.tab.mouse.move(*page.at(*disc_at(0)[:2]))
+    page.until("state.hover !== null")
+    shown = page.state("[state.hover.size, state.hover.counts]")
+    mask = decode(from_coco({"size": shown[0], "counts": shown[1]}))
+    assert overlap(mask, disc_pixels(0)) > 0.8
+    page.shot("clip-hover")
+    page.tab.keyboard.press("n")
+    page.until("state.clip.frame === 1 && state.hover === null")  # it was about another frame
+
+    page.tab.keyboard.press("g")
+    for corner in ((20, 20), (60, 20), (60, 70), (20, 70)):
+        page.tab.mouse.click(*page.at(*corner))
+    page.press("Enter")
+    page.until("state.clip.objects.size === 1 && state.outline?.rings[0].length === 4")
+    page.shot("clip-polygon")
+    square = drawn(studio, 1)
+    assert square[21:70, 21:60].all()
+    page.drag((59.5, 69.5), (99.5, 89.5))
+    moved = drawn(studio, 1)
+    assert moved[80, 85]
+    assert moved.sum() > square.sum()
+    page.press("Control+z")
+    assert np.array_equal(drawn(studio, 1), square)
+    page.context.close()
+    assert page.troubles == []
+
+
+def drawn(studio: Studio, frame: int) -> np.ndarray:
+    """The first object on a frame, bool [H, W]."""
+    value = studio.get(f"/api/clips/1/masks?first={frame}&last={frame}")[f"mask/{frame}/1"]
+    return decode(from_coco({"size": [HEIGHT, WIDTH], "counts": value["counts"]}))
+
+
+DROP = """([name, type, content]) => {
+    const bytes = Uint8Array.from(atob(content), (each) => each.charCodeAt(0));
+    const dropped = new DataTransfer();
+    dropped.items.add(new File([bytes], name, { type }));
+    document.dispatchEvent(new DragEvent("drop", { dataTransfer: dropped, bubbles: true, cancelable: true }));
+}"""
+
+
+def test_a_video_is_dropped_onto_an_empty_page_and_is_there_again(
+    browser: Any, tmp_path: Path, model: em.PromptableModel
+):
+    content = base64.b64encode(write_clip(tmp_path / "drop me.mp4", 3).read_bytes()).decode()
+    folder = tmp_path / "empty"
+    folder.mkdir()
+    with running(folder, model) as studio:
+        page = Page(browser, studio, is_empty=True)
+        page.tab.get_by_role("heading", name="Drop photos or a video here").wait_for()
+        page.shot("empty")
+        page.tab.evaluate(DROP, ["broken.mp4", "video/mp4", base64.b64encode(b"no video").decode()])
+        page.told("this file")
+        assert studio.get("/api/session")["clips"] == []
+        page.tab.evaluate(DROP, ["drop me.mp4", "video/mp4", content])
+        page.until("state.clip?.length === 3 && state.photo?.frame === 0")
+        page.click(*disc_at(0)[:2])
+        page.context.close()
+        troubles = [
+            each for each in page.troubles if "422" not in each
+        ]  # the browser tells of the broken one
+        assert troubles == []
+    with running(folder, model) as studio:
+        (clip,) = studio.get("/api/session")["clips"]
+        assert (clip["name"], clip["objects"]) == ("everymask-uploads/drop me.mp4", 1)
+
+
 def test_keys_alone_track_a_clip(browser: Any, studio: Studio):
     page = Page(browser, studio)
     page.until("state.clip !== null && state.photo?.frame === 0")
@@ -171,7 +242,7 @@ def test_accessibility_of_a_clip(browser: Any, studio: Studio):
     page.context.close()
 
 
-def test_a_killed_server_loses_no_frame_that_was_shown(browser: Any, folder: Path):
+def test_a_killed_server_loses_no_frame_that_was_shown(browser: Any, folder: Path, model: em.PromptableModel):
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "tests.studio.killed_clip_server", str(folder)]
 
@@ -206,6 +277,13 @@ def test_a_killed_server_loses_no_frame_that_was_shown(browser: Any, folder: Pat
         page.press("x")  # and it goes on from there
         page.until("state.clip.run?.state === 'done' && state.clip.frame === 15")
         assert page.state("[...state.clip.strips.get(1)].every((value) => value > 0)") is True
+        # The masks are those of the library, which nobody killed.
+        (said,) = studio.get("/api/clips/1")["values"]["prompt/0/1"]["steps"]
+        with em.VideoTracker(model).open(folder / "run.mp4") as session:
+            session.add_prompt(0, 1, points=[said["xy"]])
+            expected = [to_coco(each.object_masks()[1].rle)["counts"] for each in session.propagate(0)]
+        found = studio.get("/api/clips/1/masks?last=15")
+        assert [found[f"mask/{frame}/1"]["counts"] for frame in range(16)] == expected
     finally:
         page.context.close()
         killed(server, studio)

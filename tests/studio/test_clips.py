@@ -15,7 +15,9 @@ import pytest
 
 from everymask.errors import InputError
 from everymask.formats import video_coco_vis, video_cvat, video_sav
-from everymask.masks.rle import decode, from_coco
+from everymask.formats.classes import Classes
+from everymask.formats.video_record import ClipMasks, ObjectMask
+from everymask.masks.rle import decode, encode, from_coco
 from tests.fakes import FakeModel
 from tests.studio.clip_scene import HEIGHT, LENGTH, WIDTH, write_clip
 from tests.studio.fake_tracker import FakeTracker, disc
@@ -161,15 +163,13 @@ def test_a_correction_mid_clip_changes_only_what_comes_after_it(studio: Studio):
     assert np.array_equal(mask(studio, 12), after[12])
 
 
-def test_after_undo_the_session_is_made_anew_from_the_record(studio: Studio, tracker: FakeTracker):
+def test_where_nothing_was_kept_the_session_is_made_anew(studio: Studio, tracker: FakeTracker):
     studio.act_on_clip(1, type="click", frame=0, x=50, y=40)
     studio.track(1, 0, count=12)
     studio.act_on_clip(1, type="click", frame=12, object=1, x=80, y=80)
     version = studio.get("/api/clips/1")["version"]
     studio.client.post("/api/clips/1/undo", json={"version": version})
-    opened = len(tracker.opened)
     studio.track(1, 12)
-    assert len(tracker.opened) == opened + 1
     told = tracker.opened[-1].said
     assert told[0] == (0, 1, "mask", False)
     assert [said[0] for said in told[1:]] == [7, 8, 9, 10, 11, 12]  # the six before frame 13
@@ -289,6 +289,47 @@ def test_export_reads_back_and_tells_what_is_lost(studio: Studio, tmp_path: Path
 
     with open_frames(tmp_path / "run_overlay.mp4") as frames_:
         assert frames_.length == LENGTH
+
+
+def known_masks(length: int = LENGTH) -> ClipMasks:
+    """Two objects that a file knows, object 0 on the frames 2 to 4 and object 3 on frame 4."""
+    ball, bat = encode(disc(HW, 50, 40)), encode(disc(HW, 90, 80))
+    frames = {frame: {0: ObjectMask(ball, 0.5)} for frame in (2, 3, 4)}
+    frames[4][3] = ObjectMask(bat)
+    classes = Classes({"bat": 39, "ball": 37, "glove": 40})
+    return ClipMasks("run", HW, length, 12.0, frames, {0: "ball", 3: "bat"}, classes)
+
+
+@pytest.mark.parametrize("place", ["named", "beside"])
+def test_masks_of_a_file_are_loaded_tracked_on_and_keep_their_class_numbers(
+    folder: Path, tracker: FakeTracker, tmp_path: Path, place: str
+):
+    file = folder / ("run_coco_vis.json" if place == "beside" else "other.json")
+    video_coco_vis.write(file, known_masks())
+    masks = [file] if place == "named" else []
+    with running(folder, FakeModel("sam2"), tracker=tracker, masks=masks) as studio:
+        values = studio.get("/api/clips/1")["values"]
+        assert values["object/1"] == {"label": "ball", "locked": False}
+        assert frames(studio, 1) == [2, 3, 4]
+        assert np.array_equal(mask(studio, 4, 4), disc(HW, 90, 80))
+        assert [each["name"] for each in studio.get("/api/session")["classes"]] == ["ball", "bat", "glove"]
+        studio.track(1, 4, count=2)
+        assert np.array_equal(mask(studio, 6, 1), disc(HW, 52, 40))
+        made = studio.client.post("/api/clips/1/exports", json={"formats": ["coco-vis"]}).json()
+        content = studio.client.get(f"/api/exports/{made['id']}.zip").content
+        zipfile.ZipFile(BytesIO(content)).extractall(tmp_path / "out")
+    read = video_coco_vis.read(tmp_path / "out" / "run_coco_vis.json")
+    assert dict(read.classes.numbers) == {"ball": 37, "bat": 39, "glove": 40}
+    assert read.names == {1: "ball", 4: "bat"}
+
+
+def test_masks_of_another_clip_are_refused(folder: Path, tracker: FakeTracker):
+    video_coco_vis.write(folder / "other.json", known_masks(length=LENGTH + 1))
+    with (
+        pytest.raises(InputError, match=r"the masks known for run\.mp4 are of 25 frames"),
+        running(folder, FakeModel("sam2"), tracker=tracker, masks=[folder / "other.json"]),
+    ):
+        pass
 
 
 def test_other_tabs_are_told_frame_by_frame(studio: Studio):

@@ -15,6 +15,7 @@ from PIL import Image
 
 from everymask.studio.opening import begin
 from everymask.studio.server.uploads import safe_name
+from tests.fakes import FakeModel
 from tests.studio.harness import TOKEN, running
 from tests.studio.scene import make_folder
 
@@ -171,6 +172,34 @@ def test_uploads_that_are_no_photo_are_refused_and_not_kept(studio, content, exp
     kept = [entry.name for entry in uploads.iterdir()] if uploads.exists() else []
     assert kept == (["x.png"] if expected == 201 else [])
     assert status(studio) == 200
+
+
+PLAYLIST = b"""#EXTM3U
+#EXT-X-VERSION:3
+#EXT-X-TARGETDURATION:5
+#EXTINF:5.0,
+file:///etc/passwd
+#EXT-X-ENDLIST
+"""
+CONCAT = b"ffconcat version 1.0\nfile '/etc/passwd'\n"
+
+
+@pytest.mark.parametrize("name", ["x.mp4", "../../x.mkv", "x.m3u8", "x", "x.jpg"])
+@pytest.mark.parametrize("content", [b"", b"no video", pickle.dumps({"a": 1}), PLAYLIST, CONCAT])
+def test_clips_that_are_no_video_are_refused_and_not_kept(studio, name, content):
+    uploads = studio.folder / "everymask-uploads"
+    before = sorted(uploads.iterdir()) if uploads.exists() else []
+    assert status(studio, f"/api/clips?name={name}", method="POST", content=content) == 422
+    assert (sorted(uploads.iterdir()) if uploads.exists() else []) == before
+    assert studio.get("/api/session")["clips"] == []
+
+
+def test_a_model_that_cannot_follow_refuses_clips(tmp_path):
+    with running(make_folder(tmp_path / "photos", ("a.jpg",)), FakeModel("sam")) as studio:
+        answer = studio.client.post("/api/clips?name=a.mp4", content=b"x")
+        assert answer.status_code == 422
+        assert "cannot follow objects; load a SAM 2 model or nano" in answer.json()["error"]
+        assert not (studio.folder / "everymask-uploads").exists()
 
 
 def test_too_large_requests_are_refused_while_they_come(studio, monkeypatch):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import shutil
+import sys
+import wave
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,11 +15,15 @@ import pytest
 from PIL import Image
 
 import everymask as em
+from everymask.studio.server.words import missing_for_voice
+from everymask.words.listen.audio import RATE, read_audio
 from tests.fakes import FakeModel
+from tests.studio.browser import launched_with
 from tests.studio.harness import Studio, running
 from tests.studio.page import Page
 from tests.studio.scene import disk_mask, make_folder
 
+SPEECH = Path(__file__).parents[1] / "words" / "find_the_dog.ogg"
 PHOTO = Path(em.__file__).parent / "assets" / "photo.jpg"
 
 
@@ -38,10 +44,7 @@ def test_words_find_and_the_selected_is_erased(browser: Any, kitchen: Studio):
     page.tab.get_by_role("button", name="Erase the selected from the photo").click()
     shown = page.tab.locator("#erased img")
     shown.wait_for()
-    for _ in range(100):
-        if shown.evaluate("(image) => image.complete && image.naturalWidth > 0"):
-            break
-        page.tab.wait_for_timeout(50)
+    page.until("document.querySelector('#erased img').naturalWidth > 0")
     page.shot("erased")
     with page.tab.expect_download() as download:
         page.tab.get_by_role("link", name="Download").click()
@@ -54,6 +57,90 @@ def test_words_find_and_the_selected_is_erased(browser: Any, kitchen: Studio):
     page.context.close()
     assert page.troubles == []
     assert page.foreign == []
+
+
+def sound_file(path: Path) -> Path:
+    """A voice that says "find the dog", as the WAV that Chromium takes for its microphone."""
+    samples = read_audio(SPEECH)
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(RATE)
+        file.writeframes(np.pad(samples, RATE // 2).astype("<i2").tobytes())
+    return path
+
+
+def test_what_the_microphone_hears_is_sent_as_sound_that_the_library_reads(
+    browser: Any, kitchen: Studio, tmp_path: Path
+):
+    sound = sound_file(tmp_path / "speech.wav")
+    flags = [
+        "--use-fake-device-for-media-stream",
+        "--use-fake-ui-for-media-stream",
+        f"--use-file-for-fake-audio-capture={sound}",
+    ]
+    sent: list[bytes] = []
+
+    def answer(route: Any) -> None:
+        sent.append(route.request.post_data_buffer)
+        route.fulfill(json={"text": "find the dog", "action": "find", "words": ["dog"]})
+
+    with launched_with(browser.browser_type, *flags) as listening:
+        page = Page(listening, kitchen)
+        page.tab.route("**/api/heard", answer)
+        page.tab.get_by_role("button", name="Speak a command").click()
+        page.until("state.listening === 'on'")
+        page.shot("listening")
+        page.until("state.heard >= 8")
+        page.tab.get_by_role("button", name="Listening for").click()
+        page.told("Heard “find the dog”.")
+        page.until("state.listening === 'off'")
+        page.context.close()
+    assert page.troubles == []
+    (tmp_path / "sent").write_bytes(sent[0])
+    samples = read_audio(tmp_path / "sent")
+    assert len(samples) > RATE / 2
+    assert np.abs(samples.astype(int)).max() > 1000  # a voice, not silence
+
+
+def test_what_was_said_is_done_and_what_is_missing_is_told(browser: Any, kitchen: Studio):
+    page = Page(browser, kitchen)
+    answers = iter(
+        [
+            {"text": "remove the food", "action": "erase", "words": ["food"]},
+            {"text": "undo", "action": "undo", "words": []},
+        ]
+    )
+    page.tab.route("**/api/heard", lambda route: route.fulfill(json=next(answers)))
+    say = "import('/web/panels/voice.js').then((voice) => voice.understand(new Blob(['sound'])))"
+    page.tab.evaluate(say)
+    page.tab.locator("#erased img").wait_for()
+    assert {mask["label"] for mask in kitchen.masks(1)} == {"food"}
+    page.tab.keyboard.press("Escape")
+    page.tab.evaluate(say)
+    page.until("state.photo.masks.size === 0")
+    page.tab.evaluate(
+        "import('/web/core/store.js').then((store) => store.set({ voice: 'run: pip install it' }))"
+    )
+    page.tab.get_by_role("button", name="Speak a command").click()
+    page.told("run: pip install it")
+    page.context.close()
+    assert page.troubles == []
+
+
+def test_a_recording_over_http_and_what_is_none(kitchen: Studio, monkeypatch: pytest.MonkeyPatch):
+    heard = kitchen.client.post("/api/heard", content=SPEECH.read_bytes())
+    assert heard.json() == {"text": "find the dog", "action": "find", "words": ["dog"]}
+    broken = kitchen.client.post("/api/heard", content=b"noise")
+    assert broken.status_code == 422
+    assert "the recording cannot be decoded as sound" in broken.json()["error"]
+    missing_for_voice.cache_clear()
+    assert kitchen.get("/api/session")["voice"] is None
+    monkeypatch.setitem(sys.modules, "pocketsphinx", None)
+    missing_for_voice.cache_clear()
+    assert "pip install 'everymask[voice]'" in kitchen.get("/api/session")["voice"]
+    monkeypatch.undo()
+    missing_for_voice.cache_clear()
 
 
 def em_masks(studio: Studio) -> list[em.Mask]:

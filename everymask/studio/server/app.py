@@ -34,9 +34,9 @@ from .guard import Guard
 from .limits import BodyLimit, TooLargeError
 from .live import Channel
 from .turns import Turns, Urgency
-from .uploads import take_upload
+from .uploads import check_photo, take_upload
 from .video import add_video
-from .words import add_words
+from .words import add_words, missing_for_voice
 
 WEB = Path(__file__).resolve().parents[1] / "web"
 JSON_LIMIT_BYTES = 64_000_000
@@ -194,6 +194,7 @@ def _add_session(app: FastAPI, session: Session) -> None:
             "classes": session.classes(),
             "formats": format_table(),
             "clip_formats": clip_formats(),
+            "voice": missing_for_voice(),
             "presets": [{"name": name, "purpose": each.purpose} for name, each in PRESETS.items()],
         }
 
@@ -215,7 +216,7 @@ def _add_photos(app: FastAPI, session: Session, turns: Turns) -> None:
     @app.post("/api/photos", status_code=201)
     async def upload(request: Request, name: str) -> dict[str, Any]:
         """Add a photo: the file is the body. Kept beside the project."""
-        path, stored = await take_upload(request.stream(), session.begin.uploads, name)
+        path, stored = await take_upload(request.stream(), session.begin.uploads, name, check_photo)
         photo = session.add_photo(path, f"{session.begin.uploads.name}/{stored}")
         return {"id": photo, "name": stored, "done": False, "masks": 0}
 

@@ -11,15 +11,18 @@ class TooLargeError(Exception):
     """More bytes came than are allowed."""
 
 
+UPLOADS = frozenset({("POST", "/api/photos"), ("POST", "/api/clips")})
+
+
 class BodyLimit:
-    """ASGI middleware: at most ``json_bytes`` a request; uploads of photos count for themselves."""
+    """ASGI middleware: at most ``json_bytes`` a request; uploads of photos and clips count for themselves."""
 
     def __init__(self, app: ASGIApp, json_bytes: int) -> None:
         self.app, self.json_bytes = app, json_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
-        if scope["type"] != "http" or (scope["method"], scope["path"]) == ("POST", "/api/photos"):
+        if scope["type"] != "http" or (scope["method"], scope["path"]) in UPLOADS:
             await self.app(scope, receive, send)
             return
         announced = Headers(scope=scope).get("content-length", "0")

@@ -1,8 +1,9 @@
 """The live channel of a page: the mask under the pointer, progress, and what other tabs do.
 
-The page sends ``{"type": "hover", "photo", "x", "y", "id"}``; only the newest is answered, so the answer is
-never older than the pointer needs. The server sends ``hello`` with the photos that are encoded, then
-``ready``, ``hover``, ``job``, ``changed``, ``classes``, ``view``.
+The page sends ``{"type": "hover", "photo", "x", "y", "id"}``, on a frame of a clip with ``clip`` and
+``frame``; only the newest is answered, so the answer is never older than the pointer needs. The server sends
+``hello`` with the photos that are encoded, then ``ready``, ``hover``, ``job``, ``changed``, ``classes``,
+``view``, ``files``, ``clip``, ``export``.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from functools import partial
 from typing import Any
 
 from fastapi import WebSocket, WebSocketDisconnect
@@ -72,11 +74,17 @@ class Channel:
     async def _hovered(self, message: dict[str, Any]) -> dict[str, Any]:
         reply = {"type": "hover", "id": message.get("id"), "photo": message.get("photo")}
         try:
-            photo, xy = int(message["photo"]), (float(message["x"]), float(message["y"]))
-            if not self.session.photos.is_encoded(photo):
-                return reply
+            xy = float(message["x"]), float(message["y"])
             begun = time.perf_counter()
-            found = await self.turns.run(Urgency.HOVER, lambda: self.session.hover(photo, xy))
+            if "clip" in message:
+                clip, frame = int(message["clip"]), int(message["frame"])
+                asked = partial(self.session.hover_on_frame, clip, frame, xy)
+            else:
+                photo = int(message["photo"])
+                if not self.session.photos.is_encoded(photo):
+                    return reply
+                asked = partial(self.session.hover, photo, xy)
+            found = await self.turns.run(Urgency.HOVER, asked)
             return {**reply, **found, "ms": round(1000 * (time.perf_counter() - begun), 1)}
         except (EverymaskError, KeyError, TypeError, ValueError):
             return reply

@@ -8,17 +8,18 @@ from __future__ import annotations
 import threading
 from typing import Annotated, Any
 
-from fastapi import FastAPI, Header, Query
+from fastapi import FastAPI, Header, Query, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
 from ..clips.actions import AnyClipAction, Frame
-from ..clips.clip import Run
+from ..clips.clip import ClipFile, Run
 from ..clips.export import clip_masks, export_clip
 from ..session import Session
 from .exports import Exports
 from .turns import Turns, Urgency
+from .uploads import CLIP_LIMIT_BYTES, check_clip, take_upload
 
 LARGEST_SIDE = 2048
 Tab = Annotated[str, Header(alias="X-Tab", max_length=64)]
@@ -68,7 +69,14 @@ def add_video(app: FastAPI, session: Session, turns: Turns, exports: Exports) ->
         Take them as those of photos: ``/api/exports/{id}.zip``, ``/api/exports/{id}/save``.
         """
         known = session.clips[clip]
-        masks = clip_masks(known.values, known.name, known.frame_hw, known.length, known.frames_per_second)
+        masks = clip_masks(
+            known.values,
+            known.name,
+            known.frame_hw,
+            known.length,
+            known.frames_per_second,
+            session.numbers(f"clip/{clip}"),
+        )
 
         def progress(done: int, total: int) -> None:
             session.tell({"type": "export", "clip": clip, "done": done, "total": total})
@@ -80,6 +88,15 @@ def add_video(app: FastAPI, session: Session, turns: Turns, exports: Exports) ->
 
 
 def _add_frames(app: FastAPI, session: Session) -> None:
+    @app.post("/api/clips", status_code=201)
+    async def upload(request: Request, name: str) -> dict[str, Any]:
+        """Add a clip: the video file is the body. Kept beside the project."""
+        session.check_follows()
+        folder = session.begin.uploads
+        path, stored = await take_upload(request.stream(), folder, name, check_clip, CLIP_LIMIT_BYTES)
+        clip = await run_in_threadpool(session.add_clip, ClipFile(path, f"{folder.name}/{stored}"))
+        return session.clips[clip].row()
+
     @app.get("/api/clips/{clip}")
     def open_clip(clip: int) -> dict[str, Any]:
         """Everything that a page needs to show a clip; masks come by ``/masks``.
@@ -96,6 +113,13 @@ def _add_frames(app: FastAPI, session: Session) -> None:
     ) -> dict[str, Any]:
         """The masks on frames ``first`` to ``last``: ``mask/FRAME/OBJECT``, RLE as COCO writes it."""
         return session.clips[clip].masks(first, last)
+
+    @app.get("/api/clips/{clip}/frames/{frame}/masks/{object_id}/outline")
+    def read_outline(
+        clip: int, frame: int, object_id: int, detail: Annotated[float, Query(ge=0, le=10_000)] = 0
+    ) -> list[list[list[float]]]:
+        """An object on a frame as rings of corners, no further than ``detail`` pixels off; 0 is exact."""
+        return session.clips[clip].outline(frame, object_id, detail)
 
     @app.get("/api/clips/{clip}/frames/{frame}/tiles/{level}/{column}/{row}", response_class=Response)
     def read_tile(clip: int, frame: int, level: int, column: int, row: int) -> Response:

@@ -1,18 +1,24 @@
-"""Masks from words, and photos without what masks cover: ``em.find`` and ``em.erase``."""
+"""Masks from words, spoken ones too, and photos without what masks cover: ``em.find`` and ``em.erase``."""
 
 from __future__ import annotations
 
 import itertools
+import tempfile
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from fastapi.responses import FileResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.concurrency import run_in_threadpool
 
 import everymask as em
+from everymask.errors import MissingExtraError, require
 from everymask.inpaint.writing import write_picture
+from everymask.words.listen.understand import understand
+from everymask.words.listen.vocabulary import EVERYDAY
 
 from ..actions import Ids
 from ..photos import Picture, View, jpeg
@@ -58,6 +64,15 @@ def add_words(app: FastAPI, session: Session, exports: Exports) -> None:
             for mask in found
         ]
 
+    @app.post("/api/heard")
+    async def heard(request: Request) -> dict[str, Any]:
+        """The command in a recording: the body is a sound file (WebM, WAV, ...) of a sentence.
+
+        Words are listened for that the bundled detector knows, and the classes of this session.
+        """
+        sound = await request.body()
+        return await run_in_threadpool(_understood, sound, [each["name"] for each in session.classes()])
+
     numbers = itertools.count(1)
     erased: dict[int, Path] = {}
     previews: dict[int, bytes] = {}
@@ -87,3 +102,25 @@ def add_words(app: FastAPI, session: Session, exports: Exports) -> None:
     def preview(number: int) -> Response:
         """The same, smaller, as JPEG."""
         return Response(previews[number], media_type="image/jpeg")
+
+
+def _understood(sound: bytes, classes: list[str]) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory(prefix="everymask-heard-") as folder:
+        file = Path(folder) / "recording"
+        file.write_bytes(sound)
+        try:
+            told = understand(file, [*EVERYDAY, *classes])
+        except em.EverymaskError as error:
+            raise type(error)(str(error).replace(repr(str(file)), "the recording")) from error
+    return {"text": told.text, "action": told.command.action, "words": list(told.command.words)}
+
+
+@cache
+def missing_for_voice() -> str | None:
+    """What to install so that spoken commands are understood; None where all is there."""
+    try:
+        require("pocketsphinx", "voice", "understanding speech")
+        require("av", "voice", "reading sound files")
+    except MissingExtraError as error:
+        return str(error)
+    return None

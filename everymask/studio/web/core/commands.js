@@ -1,13 +1,15 @@
 // Everything that has a key or a button: a table of commands.
 
 import { fitting, zoomed } from "./camera.js";
-import { act, attempt, open, redo, undo } from "./desk.js";
+import { act, attempt, here, open, redo, undo } from "./desk.js";
 import { request } from "./server.js";
 import { get, set, setPhoto } from "./store.js";
 import { openExport } from "../panels/export.js";
 import { openKeys } from "../panels/keys.js";
-import { runEverything, takeFindings } from "../panels/findings.js";
-import { eraseSelected } from "../panels/words.js";
+import { compare, copyCommand, copyPython, defaults, runEverything, showAll, takeFindings } from "../panels/findings.js";
+import { askWords, eraseSelected } from "../panels/words.js";
+import { listen } from "../panels/voice.js";
+import { addFiles } from "../panels/film.js";
 
 /** @typedef {import("./types.js").Tool} Tool */
 import { absent, forgetFromHere, goTo, isTracking, nextDoubt, selectObjects, setClip, stopTracking, track, wantedFrame } from "../video/clip.js";
@@ -33,7 +35,7 @@ const toolCommand = (title, tool, key) => ({ title, group: "Tools", keys: [key],
 
 /** @type {Record<string, Command>} */
 export const COMMANDS = {
-  accept: { title: "Accept the mask", group: "Prompting", keys: ["Enter"], able: () => get().clip === null ? draft() !== null || get().ring.length > 2 || findingsShown() : some(), run: accept },
+  accept: { title: "Accept the mask", group: "Prompting", keys: ["Enter"], able: () => get().ring.length > 2 || (get().clip === null ? draft() !== null || findingsShown() : some()), run: accept },
   cancel: { title: "Cancel, or select nothing", group: "Prompting", keys: ["Escape"], run: cancel },
   nextAnswer: { on: "photo", title: "Next answer: whole, part, subpart", group: "Prompting", keys: ["Tab"], able: () => (photo()?.reply?.candidates.length ?? 0) > 1, run: () => choose(1) },
   previousAnswer: { on: "photo", title: "Previous answer", group: "Prompting", keys: ["Shift+Tab"], able: () => (photo()?.reply?.candidates.length ?? 0) > 1, run: () => choose(-1) },
@@ -56,7 +58,7 @@ export const COMMANDS = {
   select: toolCommand("Select masks", "select", "V"),
   brush: toolCommand("Brush", "brush", "B"),
   erase: toolCommand("Eraser", "erase", "E"),
-  polygon: { ...toolCommand("Polygon", "polygon", "G"), on: "photo" },
+  polygon: toolCommand("Polygon", "polygon", "G"),
   hand: toolCommand("Move the photo", "hand", "H"),
   smaller: { title: "Smaller brush", group: "Tools", keys: ["["], run: () => set({ brush: Math.max(1, get().brush / 1.25) }) },
   larger: { title: "Larger brush", group: "Tools", keys: ["]"], run: () => set({ brush: Math.min(2000, get().brush * 1.25) }) },
@@ -67,6 +69,14 @@ export const COMMANDS = {
   outlines: { title: "Outlines only", group: "View", keys: ["O"], run: () => look({ outlines: !get().look.outlines }) },
   isolate: { title: "Hide the others", group: "View", keys: ["I"], run: () => look({ isolate: !get().look.isolate }) },
   checker: { title: "Checkerboard behind the masks", group: "View", keys: ["T"], run: () => look({ checker: !get().look.checker }) },
+  fainter: { title: "Fainter masks", group: "View", keys: ["{"], run: () => look({ opacity: Math.max(0, get().look.opacity - 0.1) }) },
+  stronger: { title: "Stronger masks", group: "View", keys: ["}"], run: () => look({ opacity: Math.min(1, get().look.opacity + 0.1) }) },
+  viewPanel: { title: "Contrast, page and opacity", group: "View", keys: ["Shift+V"], run: () => set({ panel: "view", sheet: true }) },
+  compare: { on: "photo", title: "Compare with these settings, or no longer", group: "Everything", keys: ["Shift+C"], able: findingsShown, run: compare },
+  defaults: { on: "photo", title: "Sliders back to where they began", group: "Everything", keys: ["Shift+R"], able: findingsShown, run: defaults },
+  showAll: { on: "photo", title: "Show all candidates that are apart", group: "Everything", keys: ["Shift+O"], able: findingsShown, run: showAll },
+  copyCommand: { on: "photo", title: "Copy as command", group: "Everything", keys: ["Y"], able: findingsShown, run: copyCommand },
+  copyPython: { on: "photo", title: "Copy as Python", group: "Everything", keys: ["Shift+Y"], able: findingsShown, run: copyPython },
   everything: { on: "photo", title: "Find everything", group: "Photo", keys: ["A"], run: () => (set({ panel: "everything", sheet: true }), get().findings ? undefined : runEverything()) },
   masks: { title: "List of masks", group: "Photo", keys: ["Shift+A"], run: () => set({ panel: "masks", sheet: true }) },
   nextPhoto: { on: "photo", title: "Next photo", group: "Photo", keys: ["N", "PageDown"], run: () => step(1) },
@@ -89,6 +99,9 @@ export const COMMANDS = {
   newObject: onClip("New object", ["U"], () => selectObjects([])),
   absent: onClip("The object is not on this frame", ["J"], absent, () => get().selected.size === 1),
   forgetOn: onClip("Forget masks from this frame on", ["Shift+Delete", "Shift+Backspace"], forgetFromHere, some),
+  words: { on: "photo", title: "Find by words", group: "Photo", keys: ["/"], run: askWords },
+  listen: { title: "Speak a command", group: "Photo", keys: ["Shift+S"], able: () => get().listening !== "thinking", run: listen },
+  add: { title: "Add photos or a video", group: "Photo", keys: ["Ctrl+O"], run: addFiles },
   export: { title: "Export", group: "Photo", keys: ["Ctrl+E"], run: openExport },
   keys: { title: "Show the keys", group: "Photo", keys: ["?"], run: openKeys },
 };
@@ -161,12 +174,12 @@ function findingsShown() {
 }
 
 async function accept() {
-  if (get().clip) return selectObjects([]);
   if (get().ring.length > 2) {
     const ring = get().ring;
     set({ ring: [] });
     return act({ type: "polygon", rings: [ring], label: get().activeClass });
   }
+  if (get().clip) return selectObjects([]);
   if (draft()) {
     const before = new Set(photo()?.masks.keys());
     const target = draft()?.target;
@@ -240,20 +253,19 @@ export function useClass(name) {
 /** @param {number} way */
 function step(way) {
   const { photos } = get();
-  const place = photos.findIndex((row) => row.id === photo()?.id) + way;
+  const place = photos.findIndex((row) => row.id === here()) + way;
   if (place >= 0 && place < photos.length) open(photos[place].id);
 }
 
 function nextEmpty() {
   const { photos } = get();
-  const place = photos.findIndex((row) => row.id === photo()?.id);
+  const place = photos.findIndex((row) => row.id === here());
   const next = [...photos.slice(place + 1), ...photos.slice(0, place)].find((row) => row.masks === 0);
   if (next) open(next.id);
 }
 
 async function done() {
-  const id = photo()?.id;
-  const row = get().photos.find((each) => each.id === id);
+  const row = get().photos.find((each) => each.id === here());
   if (!row) return;
   const value = !row.done;
   await attempt(() => request("PUT", `/api/photos/${row.id}/done`, { done: value }));

@@ -17,8 +17,8 @@ const encoded = new Set();
 
 /** Begin: what there is, and the photo that was open last. */
 export async function start() {
-  const { photos, clips, clip, classes, formats, clip_formats: clipFormats, presets, photo, ...session } = await request("GET", "/api/session");
-  set({ photos, clips, classes, formats, clipFormats, presets, session, activeClass: classes[0]?.name ?? null });
+  const { photos, clips, clip, classes, formats, clip_formats: clipFormats, presets, voice, photo, ...session } = await request("GET", "/api/session");
+  set({ photos, clips, classes, formats, clipFormats, presets, voice, session, activeClass: classes[0]?.name ?? null });
   live = new Live(hear, (online) => {
     const back = online && !get().online;
     set({ online });
@@ -52,12 +52,20 @@ export async function open(id) {
   const turn = ++opening;
   set({ clip: null, ...(get().clip ? { photo: null } : {}), hover: null, pointed: null, selected: new Set(), pending: [], findings: null, thresholds: {}, rubber: null, stroke: null, ring: [] });
   await attempt(async () => {
-    const facts = await request("GET", `/api/photos/${id}`);
-    if (turn !== opening) return;
+    const facts = await request("GET", `/api/photos/${id}`).catch((error) => {
+      if (turn === opening && error instanceof Refused) set({ photo: null, failed: { id, name: get().photos.find((row) => row.id === id)?.name ?? "", why: error.message } });
+      else throw error;
+    });
+    if (turn !== opening || !facts) return;
     const photo = photoOf(facts, get().photo?.id === id ? get().photo : null);
     const same = get().photo?.id === id;
-    set({ photo, ...(same ? {} : { camera: fitting(photo.size, get().stage) }) });
+    set({ photo, failed: null, ...(same ? {} : { camera: fitting(photo.size, get().stage) }) });
   });
+}
+
+/** The number of the photo that is open, or was to be. */
+export function here() {
+  return get().photo?.id ?? get().failed?.id;
 }
 
 /** Bring the open photo up to date with the server. */
@@ -257,10 +265,12 @@ export function onEvent(ear) {
  * @param {[number, number]} xy in pixels of the photo
  */
 export function hover(xy) {
-  const photo = get().photo;
-  if (!photo?.encoded || photo.clip) return;
+  const { photo, clip } = get();
+  if (!photo?.encoded || photo.draft) return;
+  if (clip && (clip.playing || clip.run?.state === "running")) return;
   performance.mark(`hover-${++hoverId}`);
-  live.send({ type: "hover", photo: photo.id, x: xy[0], y: xy[1], id: hoverId });
+  const frame = clip ? { clip: clip.id, frame: photo.frame } : {};
+  live.send({ type: "hover", photo: photo.id, ...frame, x: xy[0], y: xy[1], id: hoverId });
 }
 
 /** No mask under the pointer is wanted any more. */
@@ -292,6 +302,8 @@ function hear(event) {
     }
   } else if (event.type === "classes") {
     set({ classes: event.classes, activeClass: get().activeClass ?? event.classes[0]?.name ?? null });
+  } else if (event.type === "files") {
+    request("GET", "/api/session").then(({ photos, clips }) => set({ photos, clips }), () => undefined);
   } else if (event.type === "view") {
     encoded.delete(event.photo);
     if (event.photo === photo?.id && photo) setPhoto({ look: photo.look + 1, encoded: false });

@@ -32,6 +32,7 @@ const PATHS = {
   plus: '<path d="M10 4v12M4 10h12"/>',
   play: '<path d="M6.500 4.500v11l9-5.500z"/>',
   stop: '<path d="M5.500 5.500h9v9h-9z"/>',
+  microphone: '<rect x="7.500" y="3" width="5" height="9" rx="2.500"/><path d="M4.500 9.500a5.500 5.500 0 0 0 11 0M10 15v2.500"/>',
   search: '<circle cx="9" cy="9" r="5"/><path d="m13 13 3.500 3.500"/>',
   wand: '<path d="m4 16 8-8M10.500 6.500l3 3"/><path d="M14 3v3M12.500 4.500h3M16 10v2M15 11h2M6 4v2M5 5h2"/>',
   pause: '<path d="M7 5v10M13 5v10"/>',

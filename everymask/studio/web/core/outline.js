@@ -13,7 +13,7 @@ export function startOutline() {
   view((state) => {
     const { tool, selected, photo, detail, outline } = state;
     const mask = tool === "polygon" && selected.size === 1 ? photo?.masks.get([...selected][0]) : undefined;
-    const key = mask && photo ? `${photo.id} ${photo.version} ${mask.id} ${detail}` : "";
+    const key = mask && photo ? `${photo.id} ${photo.frame} ${photo.version} ${mask.id} ${detail}` : "";
     if (key === wanted) return;
     wanted = key;
     if (!mask || !photo) {
@@ -21,7 +21,7 @@ export function startOutline() {
       return;
     }
     attempt(async () => {
-      const rings = await request("GET", `/api/photos/${photo.id}/masks/${mask.id}/outline?detail=${detail}`);
+      const rings = await request("GET", `${photo.base ?? `/api/photos/${photo.id}`}/masks/${mask.id}/outline?detail=${detail}`);
       if (wanted === key) set({ outline: { mask, rings } });
     });
   });

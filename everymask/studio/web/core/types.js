@@ -145,6 +145,7 @@
  * @property {FormatRow[]} formats
  * @property {FormatRow[]} clipFormats
  * @property {Photo | null} photo
+ * @property {{id: number, name: string, why: string} | null} failed the photo that was to be opened and cannot be
  * @property {Camera} camera
  * @property {{width: number, height: number}} stage
  * @property {Tool} tool
@@ -155,6 +156,9 @@
  * @property {Set<number>} selected
  * @property {string | null} activeClass
  * @property {{opacity: number, outlines: boolean, isolate: boolean, checker: boolean}} look
+ * @property {string | null} voice what to install for spoken commands; null: nothing is missing
+ * @property {"off" | "on" | "thinking"} listening to a spoken command
+ * @property {number} heard pieces of sound so far
  * @property {"masks" | "everything" | "view"} panel
  * @property {Findings | null} findings
  * @property {string} effort of the next run of everything mode

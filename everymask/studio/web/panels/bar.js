@@ -18,7 +18,7 @@ export function commandButton(name, text = "", look = "quiet") {
 }
 
 /** @type {Record<string, string>} */
-const ICON = { undo: "undo", redo: "redo", previousPhoto: "previous", nextPhoto: "next", export: "export", keys: "keys", fit: "fit", remove: "trash", merge: "merge", subtract: "subtract", lock: "lock", reopen: "edit", outlines: "outline", isolate: "isolate", checker: "checker", everything: "everything", accept: "check", cancel: "close", done: "check", eraseFromPhoto: "wand", previousFrame: "previous", nextFrame: "next", trackOn: "track", trackBack: "trackBack", previousDoubt: "doubtBack", nextDoubt: "doubt", newObject: "plus", absent: "absent", forgetOn: "forget" };
+const ICON = { add: "plus", listen: "microphone", undo: "undo", redo: "redo", previousPhoto: "previous", nextPhoto: "next", export: "export", keys: "keys", fit: "fit", remove: "trash", merge: "merge", subtract: "subtract", lock: "lock", reopen: "edit", outlines: "outline", isolate: "isolate", checker: "checker", everything: "everything", accept: "check", cancel: "close", done: "check", eraseFromPhoto: "wand", previousFrame: "previous", nextFrame: "next", trackOn: "track", trackBack: "trackBack", previousDoubt: "doubtBack", nextDoubt: "doubt", newObject: "plus", absent: "absent", forgetOn: "forget" };
 
 /** Build the bar. */
 export function startBar() {
@@ -35,15 +35,14 @@ export function startBar() {
     saved,
     h("div", { class: "group" }, commandButton("undo"), commandButton("redo")),
     h("div", { class: "group wide" }, zoomed, commandButton("fit")),
-    h("div", { class: "group wide" }, commandButton("keys")),
+    h("div", { class: "group wide" }, commandButton("add"), commandButton("keys")),
     done,
     commandButton("export", "Export", "primary"),
   );
   view((state) => {
     const { photo, photos, camera, busy, online, clip } = state;
-    const row = photos.findIndex((each) => each.id === photo?.id);
-    name.textContent = photo?.name ?? "No photo";
-    name.title = photo?.name ?? "";
+    const row = photos.findIndex((each) => each.id === (photo?.id ?? state.failed?.id));
+    name.textContent = name.title = photo?.name ?? state.failed?.name ?? "No photo";
     place.textContent = clip ? `frame ${clip.frame + 1} of ${clip.length}` : photos.length > 1 ? `${row + 1} of ${photos.length}` : "";
     zoomed.textContent = `${Math.round(camera.scale * 100)}%`;
     zoomed.setAttribute("aria-label", `${zoomed.textContent}, show actual pixels`);

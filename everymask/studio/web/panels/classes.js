@@ -6,6 +6,7 @@ import { h, list } from "../core/dom.js";
 import { icon } from "../core/icons.js";
 import { request } from "../core/server.js";
 import { get, set } from "../core/store.js";
+import { say } from "./notices.js";
 
 /** @typedef {import("../core/types.js").State} State */
 /** @typedef {import("../core/types.js").ClassRow} ClassRow */
@@ -36,6 +37,15 @@ export function classesCard() {
     name.value = "";
   }
 
+  /** @param {string} gone */
+  function remove(gone) {
+    const { classes, activeClass, photo } = get();
+    const used = [...(photo?.masks.values() ?? [])].filter((mask) => mask.label === gone).length;
+    write(classes.filter((each) => each.name !== gone));
+    if (activeClass === gone) set({ activeClass: null });
+    if (used) say(`${used} mask${used === 1 ? " keeps" : "s keep"} the name ${gone}.`, "info");
+  }
+
   return {
     element,
     show(state, before) {
@@ -48,7 +58,8 @@ export function classesCard() {
         (each) => {
           const color = each.name ? h("input", { type: "color", value: each.color, "aria-label": `Colour of ${each.name}`, onchange: (/** @type {any} */ event) => write(get().classes.map((row) => (row.name === each.name ? { ...row, color: event.target.value } : row))) }) : null;
           const pick = h("button", { class: "pick", role: "radio", onclick: () => (each.name ? useClass(each.name) : set({ activeClass: null })) }, h("span", { class: "text" }), h("kbd", {}));
-          return h("div", { class: "chip" }, color ?? h("span", { class: "nocolor" }), pick);
+          const away = each.name ? h("button", { class: "quiet away", "aria-label": `Take the class ${each.name} off the list`, title: "Off the list; masks keep the name", onclick: () => remove(each.name) }, icon("close")) : null;
+          return h("div", { class: "chip" }, color ?? h("span", { class: "nocolor" }), pick, ...(away ? [away] : []));
         },
         (chip, each) => {
           const place = state.classes.indexOf(each);

@@ -23,7 +23,7 @@ export function openExport() {
   const rings = select("YOLO outlines", [["bridge", "all parts, joined by a seam"], ["largest", "the largest part"]]);
   const val = select("YOLO validation", [["0", "the same photos"], ["0.1", "a tenth, kept apart"], ["0.2", "a fifth, kept apart"], ["0.3", "three tenths, kept apart"]]);
   const withMasks = photos.filter((row) => row.masks).length;
-  const scope = select("Photos", [["photo", "this photo"], ["all", `all ${withMasks} with masks`]]);
+  const scope = select("Photos", [["photo", "this photo"], ["all", withMasks === 1 ? "the one with masks" : `all ${withMasks} with masks`]]);
   scope.input.value = photos.length > 1 ? "all" : "photo";
   const outcome = h("div", { class: "outcome", "aria-live": "polite" });
   const prepare = h("button", { class: "primary" }, "Prepare files");
@@ -55,7 +55,7 @@ export function openExport() {
       }),
     );
     prepare.disabled = false;
-    if (made) outcome.replaceChildren(...report(made));
+    if (made) tell(outcome, made);
   }
 }
 
@@ -101,7 +101,7 @@ function openClipExport() {
     const made = await attempt(() => request("POST", `/api/clips/${clip?.id}/exports`, { formats }));
     progress.hidden = true;
     prepare.disabled = false;
-    if (made) outcome.replaceChildren(...report(made));
+    if (made) tell(outcome, made);
   }
 }
 
@@ -111,6 +111,16 @@ let hearExport = () => undefined;
 /** Begin to hear how far an export is. */
 export function startExport() {
   onEvent((event) => event.type === "export" && hearExport(event));
+}
+
+/**
+ * Say what was made and what is lost, where it is seen.
+ * @param {HTMLElement} outcome
+ * @param {any} made
+ */
+function tell(outcome, made) {
+  outcome.replaceChildren(...report(made));
+  outcome.scrollIntoView({ block: "end" });
 }
 
 /** @param {any} made */

@@ -122,6 +122,24 @@ async function ask(thresholds) {
   set({ findings: { ...now, pool, choice: { thresholds, numbers: answer.numbers, levels } } });
 }
 
+/** Sliders, sizes and what was thrown away, as they were after the run. */
+export function defaults() {
+  const { findings } = get();
+  set({ sizes: { smallest: 0, largest: 1, level: null }, findings: findings && { ...findings, thrown: new Set() } });
+  return choose({});
+}
+
+/** Whatever the scores. */
+export function showAll() {
+  return choose({ pred_iou_thresh: 0, stability_score_thresh: 0 });
+}
+
+/** Keep the present choice on the left of a line, or no longer. */
+export function compare() {
+  const { findings } = get();
+  if (findings) set({ findings: { ...findings, pinned: findings.pinned ? null : findings.choice } });
+}
+
 // --- clicks on the photo --------------------------------------------------------------------------------
 
 /** Throw away or keep the finding at a place of the photo; where there is none, say why. @param {[number, number]} at */
@@ -229,6 +247,16 @@ function shellQuoted(text) {
   return /^[\w./,-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }
 
+/** Copy what leads to these masks on the command line. */
+export function copyCommand() {
+  return copy(asCommand(get()));
+}
+
+/** Copy what leads to these masks in Python. */
+export function copyPython() {
+  return copy(asPython(get()));
+}
+
 /** @param {string} text */
 async function copy(text) {
   const thrown = get().findings?.thrown.size ?? 0;
@@ -287,14 +315,11 @@ export function findingsPanel() {
   const counts = h("p", { class: "number faint" });
   const why = h("div", { class: "why" });
   const take = h("button", { class: "primary wide-button", onclick: takeFindings });
-  const reset = h("button", { class: "plain", onclick: () => (set({ sizes: { smallest: 0, largest: 1, level: null }, findings: { .../** @type {Findings} */ (get().findings), thrown: new Set() } }), choose({})) }, "Defaults");
-  const all = h("button", { class: "plain", onclick: () => choose({ pred_iou_thresh: 0, stability_score_thresh: 0 }) }, "Show all");
-  const compare = h("button", { class: "plain", onclick: () => {
-    const findings = /** @type {Findings} */ (get().findings);
-    set({ findings: { ...findings, pinned: findings.pinned ? null : findings.choice } });
-  } }, "Compare");
-  const copies = h("div", { class: "row start" }, h("button", { class: "link", onclick: () => copy(asCommand(get())) }, icon("copy"), "as command"), h("button", { class: "link", onclick: () => copy(asPython(get())) }, icon("copy"), "as Python"));
-  const results = h("div", { class: "results" }, ...sliders.map((each) => each.element), ...sizes.map((each) => each.element), levels.element, h("div", { class: "row start" }, reset, all, compare), counts, why, copies);
+  const reset = h("button", { class: "plain", onclick: defaults }, "Defaults");
+  const all = h("button", { class: "plain", onclick: showAll }, "Show all");
+  const comparing = h("button", { class: "plain", onclick: compare }, "Compare");
+  const copies = h("div", { class: "row start" }, h("button", { class: "link", onclick: copyCommand }, icon("copy"), "as command"), h("button", { class: "link", onclick: copyPython }, icon("copy"), "as Python"));
+  const results = h("div", { class: "results" }, ...sliders.map((each) => each.element), ...sizes.map((each) => each.element), levels.element, h("div", { class: "row start" }, reset, all, comparing), counts, why, copies);
   const foot = h("div", { class: "foot" }, take);
   const element = h("section", { class: "findings", "aria-label": "Everything" }, efforts.element, presets, begin, running, failed, results, foot);
   return {
@@ -321,7 +346,7 @@ export function findingsPanel() {
       const masks = kept(state);
       for (const each of [...sliders, ...sizes]) each.show(state);
       levels.show(state.sizes.level === null ? "all" : String(state.sizes.level));
-      compare.setAttribute("aria-pressed", String(findings.pinned !== null));
+      comparing.setAttribute("aria-pressed", String(findings.pinned !== null));
       counts.textContent = `${masks.length} of ${findings.found} candidates. Click a mask to throw it away, a bare place to ask why.`;
       take.textContent = masks.length === 1 ? "Keep 1 mask" : `Keep ${masks.length} masks`;
       take.disabled = masks.length === 0;

@@ -16,7 +16,7 @@ export function openKeys() {
   );
   const hand = h("section", {}, h("h3", {}, "On the photo"), ...BY_HAND.map(([what, does]) => h("div", { class: "key row" }, h("span", {}, does), h("kbd", {}, what))), h("div", { class: "key row" }, h("span", {}, "answer, or class"), h("kbd", {}, "1 to 9")));
   dialog.replaceChildren(
-    h("header", { class: "row" }, h("h2", {}, "Keys"), h("span", { class: "faint grow" }, "Press one to change it."), h("button", { class: "plain", onclick: () => (unbindAll(), openKeys()) }, "Reset all"), h("button", { class: "quiet", "aria-label": "Close", onclick: () => dialog.close() }, icon("close"))),
+    h("header", { class: "row" }, h("h2", {}, "Keys"), h("span", { class: "faint grow" }, "Press one to change it."), h("button", { class: "plain", onclick: () => (unbindAll(), openKeys()) }, "Reset all"), h("button", { class: "quiet", "aria-label": "Close", autofocus: true, onclick: () => dialog.close() }, icon("close"))),
     h("div", { class: "columns" }, hand, ...columns),
   );
   if (!dialog.open) dialog.showModal();

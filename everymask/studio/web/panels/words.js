@@ -6,42 +6,56 @@ import { icon } from "../core/icons.js";
 import { request } from "../core/server.js";
 import { get, set } from "../core/store.js";
 import { say } from "./notices.js";
+import { voiceButton } from "./voice.js";
 
 /** @typedef {import("../core/types.js").State} State */
 
+const words = h("input", { type: "search", placeholder: "Find by words: cup . dog", "aria-label": "Words for what to find", maxLength: 500 });
+const go = h("button", { class: "plain square", "aria-label": "Find by words", title: "Find by words" }, icon("search"));
+
 /** The search field. @returns {{element: HTMLElement, show: (state: State, before: State) => void}} */
 export function wordsCard() {
-  const words = h("input", { type: "search", placeholder: "Find by words: cup . dog", "aria-label": "Words for what to find", maxLength: 500 });
-  const go = h("button", { class: "plain square", "aria-label": "Find by words", title: "Find by words" }, icon("search"));
-  const form = h("form", { class: "row words", onsubmit: find }, words, go);
+  const form = h("form", { class: "row words", onsubmit: (/** @type {Event} */ event) => (event.preventDefault(), search()) }, words, go, voiceButton());
   const element = h("section", { class: "words", "aria-label": "Find by words" }, form);
-  /** @param {Event} event */
-  async function find(event) {
-    event.preventDefault();
-    const photo = get().photo;
-    const asked = words.value.trim();
-    if (!photo || !asked || go.disabled) return;
-    go.disabled = true;
-    say("Looking …", "info");
-    const found = await attempt(() => request("POST", `/api/photos/${photo.id}/find`, { words: asked }));
-    go.disabled = false;
-    if (!found || get().photo?.id !== photo.id) return;
-    if (!found.length) {
-      say(`Nothing here is known as ${asked}.`, "warning");
-      return;
-    }
-    const known = new Set(get().photo?.masks.keys());
-    if (await act({ type: "add", masks: found })) {
-      set({ selected: new Set([...(get().photo?.masks.keys() ?? [])].filter((id) => !known.has(id))) });
-      words.value = "";
-    }
-  }
   return {
     element,
     show(state) {
       element.hidden = state.clip !== null;
     },
   };
+}
+
+async function search() {
+  const asked = words.value.trim();
+  if (asked && (await findWords(asked))) words.value = "";
+}
+
+/** To the search field. */
+export function askWords() {
+  set({ panel: "masks", sheet: true });
+  requestAnimationFrame(() => requestAnimationFrame(() => words.focus()));
+}
+
+/**
+ * Make masks of what words name and select them; whether there were any.
+ * @param {string} asked
+ */
+export async function findWords(asked) {
+  const photo = get().photo;
+  if (!photo || go.disabled) return false;
+  go.disabled = true;
+  say(`Looking for ${asked} …`, "info");
+  const found = await attempt(() => request("POST", `/api/photos/${photo.id}/find`, { words: asked }));
+  go.disabled = false;
+  if (!found || get().photo?.id !== photo.id) return false;
+  if (!found.length) {
+    say(`Nothing here is known as ${asked}.`, "warning");
+    return false;
+  }
+  const known = new Set(get().photo?.masks.keys());
+  if (!(await act({ type: "add", masks: found }))) return false;
+  set({ selected: new Set([...(get().photo?.masks.keys() ?? [])].filter((id) => !known.has(id))) });
+  return true;
 }
 
 /** Show the photo without the selected masks, to be downloaded. The masks and the photo stay as they are. */

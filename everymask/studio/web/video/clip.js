@@ -4,7 +4,7 @@
 // it as on any photo; what they ask for comes here (`takeActions`) and becomes a step in the clip.
 
 import { fitting } from "../core/camera.js";
-import { attempt, onEvent, onReconnect, takeActions } from "../core/desk.js";
+import { attempt, onEvent, onReconnect, takeActions, unhover } from "../core/desk.js";
 import { boxOf, unpack } from "../core/runs.js";
 import { Refused, TAB, request } from "../core/server.js";
 import { get, set, view } from "../core/store.js";
@@ -58,7 +58,7 @@ export async function openClip(id, frame = 0) {
     const clip = { ...rest, objects: new Map(), prompts: new Map(), masks: new Map(), strips: new Map(), loaded: new Set(), frame, follow: true, playing: false, stamp: 0 };
     take(clip, values);
     for (const [at, object, score, , area] of strip) mark(clip, object, at, area ? score : 0);
-    set({ clip, photo: null, hover: null, pointed: null, selected: new Set(), pending: [], findings: null, rubber: null, stroke: null, ring: [], panel: "masks", tool: get().tool === "polygon" ? "click" : get().tool, camera: fitting(clip.size, get().stage) });
+    set({ clip, photo: null, failed: null, hover: null, pointed: null, selected: new Set(), pending: [], findings: null, rubber: null, stroke: null, ring: [], panel: "masks", camera: fitting(clip.size, get().stage) });
     await goTo(Math.min(frame, clip.length - 1));
   });
 }
@@ -123,8 +123,9 @@ function show(clip, image) {
       draft: draftOf(clip),
       reply: null,
     },
-    ...(same ? {} : { pointed: null, pending: [], stroke: null }),
+    ...(same ? {} : { pointed: null, pending: [], stroke: null, ring: [] }),
   });
+  if (!same) unhover(); // it was about another frame
 }
 
 /** @param {Clip} clip */
@@ -328,6 +329,7 @@ function translated(clip, action) {
   if (type === "click") return { type, ...here, x: said.x, y: said.y, include: said.include };
   if (type === "box") return { type, ...here, box: said.box };
   if (type === "brush") return { type, ...here, points: said.points, radius: said.radius, erase: said.erase };
+  if (type === "polygon") return { type, ...here, object: said.mask ?? object, rings: said.rings };
   if (type === "remove_prompt") return { type, frame: clip.frame, object, index: /** @type {any} */ (draftOf(clip)?.steps[said.index]).index };
   if (type === "delete" || type === "label" || type === "lock") return { ...said, type, objects: said.masks, masks: undefined };
   if (type === "absent" || type === "forget") return { ...said, type };
