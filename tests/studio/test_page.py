@@ -99,6 +99,11 @@ def test_brush_eraser_and_polygon_change_the_selected_mask(page: Page, studio: S
     triangle = pixels(studio.masks(1)[1])
     assert triangle[160, 55]
     assert not triangle[190, 25]
+    before = page.state("state.photo.version")
+    for corner in ((220, 150), (260, 150), (260, 200), (220, 150)):  # the first one again
+        page.tab.mouse.click(*page.at(*corner))
+    page.until(f"state.photo.version > {before} && state.busy === 0 && state.ring.length === 0")
+    assert pixels(studio.masks(1)[2])[160, 255]
 
 
 def test_corners_of_a_mask_are_moved_added_and_taken_away(page: Page, studio: Studio):

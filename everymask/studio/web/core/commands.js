@@ -8,6 +8,7 @@ import { openExport } from "../panels/export.js";
 import { openKeys } from "../panels/keys.js";
 import { compare, copyCommand, copyPython, defaults, runEverything, showAll, takeFindings } from "../panels/findings.js";
 import { askWords, eraseSelected } from "../panels/words.js";
+import { closeRing } from "../input/pointer.js";
 import { listen } from "../panels/voice.js";
 import { addFiles } from "../panels/film.js";
 
@@ -174,11 +175,7 @@ function findingsShown() {
 }
 
 async function accept() {
-  if (get().ring.length > 2) {
-    const ring = get().ring;
-    set({ ring: [] });
-    return act({ type: "polygon", rings: [ring], label: get().activeClass });
-  }
+  if (get().ring.length > 2) return closeRing(get().ring);
   if (get().clip) return selectObjects([]);
   if (draft()) {
     const before = new Set(photo()?.masks.keys());

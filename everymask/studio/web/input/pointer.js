@@ -203,7 +203,8 @@ function press(pressed, at) {
   else if (tool === "click") prompt(at, !pressed.exclude);
   else if (tool === "polygon" && get().outline) {
     if (!pressed.corner) set({ selected: new Set(), outline: null, ring: [at] }); // elsewhere: a new polygon begins
-  } else if (tool === "polygon") set({ ring: [...ring, at] });
+  } else if (tool === "polygon" && ring.length > 2 && Math.hypot(at[0] - ring[0][0], at[1] - ring[0][1]) <= REACH / get().camera.scale) closeRing(ring);
+  else if (tool === "polygon") set({ ring: [...ring, at] });
   else if (tool === "select") {
     const mask = maskAt(at);
     const all = new Set(pressed.add ? selected : []);
@@ -224,13 +225,17 @@ function prompt(at, include) {
   act({ type: "click", x: at[0], y: at[1], include });
 }
 
+/** Make a mask of the corners that were drawn. @param {[number, number][]} ring */
+export function closeRing(ring) {
+  set({ ring: [] });
+  return act({ type: "polygon", rings: [ring], ...(get().activeClass ? { label: get().activeClass } : {}) });
+}
+
 /** @param {MouseEvent} event */
 function doubleClick(event) {
   const { tool, ring, camera } = get();
-  if (tool === "polygon" && ring.length > 3) {
-    set({ ring: [] });
-    act({ type: "polygon", rings: [ring.slice(0, -1)], ...(get().activeClass ? { label: get().activeClass } : {}) });
-  } else if (tool === "select") {
+  if (tool === "polygon" && ring.length > 3) closeRing(ring.slice(0, -1));
+  else if (tool === "select") {
     const mask = maskAt(toPhoto(camera, ...stageXY(event)));
     if (mask !== null) {
       set({ tool: "click", selected: new Set([mask]) });

@@ -12,6 +12,7 @@ export function draftCard() {
   const title = h("h2", {});
   const answers = h("div", { class: "answers", role: "radiogroup", "aria-label": "Answers" });
   const note = h("p", { class: "faint" });
+  const [next, add, takeAway] = matchMedia("(pointer: coarse)").matches ? ["Tap another answer", "Tap", "press long"] : ["Tab for the next answer", "Click", "right-click"];
   const element = h("section", { class: "draft", "aria-label": "Object being prompted" }, title, answers, note, h("div", { class: "row" }, commandButton("cancel", "Cancel", "plain"), commandButton("accept", "Accept", "primary")));
   return {
     element,
@@ -42,7 +43,7 @@ export function draftCard() {
       );
       const disobeyed = reply?.disobeyed ?? 0;
       note.classList.toggle("trouble", disobeyed > 0);
-      note.textContent = disobeyed ? `The model does not follow ${disobeyed === 1 ? "one click" : `${disobeyed} clicks`}. Click again near it, or use brush and eraser.` : candidates.length > 1 ? "Tab for the next answer. Click again to correct." : draft.steps.length ? "Click where something is missing, right-click where it is too much." : "Click what is missing, right-click what is too much.";
+      note.textContent = disobeyed ? `The model does not follow ${disobeyed === 1 ? "one click" : `${disobeyed} clicks`}. Click again near it, or use brush and eraser.` : candidates.length > 1 ? `${next}. ${add} again to correct.` : draft.steps.length ? `${add} where something is missing, ${takeAway} where it is too much.` : `${add} what is missing, ${takeAway} what is too much.`;
     },
   };
 }
