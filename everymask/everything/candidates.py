@@ -30,9 +30,9 @@ from everymask.nn.point_decoder import PointDecoder, Scratch
 from everymask.nn.records import Decoded, ImageFeatures
 from everymask.nn.touched import untouched
 
-CPU_TOKENS, CPU_TILE = 16384, 32
-"""So many image tokens, and at most so many prompts, are decoded together on a CPU core: 4 prompts of the
-official models. The prompts of a tile share weights and the cost of every call, and fit the core's cache."""
+CPU_TOKENS, CPU_TILE = 32768, 32
+"""So many image tokens, and at most so many prompts, are decoded together on a CPU core: 8 prompts of the
+official models. The prompts of a tile share weights and the cost of every call, and fit the last cache."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -213,14 +213,25 @@ def decoded(decoder: CropDecoder, points_xy: np.ndarray) -> Iterator[Read]:
     sparse = _embedded(decoder, points_xy)
     attended = decoder.points.attend(sparse)
     check_finite(attended.iou, "predicted IoU")
-    for prompt in range(len(points_xy)):
-        if decoder.refiner is not None:
-            iou, logits = _refined(decoder, attended, prompt, sparse[prompt : prompt + 1])
-        else:
-            iou, logits = _read(decoder, decoder.points, attended, prompt, decoder.options.multimask_output)
+    for prompt, (iou, logits) in enumerate(_each_read(decoder, attended, sparse)):
         if len(iou):
             check_finite(logits, "mask logits")
             yield Read(prompt, iou, _cleaned(decoder, logits))
+
+
+def _each_read(decoder: CropDecoder, attended: Any, sparse: Tensor) -> Iterator[tuple[np.ndarray, Tensor]]:
+    """Predicted IoU [k] and logits [k, h, w] of the masks of each prompt that pass the threshold."""
+    multimask, prompts = decoder.options.multimask_output, range(len(sparse))
+    if decoder.refiner is not None:
+        yield from (_refined(decoder, attended, p, sparse[p : p + 1]) for p in prompts)
+    elif not multimask:
+        yield from (_read(decoder, decoder.points, attended, p, multimask) for p in prompts)
+    else:
+        ious = attended.iou.float().cpu().numpy()
+        which = [_passing(decoder, iou, multimask, decoder.options.pred_iou_thresh) for iou in ious]
+        asked = [(p, which[p].tolist()) for p in prompts if len(which[p])]
+        found = dict(zip((p for p, _ in asked), decoder.points.masks_of(attended, asked), strict=True))
+        yield from ((ious[p, which[p]], found[p]) if p in found else _NONE for p in prompts)
 
 
 def _embedded(decoder: CropDecoder, points_xy: np.ndarray) -> Tensor:
@@ -244,16 +255,21 @@ def _read(
     """Predicted IoU [k] and logits [k, h, w] of a prompt's masks above the threshold (or ``everything``)."""
     iou = attended.iou[prompt].float().cpu().numpy()
     threshold = 0.0 if everything else decoder.options.pred_iou_thresh
-    passes = filters.by_predicted_iou(iou, threshold)
     if not multimask and decoder.model.spec.fallback is not None:
+        passes = filters.by_predicted_iou(iou, threshold)
         return _single_or_fallback(decoder, points, attended, prompt, passes, threshold)
+    which = _passing(decoder, iou, multimask, threshold)
+    if len(which) == 0:
+        return _NONE
+    return iou[which], points.masks_of(attended, [(prompt, which.tolist())])[0]
+
+
+def _passing(decoder: CropDecoder, iou: np.ndarray, multimask: bool, threshold: float) -> np.ndarray:
+    """Which masks of a prompt that has these predicted IoU [M] are offered and pass, int64 [k]."""
     offered = np.arange(1, len(iou)) if multimask else np.arange(1)
     if multimask and decoder.model.spec.decoder.early_dim is not None:  # HQ-SAM: the best one, made finer
         offered = np.array([1 + iou[1:].argmax()])
-    which = offered[passes[offered]]
-    if len(which) == 0:
-        return _NONE
-    return iou[which], points.masks(attended, prompt, which.tolist())
+    return offered[filters.by_predicted_iou(iou, threshold)[offered]]
 
 
 _NONE = np.zeros(0, np.float32), torch.zeros(0, 0, 0)
@@ -271,7 +287,7 @@ def _single_or_fallback(
     if not passes.any():
         return _NONE
     one = slice(prompt, prompt + 1)
-    logits = points.masks(attended, prompt, range(len(passes)))[None]
+    logits = points.masks_of(attended, [(prompt, range(len(passes)))])[0][None]
     chosen = choose_masks(
         Decoded(logits, attended.iou[one], attended.mask_tokens[one]), False, decoder.model.spec.fallback
     )

@@ -13,7 +13,7 @@ from everymask.nn.records import Decoded, ImageFeatures, PromptEmbeddings
 
 
 class Points(Protocol):
-    """What everything mode asks of a decoder; what ``attend`` gives goes into ``masks`` as it is."""
+    """What everything mode asks of a decoder; what ``attend`` gives goes into ``masks_of`` as it is."""
 
     @property
     def hw(self) -> tuple[int, int]: ...
@@ -22,7 +22,7 @@ class Points(Protocol):
 
     def attend(self, sparse: Tensor, mask_factors: Tensor | None = None) -> Any: ...
 
-    def masks(self, attended: Any, prompt: int, which: Sequence[int]) -> Tensor: ...
+    def masks_of(self, attended: Any, asked: Sequence[tuple[int, Sequence[int]]]) -> list[Tensor]: ...
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,10 @@ class PlainPoints:
             dense = last(mask_factors.to(self.model.dtype).unflatten(2, self.hw))
         return self.model.decode(self.features, PromptEmbeddings(sparse.to(self.model.dtype), dense))
 
-    def masks(self, decoded: Decoded, prompt: int, which: Sequence[int]) -> Tensor:
-        """Mask logits [len(which), 4h, 4w] of one prompt; HQ-SAM's with the finer mask added."""
+    def masks_of(self, decoded: Decoded, asked: Sequence[tuple[int, Sequence[int]]]) -> list[Tensor]:
+        """Mask logits [len(which), 4h, 4w] of each prompt; HQ-SAM's with the finer mask added."""
+        return [self._masks(decoded, prompt, which) for prompt, which in asked]
+
+    def _masks(self, decoded: Decoded, prompt: int, which: Sequence[int]) -> Tensor:
         logits = decoded.mask_logits[prompt, list(which)].float()
         return logits if decoded.hq_logits is None else logits + decoded.hq_logits[prompt].float()

@@ -7,7 +7,8 @@ The second half of :mod:`everymask.nn.point_decoder`, whose head explains the fo
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +25,10 @@ class Basis:
     with_image: Tensor  # [H, d, N] (or [K, N] for a mask prompt): basis times S, both centred
     constant_with_image: Tensor | None  # [N]: the constant written along, times S
 
+    def cut(self, band: slice) -> Basis:
+        constant = self.constant_with_image
+        return Basis(self.with_image[..., band], None if constant is None else constant[band])
+
 
 @dataclass(frozen=True)
 class SharedLook:
@@ -35,6 +40,17 @@ class SharedLook:
     values: Tensor  # [H, N, d] of S
     value_weight: Tensor  # [H, C, d]
     value_constant: Tensor  # [H, 1, d]
+    bands: tuple[SharedLook, ...] = ()  # the same of image tokens that are looked at together
+
+    def cut(self, band: slice) -> SharedLook:
+        """The same of some image tokens."""
+        constant = self.keys_constant
+        return replace(
+            self,
+            keys=self.keys[..., band],
+            keys_constant=None if constant is None else constant[..., band],
+            values=self.values[:, band],
+        )
 
 
 @dataclass(frozen=True)
@@ -50,6 +66,18 @@ class SharedWrite:
     eps: float
     image_square: Tensor  # [N]: |S|^2, centred
     bases: tuple[Basis, ...]  # of everything written so far, this layer last
+    bands: tuple[SharedWrite, ...] = ()  # the same of image tokens that are written together
+
+    def cut(self, band: slice) -> SharedWrite:
+        """The same of some image tokens."""
+        constant = self.queries_constant
+        return replace(
+            self,
+            queries=self.queries[..., band],
+            queries_constant=None if constant is None else constant[..., band],
+            image_square=self.image_square[band],
+            bases=tuple(basis.cut(band) for basis in self.bases),
+        )
 
 
 @dataclass(frozen=True)
@@ -79,6 +107,20 @@ class SharedImage:
     layers: tuple[Layer, ...]
     final: SharedLook
     up: SharedUpscale
+    bands: tuple[slice, ...]  # of image tokens
+
+
+Cut = TypeVar("Cut", SharedLook, SharedWrite)
+
+BAND = 1024
+"""Image tokens that go through attention, or become masks, together on a CPU: what is made of them on the way
+fits the caches."""
+
+
+def bands_of(tokens: int, device: torch.device) -> tuple[slice, ...]:
+    """Image tokens in portions for one core; all of them on a GPU."""
+    band = BAND if device.type == "cpu" else tokens
+    return tuple(slice(start, min(start + band, tokens)) for start in range(0, tokens, band))
 
 
 def shared_image(
@@ -94,12 +136,17 @@ def shared_image(
     constant = torch.zeros_like(signal[:, 0])
     written: list[tuple[Tensor, Tensor | None]] = [] if mask_basis is None else [(mask_basis, None)]
     layers: list[Layer] = []
+    bands = bands_of(signal.shape[1], signal.device)
+
+    def in_bands(whole: Cut) -> Cut:
+        return replace(whole, bands=tuple(whole.cut(band) for band in bands))
+
     for block in decoder.transformer.layers:
         assert isinstance(block, TwoWayBlock)
         after_norm = bool(layers)
         look = _shared_look(block.cross_attn_token_to_image, signal, where, constant, work, scaled=after_norm)
         write = _shared_write(block, signal, where, constant, written, work, scaled=after_norm)
-        layers.append(Layer(block, look, write))
+        layers.append(Layer(block, in_bands(look), in_bands(write)))
         signal = centred(signal, 0) * write.gamma[:, None]
         written = [
             (centred(basis, -1) * write.gamma, None if c is None else centred(c, -1) * write.gamma)
@@ -109,7 +156,7 @@ def shared_image(
     last = decoder.transformer.final_attn_token_to_image
     final = _shared_look(last, signal, where, constant, work, scaled=True)
     up = _shared_upscale(decoder, signal, constant, [x[0] for x in high_res], work)
-    return SharedImage(tuple(layers), final, up)
+    return SharedImage(tuple(layers), in_bands(final), up, bands)
 
 
 def _heads(x: Tensor, heads: int) -> Tensor:

@@ -75,6 +75,19 @@ def test_error_is_no_more_than_twice_the_plain_decoders(name, mask_prompts):
         assert error(value, exact) <= max(2 * error(normal, exact), 1e-6)
 
 
+@pytest.mark.parametrize("mask_prompts", [False, True])
+@pytest.mark.parametrize("name", ["sam_vit_b", "sam2.1_hiera_tiny"])
+def test_bands_of_image_tokens_do_not_change_the_answer(name, mask_prompts, monkeypatch):
+    decoder, encoder, image, *rest = parts(name, mask_prompts)
+    image *= torch.linspace(0.1, 5, SIDE)[:, None]  # scores grow from band to band
+    given = decoder, encoder, image, *rest
+    attended, logits = folded(*given)
+    monkeypatch.setattr("everymask.nn.shared_image.BAND", 100)  # three, the last one smaller
+    in_bands, banded_logits = folded(*given)
+    assert error(in_bands.iou, attended.iou) < 1e-5
+    assert error(banded_logits, logits) < 1e-4
+
+
 def test_half_precision_stays_close():
     decoder, encoder, image, high_res, prompts, masks = parts("sam2.1_hiera_tiny", False)
     truth = plain(decoder, encoder, image, high_res, prompts, torch.float64)
@@ -100,6 +113,16 @@ def test_a_mask_has_the_same_bits_whichever_others_are_asked_for(name):
     every = points.masks(attended, 1, range(4))
     for which in ([0], [3], [1, 2], [1, 3], [1, 2, 3], [3, 1]):
         assert torch.equal(points.masks(attended, 1, which), every[which])
+
+
+def test_masks_of_several_prompts_have_the_bits_of_each_alone():
+    decoder, encoder, image, high_res, prompts, _ = parts("sam2.1_hiera_tiny", False)
+    points = PointDecoder.prepare(decoder, image + encoder.no_mask(), encoder.grid_position(), high_res)
+    attended = points.attend(prompts.sparse)
+    asked = [(0, [1, 3]), (2, [2]), (4, range(4))]
+    together = points.masks_of(attended, asked)
+    for (prompt, which), logits in zip(asked, together, strict=True):
+        assert torch.equal(logits, points.masks(attended, prompt, which))
 
 
 def test_prompts_do_not_depend_on_their_neighbours():

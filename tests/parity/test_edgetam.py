@@ -30,7 +30,7 @@ def test_a_photo_is_answered_as_exactly_as_by_the_official_code(size, tmp_path):
         exact, theirs = official[f"float64.{name}"], official[f"float32.{name}"]
         assert value.shape == exact.shape
         error, official_error = ((each - exact).abs().max().item() for each in (value, theirs))
-        assert error <= 2 * official_error + 1e-6, name
+        assert error <= 3 * official_error + 1e-6, name
 
 
 def asked(model, photo):

@@ -28,6 +28,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from everymask.nn.attend import LOG2_E
 from everymask.nn.cores import on_all_cores
 from everymask.nn.memory.rope import Rotation
 
@@ -102,7 +103,8 @@ def _arranged(
     placed, half = len(keys) - unplaced, weight.shape[0] // 2
     wide = torch.promote_types(keys.dtype, torch.float32)
     keys, values, weight, bias = (x.to(wide) for x in (keys, values, weight, bias))
-    projection = torch.cat([weight, bias[:, None]], dim=1) / math.sqrt(weight.shape[0])  # [C, D + 1]
+    scale = LOG2_E / math.sqrt(weight.shape[0])  # scores of powers of two
+    projection = torch.cat([weight, bias[:, None]], dim=1) * scale  # [C, D + 1]
     ones = keys.new_ones(len(keys), 1)
     keys, values = torch.cat([keys, ones], dim=1), torch.cat([values, ones], dim=1)
     if inner != wide:
@@ -156,7 +158,7 @@ def _block(queries: Tensor, memory: _Arranged, out: Tensor) -> None:
     by_row = (memory.rows @ second).view(height, channels, n)  # v
     scores = memory.unplaced_keys @ columns  # [P, n]
     peak = scores.amax(dim=0).to(inner).to(wide)
-    total = memory.unplaced_values.T @ scores.sub_(peak).exp_()  # [D + 1, n]
+    total = memory.unplaced_values.T @ scores.sub_(peak).exp2_()  # [D + 1, n]
     by_row[:, -1] -= peak
     frames = len(memory.keys) // (height * width)
     at_once = min(height, max(1, TOKEN_BLOCK // (frames * width)))
@@ -166,13 +168,13 @@ def _block(queries: Tensor, memory: _Arranged, out: Tensor) -> None:
         tokens = slice(top * frames * width, (top + len(rows)) * frames * width)
         keys, values = memory.keys[tokens], memory.values[tokens]
         scores = _scores(keys, by_column, rows, room[: len(keys)])
-        grown = total + values.T @ scores.exp_()
+        grown = total + values.T @ scores.exp2_()
         if not grown[-1].max() < MOST_WEIGHT:
             scores = _scores(keys, by_column, rows, room[: len(keys)])
             higher = (peak + scores.amax(dim=0).clamp_(min=0)).to(inner).to(wide)
             by_row[:, -1] -= higher - peak
-            faded = total * torch.exp(peak - higher)
-            grown = faded + values.T @ scores.sub_(higher - peak).exp_()
+            faded = total * torch.exp2(peak - higher)
+            grown = faded + values.T @ scores.sub_(higher - peak).exp2_()
             peak = higher
         total = grown
     out.copy_((total[:-1] / total[-1]).T)

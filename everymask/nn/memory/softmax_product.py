@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from everymask.nn.attend import LOG2_E
 from everymask.nn.cores import on_all_cores
 
 QUERY_BLOCK = 1024
@@ -40,7 +41,7 @@ def softmax_product(
         return F.scaled_dot_product_attention(q[None], k[None], shared[None])[0]
     inner = product_dtype or q.dtype
     wide = torch.promote_types(v.dtype, torch.float32)  # of sums and of the softmax
-    q, k = (q * (1.0 / math.sqrt(q.shape[-1]))).to(inner), k.to(inner)
+    q, k = (q * (LOG2_E / math.sqrt(q.shape[-1]))).to(inner), k.to(inner)
     values = v.to(inner)
     out = v.new_empty(len(q), q.shape[1], v.shape[-1])
     on_all_cores(
@@ -69,8 +70,8 @@ def _rows(q: Tensor, k: Tensor, v: Tensor, out: Tensor, wide: torch.dtype) -> No
         keys, values = k[first : first + KEY_BLOCK], v[first : first + KEY_BLOCK]
         scores = torch.mm(q, keys.T, out=room[:, : len(keys)]).to(wide)  # [<=1024, <=512]
         higher = torch.maximum(peak, scores.amax(dim=-1, keepdim=True))
-        faded = torch.exp(peak - higher)
-        weights = scores.sub_(higher).exp_()
+        faded = torch.exp2(peak - higher)
+        weights = scores.sub_(higher).exp2_()
         mass.mul_(faded).add_(weights.sum(dim=-1, keepdim=True))
         total.mul_(faded)
         if v.dtype == wide:
