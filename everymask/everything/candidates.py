@@ -266,7 +266,7 @@ def _read(
 
 def _passing(decoder: CropDecoder, iou: np.ndarray, multimask: bool, threshold: float) -> np.ndarray:
     """Which masks of a prompt that has these predicted IoU [M] are offered and pass, int64 [k]."""
-    offered = np.arange(1, len(iou)) if multimask else np.arange(1)
+    offered: np.ndarray = np.arange(1, len(iou)) if multimask else np.arange(1)
     if multimask and decoder.model.spec.decoder.early_dim is not None:  # HQ-SAM: the best one, made finer
         offered = np.array([1 + iou[1:].argmax()])
     return offered[filters.by_predicted_iou(iou, threshold)[offered]]
