@@ -42,7 +42,7 @@ def read_file(path: Path, page: int | None, bands: Sequence[int] | None = None) 
         if bands is not None or (page is None and is_scene(path) and has_rasterio()):
             return read_raster(path, bands)
         try:
-            picture = _opened(path)
+            picture = opened(path)
         except Image.UnidentifiedImageError:
             return _decode_by_other_means(path, page)
         with picture:
@@ -74,7 +74,7 @@ def photo_size(path: str | os.PathLike[str]) -> tuple[int, int]:
         if is_scene(path) and has_rasterio():
             return raster_size(path)
         try:
-            picture = _opened(path)
+            picture = opened(path)
         except Image.UnidentifiedImageError:
             if _is_tiff(path) and has_rasterio():
                 return raster_size(path)
@@ -91,8 +91,8 @@ def _is_tiff(path: Path) -> bool:
         return file.read(4) in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
-def _opened(path: Path) -> Image.Image:
-    """The picture file with its header read."""
+def opened(path: Path) -> Image.Image:
+    """The picture file with its header read by Pillow, within its limit. Raises what Pillow raises."""
     with warnings.catch_warnings():
         # Pillow warns from half its limit on and refuses at the limit; one line is enough.
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
@@ -123,7 +123,10 @@ def _refuse_what_is_no_file(path: Path) -> None:
 def decoding(name: str) -> Iterator[None]:
     """Whatever a decoder raises on a broken file, as a PictureError that names the file."""
     try:
-        yield
+        with warnings.catch_warnings():
+            # Pillow warns from half its limit on, some of it only when pixels are read.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            yield
     except (InputError, MissingExtraError):
         raise
     except Image.DecompressionBombError as error:
@@ -171,7 +174,7 @@ def count_pages(path: Path) -> int:
         if is_dicom(path):
             return dicom_frames(path)
         try:
-            picture = _opened(path)
+            picture = opened(path)
         except Image.UnidentifiedImageError:
             return 1
         with picture:

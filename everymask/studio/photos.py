@@ -16,11 +16,11 @@ from typing import Generic, TypeVar
 
 import cv2
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ImageOps, UnidentifiedImageError
 
 from everymask import ImagePredictor, InputError, PromptableModel, read_photo
 from everymask.media.photos import Range, read_pixels
-from everymask.media.picture_files import read_file
+from everymask.media.picture_files import decoding, opened, read_file
 from everymask.models.feature_cache import FeatureCache, default_cache
 
 from .prompting import Prompting
@@ -263,11 +263,12 @@ def within(path: Path, folder: Path) -> bool:
 
 def pages_of(path: Path) -> int:
     """How many pages or frames a file has."""
-    try:
-        with Image.open(path) as file:
-            return 1 if file.format == "MPO" else getattr(file, "n_frames", 1)
-    except UnidentifiedImageError:
-        return 1  # rasterio or OpenCV reads it
+    with decoding(path.name):
+        try:
+            with opened(path) as file:
+                return 1 if file.format == "MPO" else getattr(file, "n_frames", 1)
+        except UnidentifiedImageError:
+            return 1  # rasterio or OpenCV reads it
 
 
 def depth_of(path: Path, page: int | None) -> dict[str, object]:
@@ -289,7 +290,7 @@ def depth_of(path: Path, page: int | None) -> dict[str, object]:
 
 def _thumbnail(path: Path, view: View) -> bytes:
     try:
-        with Image.open(path) as file:
+        with decoding(path.name), opened(path) as file:
             if view == View() and file.mode in ("RGB", "L", "P") and getattr(file, "n_frames", 1) == 1:
                 file.draft(
                     "RGB", (2 * THUMBNAIL, 2 * THUMBNAIL)
@@ -299,7 +300,7 @@ def _thumbnail(path: Path, view: View) -> bytes:
                 target = io.BytesIO()
                 small.save(target, "JPEG", quality=85)
                 return target.getvalue()
-    except OSError:
+    except InputError:
         pass  # read_photo below knows more formats, and says what is wrong
     pixels = read_photo(path, range=view.range, page=view.page or 0)
     scale = min(1.0, THUMBNAIL / max(pixels.shape[:2]))

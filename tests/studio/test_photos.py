@@ -133,3 +133,18 @@ def test_the_page_and_contrast_of_a_photo_are_there_again(tmp_path):
         assert studio.client.put("/api/photos/1/view", json=view).status_code == 200
     with running(tmp_path, FakeModel("sam2")) as studio:
         assert studio.get("/api/photos/1")["view"] == view
+
+
+def test_large_photos_open_without_a_warning_and_too_large_ones_say_so(tmp_path, monkeypatch):
+    pixels = np.zeros((200, 300, 3), np.uint8)
+    for name in ("a.tif", "b.jpg"):
+        Image.fromarray(pixels).save(tmp_path / name)
+    with running(tmp_path, FakeModel("sam2")) as studio:
+        paths = [f"/api/photos/{photo}{what}" for photo in (1, 2) for what in ("", "/depth", "/thumbnail")]
+        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 40_000)  # Pillow warns from here on
+        assert [studio.client.get(path).status_code for path in paths] == [200] * 6
+    with running(tmp_path, FakeModel("sam2")) as studio:
+        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+        answers = [studio.client.get(path) for path in paths]
+        assert {answer.status_code for answer in answers} == {422}
+        assert "more than the 2,000 pixels that are decoded from one file" in answers[0].json()["error"]

@@ -7,6 +7,8 @@ const KEPT = 300;
 
 /** @type {Map<string, HTMLImageElement>} */
 const tiles = new Map();
+/** Tiles that are decoded: only those are drawn, for a canvas would decode the others while one pans. @type {WeakSet<HTMLImageElement>} */
+const decoded = new WeakSet();
 
 /**
  * @param {import("../core/types.js").Photo} photo
@@ -22,9 +24,12 @@ function tile(photo, level, column, row) {
     tiles.delete(key); // the least recently used comes first
   } else {
     image = new Image();
-    image.decoding = "async";
-    image.onload = () => redraw();
     image.src = `${base}/tiles/${level}/${column}/${row}?look=${photo.look}-${photo.view.page}-${photo.view.range}`;
+    const fetched = image;
+    fetched.decode().then(() => {
+      decoded.add(fetched);
+      redraw();
+    }, () => undefined);
     if (tiles.size >= KEPT) {
       const [oldest] = tiles.keys();
       tiles.delete(oldest);
@@ -68,7 +73,7 @@ export function drawPhoto(canvas, photo, camera, stage, dpr) {
     for (let row = first[1]; row <= last[1]; row++) {
       for (let column = first[0]; column <= last[0]; column++) {
         const image = tile(photo, level, column, row);
-        if (!image.complete || !image.naturalWidth) continue;
+        if (!decoded.has(image)) continue;
         // Edges on whole device pixels, so that no seam shows.
         const x0 = snapped((column * side - camera.x) * camera.scale, dpr);
         const y0 = snapped((row * side - camera.y) * camera.scale, dpr);
