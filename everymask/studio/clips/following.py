@@ -91,7 +91,7 @@ class Following:
 
     def forget(self, values: Values, after: Values, objects: Iterable[int], first: int, last: int) -> None:
         """Forget objects on the frames from ``first`` to ``last``: ``values`` becomes ``after``."""
-        if self._session is None or self._stands != self._said(values):
+        if self._session is None or self._stands != self._digest(values):
             return
         session = self._together(self._session)
         for object_id in set(objects) & set(session.object_ids):
@@ -100,7 +100,7 @@ class Following:
 
     def agrees(self, values: Values) -> None:
         """Say that the session followed what led to this record."""
-        self._stands = self._said(values)
+        self._stands = self._digest(values)
 
     def doubt(self) -> None:
         """Say that the session may hold something that did not get into the record."""
@@ -108,11 +108,11 @@ class Following:
 
     def keep(self, values: Values, *, step: bool) -> None:
         """Keep what the session knows for when the record says this again; ``step``: a person's step ends."""
-        if self._session is None or self._stands != self._said(values):
+        if self._session is None or self._stands != self._digest(values):
             return
         snapshot = self._whole(self._session)
         if snapshot.tensors:
-            self._memory.keep(self._key(), snapshot, step)
+            self._memory.keep(self._key(self._stands), snapshot, step)
 
     def close(self) -> None:
         """Let go of the clip."""
@@ -121,29 +121,27 @@ class Following:
         self._session = None
         self._memory.close()
 
-    def _said(self, values: Values) -> str:
-        return self._digest(values)
-
     def _ready(self, values: Values, objects: set[int]) -> VideoSession:
         """A session that agrees with the record and knows at least these objects, if they were prompted."""
         wanted = objects & prompted(values)
-        stands = self._said(values)
+        stands = self._digest(values)
         if self._session is None:
             self._session = self._tracker.open(self._source)
-            self._stands = ""
+            self.doubt()
         session = self._together(self._session)
         if self._stands == stands and wanted <= set(session.object_ids):
             return session
-        self._stands = stands
-        if not self._put_back(session, wanted):
+        self.doubt()  # should a frame that is prompted anew be unreadable
+        if not self._put_back(session, stands, wanted):
             self._make_anew(session, values)
+        self._stands = stands
         return session
 
-    def _put_back(self, session: VideoSession, wanted: set[int]) -> bool:
+    def _put_back(self, session: VideoSession, stands: str, wanted: set[int]) -> bool:
         """Have the session know what it knew when the record said the same; whether that was kept."""
         if self._memory.is_empty:
             return False
-        kept = self._memory.at(self._key(), self._tracker.model.device)
+        kept = self._memory.at(self._key(stands), self._tracker.model.device)
         if kept is None or not wanted <= {each["object_id"] for each in kept.objects}:
             return False
         session.restore(kept)
@@ -169,11 +167,11 @@ class Following:
             self._aside = None
         return session
 
-    def _key(self) -> str:
+    def _key(self, stands: str) -> str:
         """What snapshots are kept under: the weights, and what the record says."""
         if self._weights is None:
             self._weights = fingerprint(self._tracker.model)[:16]
-        return f"{self._weights} {self._stands}"
+        return f"{self._weights} {stands}"
 
     def _know(self, session: VideoSession, values: Values, object_id: int, frames: Iterable[int]) -> None:
         """Have the session know what the record says was tracked on these frames."""
