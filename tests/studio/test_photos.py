@@ -143,7 +143,7 @@ def test_large_photos_open_without_a_warning_and_too_large_ones_say_so(tmp_path,
         paths = [f"/api/photos/{photo}{what}" for photo in (1, 2) for what in ("", "/depth", "/thumbnail")]
         monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 40_000)  # Pillow warns from here on
         assert [studio.client.get(path).status_code for path in paths] == [200] * 6
-    with running(tmp_path, FakeModel("sam2")) as studio:
+    with running(tmp_path, FakeModel("sam2"), project=tmp_path / "other.db") as studio:
         monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
         answers = [studio.client.get(path) for path in paths]
         assert {answer.status_code for answer in answers} == {422}
