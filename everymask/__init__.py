@@ -60,7 +60,9 @@ _HOME_OF = {
     "VideoTracker": "everymask.video.tracker",
     # from words to masks, and things taken out of photos
     "find": "everymask.words.find",
+    "find_in_video": "everymask.words.clips",
     "erase": "everymask.inpaint.erase",
+    "erase_video": "everymask.inpaint.video",
     # results, files, pictures
     "Mask": "everymask.maskset",
     "MaskSet": "everymask.maskset",
@@ -95,9 +97,11 @@ __all__ = [
     "compare",
     "draw_overlay",
     "erase",
+    "erase_video",
     "errors",
     "export_onnx",
     "find",
+    "find_in_video",
     "load",
     "pull",
     "read_masks",
@@ -120,6 +124,7 @@ if TYPE_CHECKING:
     from .formats import read_masks
     from .image import ClickSession, ImagePredictor
     from .inpaint.erase import erase
+    from .inpaint.video import erase_video
     from .maskset import Mask, MaskSet
     from .media.draw import draw_overlay
     from .media.photos import read_photo
@@ -128,6 +133,7 @@ if TYPE_CHECKING:
     from .models.load import load
     from .models.specs import MODELS, ModelSpec
     from .video.tracker import VideoTracker
+    from .words.clips import find_in_video
     from .words.find import find
 
 

@@ -42,9 +42,10 @@ class OverlayVideo(VideoWriter):
         names: Mapping[int, str] | None = None,
         options: Mapping[str, Any] | None = None,
     ) -> None:
-        """``names`` are the objects' labels, ``options`` those of ``draw_overlay``."""
+        """``names`` are the objects' labels, looked up when a frame is drawn; ``options`` those of
+        ``draw_overlay``."""
         super().__init__(path, frames_per_second)
-        self._names, self._options = dict(names or {}), dict(options or {})
+        self._names, self._options = {} if names is None else names, dict(options or {})
 
     def add(
         self, index: int, photo: np.ndarray, objects: Mapping[int, ObjectMask], time_s: float | None

@@ -11,7 +11,7 @@ from everymask.cli.main import run
 from everymask.cli.shared import downloads
 from everymask.cli.track.progress import FrameProgress
 from everymask.cli.track.prompts import read_track_prompts
-from everymask.errors import InputError
+from everymask.errors import InputError, PromptError
 from everymask.formats.video_table import VIDEO_FORMATS
 from everymask.maskset import Mask, MaskSet
 from everymask.media.video_writer import VideoWriter
@@ -182,6 +182,89 @@ def test_objects_are_named_and_a_run_says_how_it_went(everymask, clip, tmp_path,
         each["name"] for each in json.loads((tmp_path / "scene_coco_vis.json").read_text())["categories"]
     ]
     assert "big ball" in names
+
+
+@pytest.fixture
+def seer(monkeypatch):
+    """The detector is one that finds the ball where it was told to, on the second frame looked at."""
+    from everymask.words.detect import table
+    from everymask.words.detect.protocol import Detection
+
+    class Seer:
+        name, threshold, looks = "seer", 0.2, 0
+
+        def check(self, words):
+            if "quasar" in words:
+                raise PromptError("no quasar")
+
+        def detect(self, photo, words, threshold):
+            Seer.looks += 1
+            if photo[20, 14].sum() == 0:
+                return []
+            left = np.zeros((48, 64), bool)
+            left[10:30, 5:25] = True
+            masks = [left] if Seer.looks == 1 else [left, left[:, ::-1]]
+            found = masks if words != ["ghost"] else []
+            return [Detection(0, 0.9, (0, 0, 1, 1), Mask.from_segmentation(mask)) for mask in found]
+
+    monkeypatch.setattr(table, "open_detector", lambda *_: Seer())
+    monkeypatch.setattr(table, "check_words", lambda name, words: Seer().check(words))
+    return Seer
+
+
+def test_words_find_objects_follow_them_and_name_them(everymask, clip, tmp_path, seer, capsys):
+    words = (
+        "track",
+        clip,
+        "--text",
+        "big ball",
+        "--look-every",
+        4,
+        "-f",
+        "sa-v",
+        "-f",
+        "coco-vis",
+        "--at-most",
+        2,
+    )
+    assert everymask(*words, "-o", tmp_path, "--json") == 0
+    first, second = json.loads(capsys.readouterr().out)["objects"]
+    assert (first["name"], first["first"]) == ("big ball", 1)
+    assert (second["name"], second["first"]) == ("big ball", 5)
+    assert seer.looks == 3
+    categories = json.loads((tmp_path / "scene_coco_vis.json").read_text())["categories"]
+    assert [each["name"] for each in categories] == ["big ball"]
+    assert everymask(*words, "-o", tmp_path, "--detector", "owlv2_base") == 2
+    assert "other words, or another --detector" in capsys.readouterr().err
+
+
+def test_a_stopped_run_with_words_goes_on_to_the_same_masks_and_names(
+    everymask, clip, tmp_path, seer, monkeypatch, capsys
+):
+    command = ("track", clip, "--text", "ball", "--look-every", 4, "-f", "sa-v", "--save-every", 2, "--json")
+    assert everymask(*command, "-o", tmp_path / "whole") == 0
+    whole = json.loads(capsys.readouterr().out)["objects"]
+    seer.looks = 0
+    press_ctrl_c(monkeypatch, after=(3, 7))
+    assert everymask(*command, "-o", tmp_path / "cut") == 130
+    assert everymask(*command, "-o", tmp_path / "cut") == 130
+    assert everymask(*command, "-o", tmp_path / "cut") == 0
+    assert json.loads(capsys.readouterr().out)["objects"] == whole
+    assert masks_in(tmp_path / "cut") == masks_in(tmp_path / "whole")
+
+
+def test_absent_and_unknown_things_and_two_ways_at_once_are_one_line(everymask, clip, tmp_path, seer, capsys):
+    for words, said in (
+        (("--text", "ghost"), "no ghost was found on 1 frame of"),
+        (("--text", "quasar"), "no quasar"),
+        (("--text", "ball", "--everything"), "leave one of them out"),
+        (("--text", " "), "must name what to look for"),
+    ):
+        assert everymask("track", clip, *words, "-o", tmp_path) == 2
+        error = capsys.readouterr().err.strip()
+        assert said in error
+        assert len(error.splitlines()) == 1
+        assert not (tmp_path / ".everymask" / "track.json").exists()
 
 
 def test_filters_leave_out_objects_and_masks(everymask, clip, tmp_path, capsys):

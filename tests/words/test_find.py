@@ -94,6 +94,15 @@ def test_threshold_and_at_most_bound_what_is_found(model, masks, seen):
     assert found(model, masks, "dog", threshold=0.9) == []
 
 
+def test_what_is_far_less_sure_than_the_surest_of_its_word_is_left_out(model, masks, seen):
+    seen |= {5: {"pug": 0.9}, 45: {"pug": 0.4}}
+    assert found(model, masks, "dog") == [("dog", 5)]
+    seen[45] = {"pug": 0.6}
+    assert found(model, masks, "dog") == [("dog", 5), ("dog", 45)]
+    seen[45] = {"minivan": 0.4}
+    assert found(model, masks, "dog . vehicle") == [("dog", 5), ("vehicle", 45)]
+
+
 def test_scores_and_the_detector_are_kept_with_the_mask(model, masks, seen):
     seen[5] = {"pug": 0.8}
     photo = np.zeros((*PHOTO_HW, 3), np.uint8)

@@ -60,6 +60,11 @@ class Words:
         words = read_words(listed) if listed or self.text is not None else []
         return self._said(words) if self.audio is not None or self.listen else words
 
+    @property
+    def is_given(self) -> bool:
+        """Whether anything is to be looked for; nothing is read, and nobody listened to."""
+        return bool(self.text is not None or self.vocabulary or self.audio or self.listen)
+
     def sought(self) -> Sought:
         """What is asked for, checked: the detector knows the words."""
         from ...words.segmenter import Sought

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from ...errors import OptionError
 from ..shared.flags import with_flags
 from ..shared.look import Style
 from ..shared.messages import warn
@@ -23,6 +25,7 @@ from ..shared.options import (
     read_bands,
     read_range,
 )
+from ..shared.words import Words
 from .keep import KeepObjects
 from .outputs import FORMAT_NAMES, Wish, chosen_formats
 from .prompts import FramePrompt, names_of, read_track_prompts
@@ -32,7 +35,7 @@ TRACKING = "Tracking"  # a group of the help
 DONE, FAILED = 0, 1  # as in cli/main.py
 
 
-@with_flags(look=Style, keep=KeepObjects)
+@with_flags(look=Style, keep=KeepObjects, words=Words)
 def track(
     video: Annotated[str, typer.Argument(metavar="VIDEO", help="A video file or a folder of pictures.")],
     points: Annotated[
@@ -84,14 +87,17 @@ def track(
         typer.Option(
             min=0,
             metavar="N",
-            help="With --everything: look again every N frames; 0: never.",
+            help="With --text or --everything: look again every N frames; 0: never.",
             rich_help_panel=TRACKING,
         ),
     ] = 30,
     most_objects: Annotated[
         int,
         typer.Option(
-            min=1, metavar="N", help="With --everything: at most N objects.", rich_help_panel=TRACKING
+            min=1,
+            metavar="N",
+            help="With --text or --everything: at most N objects.",
+            rich_help_panel=TRACKING,
         ),
     ] = 16,
     output: Output = Path("out"),
@@ -149,17 +155,23 @@ def track(
     *,
     look: Style,
     keep: KeepObjects,
+    words: Words,
 ) -> int:
-    """Follow objects through a video from points, boxes or masks on any of its frames.
+    """Follow objects through a video from points, boxes or masks on any of its frames, or by their names.
 
     Frames count from 1; coordinates are pixels of the frame. @1, @2, ... after a value says which object
-    it is about, @1=dog also what it is called. --everything needs no prompts. The same command run again goes
-    on where it was stopped; with one more click it goes on from that click's frame. With no --format an
-    overlay, a strip of frames and an SA-V file are written.
+    it is about, @1=dog also what it is called. --text finds what words name on the first frame, every so many
+    frames and behind cuts; --everything needs no words. The same command run again goes on where it was
+    stopped; with one more click it goes on from that click's frame. With no --format an overlay, a strip of
+    frames and an SA-V file are written.
     """
     wanted = chosen_formats(formats)
+    by_name = words.is_given
+    if by_name and everything:
+        raise OptionError("--everything finds every object and --text those of a name; leave one of them out")
+    if by_name:
     asked: list[FramePrompt] = []
-    if not everything or points or boxes or masks or prompts:
+    if not (everything or by_name) or points or boxes or masks or prompts:
         asked = read_track_prompts(points or [], boxes or [], masks or [], prompts)
     reading: dict[str, Any] = {} if range is None else {"range": read_range(range)}
     if bands is not None:
@@ -170,14 +182,16 @@ def track(
         options={"non_overlap_masks": non_overlap, "fast_attention": fast},
         model=model,
         device=device,
-        discovery=(look_every, most_objects) if everything else None,
+        discovery=(look_every, most_objects) if everything or by_name else None,
+        words=words.sought() if by_name else None,
         both_ways=both_ways,
         stop=None if stop is None else stop - 1,
         save_every=save_every,
         overwrite=overwrite,
         reading=reading,
     )
-    outcome = run(request, output, wanted, Wish(keep, look, names_of(asked)))
+    style = replace(look, labels=True) if by_name else look
+    outcome = run(request, output, wanted, Wish(keep, style, names_of(asked)))
     if as_json:
         typer.echo(json.dumps(_summary(outcome), indent=2))
     for line in outcome.quality:

@@ -7,10 +7,10 @@ model remembers, and is written every so many frames. After a kill the frames si
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from ...errors import InputError
 from ...formats.landing import landing, remove
@@ -19,6 +19,9 @@ from ...formats.video_record import ObjectMask
 from ...masks.rle import from_coco, to_coco
 from ..shared.folder_lock import alone_in
 
+if TYPE_CHECKING:
+    from ...words.clips import Look
+
 CALLED = {
     "video": "another video",
     "stamp": "the video has changed since",
@@ -26,6 +29,7 @@ CALLED = {
     "prompts": "other prompts",
     "options": "other options",
     "everything": "another --everything",
+    "words": "other words, or another --detector",
     "both_ways": "another --both-ways",
     "stop": "another --stop",
 }
@@ -42,6 +46,7 @@ class TrackJournal:
         """A folder for files that are being written; a kill leaves nothing elsewhere."""
         self._masks = self.home / "masks.jsonl"
         self._settings = self.home / "track.json"
+        self._looks = self.home / "looks.json"
         self._file: IO[str] | None = None
 
     @contextmanager
@@ -91,7 +96,7 @@ class TrackJournal:
 
     def begin(self, settings: Mapping[str, Any]) -> None:
         """Start a record, in place of what is there."""
-        for path in (self._masks, self.session):
+        for path in (self._masks, self.session, self._looks):
             remove(path)
         self.replace_settings(settings)
 
@@ -105,6 +110,23 @@ class TrackJournal:
         }
         self._file.write("\n" + json.dumps({"frame": index, "objects": record}))
         self._file.flush()
+
+    def note_looks(self, looks: Iterable[Look]) -> None:
+        """Note what words found on which frames, in place of what was noted before."""
+        record = {look.frame: {str(each): list(said) for each, said in look.found.items()} for look in looks}
+        with landing(self._looks, self.scratch) as temporary:
+            write_json(temporary, record)
+
+    def looks(self, before: int) -> list[Look]:
+        """What was found on the frames before one."""
+        from ...words.clips import Look
+
+        record = read_json(self._looks) if self._looks.is_file() else {}
+        return [
+            Look(int(frame), {int(each): (word, score) for each, (word, score) in found.items()})
+            for frame, found in record.items()
+            if int(frame) < before
+        ]
 
     def frames(self) -> dict[int, dict[int, ObjectMask]]:
         """All frames noted; the later line of a frame counts, and a line cut short by a kill is none."""

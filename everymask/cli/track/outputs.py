@@ -43,7 +43,7 @@ class Wish:
 
     keep: KeepObjects
     style: Style
-    names: dict[int, str]
+    names: Mapping[int, str]
 
 
 class Drawing:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections import ChainMap
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ from ...video.pictures import CLIP_PICTURES
 from ..shared.messages import disobedience, warn
 from ..shared.stamps import stamp_of
 from .beside import Beside
-from .finder import Finder
+from .finder import EverythingFinder, Finder, WordFinder
 from .journal import TrackJournal
 from .outputs import STRIP, Drawing, Wish, write_masks, write_strip
 from .progress import FrameProgress
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from ...media.frame_source import FrameSource
     from ...video.result import TrackedFrame
     from ...video.session import VideoSession
+    from ...words.segmenter import Sought
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class Request:
     model: str
     device: str | None
     discovery: tuple[int, int] | None  # look for new objects every so many frames, follow so many at most
+    words: Sought | None  # which objects are looked for; None: every one
     both_ways: bool
     stop: int | None
     save_every: int
@@ -72,6 +75,7 @@ class Request:
             "masks": [stamp_of(mask) for mask in masks if mask.is_file()],
             "options": self.options,
             "everything": self.discovery,
+            "words": None if self.words is None else asdict(self.words),
             "both_ways": self.both_ways,
             "stop": self.stop,
             **self.reading,
@@ -116,16 +120,16 @@ def run(request: Request, output: Path, wanted: list[str], wish: Wish) -> Outcom
         with _resumed(model, request, journal) if going_on else _opened(model, request) as session:
             if more:
                 _say_more(session, more, journal, settings)
-            finder = request.discovery and Finder(model, session, request.first, *request.discovery)
+            finder = _finder(request, model, session, journal)
             if not going_on:
-                if finder:
-                    finder.look(request.first)
-                if not session.object_ids:
-                    raise PromptError(
-                        f"nothing was found on frame {request.first + 1}; prompt it with --point or --box"
-                    )
+                if finder is not None:
+                    finder.begin(request.first if request.prompts else None, request.stop)
                 # Only now: a command that was wrong must not cost earlier tracks.
                 journal.begin(settings)
+                if isinstance(finder, WordFinder):
+                    finder.note()
+            if finder is not None:
+                wish = replace(wish, names=ChainMap(dict(wish.names), finder.names))
             stem = Path(request.video).stem
             # An overlay of frames that come backwards is drawn when all have come,
             # and which objects are the best is known when all are tracked.
@@ -137,7 +141,7 @@ def run(request: Request, output: Path, wanted: list[str], wish: Wish) -> Outcom
             ]
             beside = [name for name in pictured if name not in late]
             with Drawing(beside, output, journal.scratch, stem, session.source, wish) as drawing:
-                broken = _track(request, session, journal, drawing, finder or None)
+                broken = _track(request, session, journal, drawing, finder)
             clip = wish.keep.apply(_clip(stem, session, journal, wish.names))
             with Drawing(late, output, journal.scratch, stem, session.source, wish) as late_drawing:
                 _draw_earlier(late_drawing, session, clip.frames)
@@ -154,6 +158,30 @@ def run(request: Request, output: Path, wanted: list[str], wish: Wish) -> Outcom
         if broken is not None:
             failures.append(f"{broken}; what was tracked before is written")
     return Outcome(clip, followed(clip), [*pictures, *files], failures)
+
+
+def _finder(request: Request, model: Any, session: VideoSession, journal: TrackJournal) -> Finder | None:
+    """What looks for objects that nobody clicked."""
+    if request.discovery is None:
+        return None
+    every, most = request.discovery
+    if request.words is None:
+        return EverythingFinder(model, session, request.first, every, most)
+    from ...words.clips import Limits, WordWatch
+    from ...words.detect.table import open_detector
+
+    words, stands = request.words, session.progress
+    watch = WordWatch(
+        session,
+        open_detector(words.detector, model),
+        words.words,
+        model,
+        words.threshold,
+        Limits(words.at_most, most),
+        every=every,
+        looks=[] if stands is None else journal.looks(stands.next_frame),
+    )
+    return WordFinder(watch, journal)
 
 
 def _added(request: Request, journal: TrackJournal, settings: dict[str, Any]) -> list[FramePrompt] | None:
@@ -247,8 +275,9 @@ def _track(
 
     The state is saved every so many frames, at the end, and when the clip breaks off or Ctrl-C is pressed.
     """
-    frames = _frames(session, request.first, request.stop, request.both_ways)
-    with FrameProgress(_count(request, session)) as progress, Beside() as beside:
+    first = min(session.conditioning_frames())
+    frames = _frames(session, first, request.stop, request.both_ways)
+    with FrameProgress(_count(request, session, first)) as progress, Beside() as beside:
 
         def save() -> None:
             beside.wait()  # a frame that the state has behind it must stand in the record
@@ -304,17 +333,17 @@ def _frames(session: VideoSession, first: int, stop: int | None, both_ways: bool
         yield from session.propagate(first - 1 if stands is None else stands.next_frame, reverse=True)
 
 
-def _count(request: Request, session: VideoSession) -> int:
-    """How many frames are left to track."""
+def _count(request: Request, session: VideoSession, first: int) -> int:
+    """How many frames are left to track; tracking began on frame ``first``."""
     length = session.length or 0
     end = length if request.stop is None else min(request.stop, length)
-    back = request.first if request.both_ways else 0
+    back = first if request.both_ways else 0
     stands = session.progress
     if stands is None:
-        return end - request.first + back
+        return end - first + back
     return stands.next_frame + 1 if stands.reverse else end - stands.next_frame + back
 
 
-def _clip(stem: str, session: VideoSession, journal: TrackJournal, names: dict[int, str]) -> ClipMasks:
+def _clip(stem: str, session: VideoSession, journal: TrackJournal, names: Mapping[int, str]) -> ClipMasks:
     rate = getattr(session.source, "frames_per_second", 30.0)
-    return ClipMasks(stem, session.frame_hw, session.length or 0, rate, journal.frames(), names)
+    return ClipMasks(stem, session.frame_hw, session.length or 0, rate, journal.frames(), dict(names))

@@ -25,6 +25,9 @@ LARGEST = 0.95
 """Masks above this share are the photo."""
 SHARED = 0.5
 """Two masks are of one thing if this share of the smaller one's pixels belongs to both."""
+RELATIVE = 0.5
+"""A find counts if it is at least this sure, as a share of the surest one of its word in the photo: beside a
+dog of 0.94 there were a bush of 0.44 and a corner of a fence of 0.42, on the first frame of a clip."""
 
 
 class Lite:
@@ -59,7 +62,8 @@ class Lite:
             for index, word in enumerate(chosen)
             if word >= 0
         ]
-        return [Detection(word, score, extent_xyxy(mask), mask) for score, word, mask in without_parts(found)]
+        kept = sure_enough(without_parts(found))
+        return [Detection(word, score, extent_xyxy(mask), mask) for score, word, mask in kept]
 
 
 def check(words: Sequence[str]) -> None:
@@ -115,6 +119,14 @@ def without_parts(found: Sequence[tuple[float, int, Mask]]) -> list[tuple[float,
         if not any(same_thing(each[2], other[2]) for other in kept):
             kept.append(each)
     return kept
+
+
+def sure_enough(found: Sequence[tuple[float, int, Mask]]) -> list[tuple[float, int, Mask]]:
+    """Finds (score, word, mask) best first, without those far less sure than the first of their word."""
+    surest: dict[int, float] = {}
+    for score, word, _ in found:
+        surest.setdefault(word, score)
+    return [each for each in found if each[0] >= RELATIVE * surest[each[1]]]
 
 
 def same_thing(one: Mask, other: Mask) -> bool:
