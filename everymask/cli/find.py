@@ -1,17 +1,18 @@
-"""``everymask find``: what words name, in photos."""
+"""``everymask find``: what words name, in photos and videos."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 from ..errors import PromptError
 from ..everything.protocol import Segmenter
+from ..media.videos import VIDEO_SUFFIXES
 from .segment.command import over_photos
 from .segment.scenes import Tiles
 from .shared.flags import with_flags
 from .shared.keep import Keep
-from .shared.look import Look
+from .shared.look import Look, Style
 from .shared.options import (
     Again,
     AsJson,
@@ -51,15 +52,19 @@ def find(
     look: Look,
     keep: Keep,
     words: Words,
-) -> None:
-    """Find what words name in photos, and write masks with these words as labels.
+) -> int | None:
+    """Find what words name in photos or a video, and write masks with these words as labels.
 
     Without any download the detector is `lite`: it knows ImageNet's classes and what they are kinds of, such
-    as dog, vehicle or fruit, and says so of a word that it cannot know.
+    as dog, vehicle or fruit, and says so of a word that it cannot know. Of a video what is found is followed,
+    and written as `track` does it, which has more options for it.
     """
     asked = words.asked
     if not asked:
         raise PromptError('nothing to look for; give --text "dog . leash" or --vocabulary FILE')
+    videos = [each for each in inputs if Path(each).suffix.lower() in VIDEO_SUFFIXES]
+    if videos:
+        return in_video(inputs, videos, output, formats, (model, device), words, look, overwrite, as_json)
     chosen = choose_outputs(output, formats or [], replace(look, labels=True), keep, overlap, rings)
     outputs = replace(chosen, categories=classes_of(asked))
     reading = reading_of(range, page, bands)
@@ -68,3 +73,32 @@ def find(
         return open_finder(model, device, words, {}, reading)
 
     over_photos(inputs, outputs, opened, reading, Tiles(), recursive, overwrite, False, as_json)
+    return None
+
+
+def in_video(
+    inputs: list[str],
+    videos: list[str],
+    output: Path,
+    formats: list[str] | None,
+    model: tuple[str, str | None],
+    words: Words,
+    look: Look,
+    overwrite: bool,
+    as_json: bool,
+) -> int:
+    """What words name in a video, as ``everymask track --text`` does it by default."""
+    from .track.command import finish
+    from .track.keep import KeepObjects
+    from .track.outputs import Wish, chosen_formats
+    from .track.run import Request, run
+
+    if len(inputs) > 1:
+        raise PromptError(
+            f"{videos[0]} is a video: give it alone, or photos; everymask track --text has more options"
+        )
+    wanted = chosen_formats(formats)
+    request = Request.by_words(videos[0], words.sought(), *model, overwrite=overwrite)
+    style = Style(**{each.name: getattr(look, each.name) for each in fields(Style)})
+    outcome = run(request, output, wanted, Wish(KeepObjects(), replace(style, labels=True), {}))
+    return finish(outcome, KeepObjects(), as_json)

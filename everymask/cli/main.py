@@ -59,7 +59,7 @@ COMMANDS = (
         "find",
         "find",
         "find",
-        "What words name, in photos.",
+        "What words name, in photos or a video.",
         (
             "everymask find photo.jpg --text cup --text beverage",
             "everymask find photos/ -r --text bird --text vehicle -f yolo -o out",
@@ -67,12 +67,12 @@ COMMANDS = (
     ),
     Command(
         "erase",
+        "erase.command",
         "erase",
-        "erase",
-        "Take things out of a photo.",
+        "Take things out of a photo or video.",
         (
             "everymask erase photo.jpg --point 300,60 -o without.png",
-            "everymask erase photo.jpg --mask bin.png --engine lama --grow 8",
+            "everymask erase clip.mp4 --text dog -o without.mp4",
         ),
     ),
     Command(

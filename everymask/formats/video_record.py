@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
+from ..errors import FormatError
 from ..masks.rle import Rle, box_xyxy, decode
 from .classes import Classes
 
@@ -48,6 +51,18 @@ class ClipMasks:
 
     def called(self, object_id: int) -> str:
         return self.names.get(object_id, "object")
+
+    def save(self, path: str | os.PathLike[str], format: str = "sa-v") -> Path:
+        """Write the masks to a file, or to a folder for ``davis``; where they were written.
+
+        ``format`` is sa-v, davis, coco-vis or cvat. Raises ``FormatError`` for another one.
+        """
+        from .video_table import VIDEO_FORMATS
+
+        if format not in VIDEO_FORMATS:
+            raise FormatError(f"format must be one of {', '.join(VIDEO_FORMATS)}, got {format!r}")
+        VIDEO_FORMATS[format].load().write(Path(path), self)
+        return Path(path)
 
     def of_object(self, object_id: int) -> Iterator[tuple[int, ObjectMask | None]]:
         """(frame, mask) for every frame of the clip; None where there is no pixel of the object."""

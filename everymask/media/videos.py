@@ -53,6 +53,9 @@ PICTURE_SUFFIXES = frozenset(
         ".dcm",
     }
 )
+VIDEO_SUFFIXES = frozenset(
+    {".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".wmv", ".mjpeg", ".ogv"}
+)
 _STREAM_SCHEMES = ("rtsp://", "rtmp://", "udp://", "tcp://", "srt://", "http://", "https://")
 
 
@@ -223,6 +226,11 @@ def picture_files(folder: Path) -> list[Path]:
         if path.suffix.lower() in PICTURE_SUFFIXES and not path.name.startswith(".")
     ]
     return sorted(files, key=lambda path: natural_key(path.name))
+
+
+def is_clip(path: Path) -> bool:
+    """Whether a path names a video file, by its suffix, or a folder."""
+    return path.suffix.lower() in VIDEO_SUFFIXES or path.is_dir()
 
 
 def natural_key(name: str) -> list[tuple[int, int, str]]:

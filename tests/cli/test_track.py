@@ -7,44 +7,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from everymask.cli.main import run
-from everymask.cli.shared import downloads
 from everymask.cli.track.progress import FrameProgress
 from everymask.cli.track.prompts import read_track_prompts
-from everymask.errors import InputError, PromptError
+from everymask.errors import InputError
 from everymask.formats.video_table import VIDEO_FORMATS
 from everymask.maskset import Mask, MaskSet
-from everymask.media.video_writer import VideoWriter
 from everymask.media.videos import open_frames
-from everymask.models.load import build
 from everymask.video.render import OverlayVideo
 from tests.media.test_videos import coded, with_rotation, write_video
-from tests.parity.seeded import seeded_state
-from tests.video.parity import moving_scene, tiny
+from tests.video.parity import moving_scene
 
 pytest.importorskip("av", reason="PyAV (the video extra) is not installed")
-
-
-@pytest.fixture(scope="module")
-def model():
-    spec = tiny(image_size=64)
-    return build(spec, seeded_state({k: v.shape for k, v in build(spec).state_dict().items()}))
-
-
-@pytest.fixture
-def everymask(model, monkeypatch):
-    """The command line with a very small model."""
-    monkeypatch.setattr(downloads, "load_visibly", lambda *_: model)
-    return lambda *words: run([str(word) for word in words])
-
-
-@pytest.fixture(scope="module")
-def clip(tmp_path_factory):
-    path = tmp_path_factory.mktemp("clip") / "scene.mp4"
-    with VideoWriter(path, 25) as writer:
-        for frame in moving_scene(10, (48, 64)):
-            writer.write(frame)
-    return path
 
 
 def masks_in(folder):
@@ -182,34 +155,6 @@ def test_objects_are_named_and_a_run_says_how_it_went(everymask, clip, tmp_path,
         each["name"] for each in json.loads((tmp_path / "scene_coco_vis.json").read_text())["categories"]
     ]
     assert "big ball" in names
-
-
-@pytest.fixture
-def seer(monkeypatch):
-    """The detector is one that finds the ball where it was told to, on the second frame looked at."""
-    from everymask.words.detect import table
-    from everymask.words.detect.protocol import Detection
-
-    class Seer:
-        name, threshold, looks = "seer", 0.2, 0
-
-        def check(self, words):
-            if "quasar" in words:
-                raise PromptError("no quasar")
-
-        def detect(self, photo, words, threshold):
-            Seer.looks += 1
-            if photo[20, 14].sum() == 0:
-                return []
-            left = np.zeros((48, 64), bool)
-            left[10:30, 5:25] = True
-            masks = [left] if Seer.looks == 1 else [left, left[:, ::-1]]
-            found = masks if words != ["ghost"] else []
-            return [Detection(0, 0.9, (0, 0, 1, 1), Mask.from_segmentation(mask)) for mask in found]
-
-    monkeypatch.setattr(table, "open_detector", lambda *_: Seer())
-    monkeypatch.setattr(table, "check_words", lambda name, words: Seer().check(words))
-    return Seer
 
 
 def test_words_find_objects_follow_them_and_name_them(everymask, clip, tmp_path, seer, capsys):

@@ -192,6 +192,11 @@ def track(
     )
     style = replace(look, labels=True) if by_name else look
     outcome = run(request, output, wanted, Wish(keep, style, names_of(asked)))
+    return finish(outcome, keep, as_json)
+
+
+def finish(outcome: Outcome, keep: KeepObjects, as_json: bool) -> int:
+    """Say how a run went; the exit status."""
     if as_json:
         typer.echo(json.dumps(_summary(outcome), indent=2))
     for line in outcome.quality:

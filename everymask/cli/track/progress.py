@@ -1,4 +1,4 @@
-"""What ``everymask track`` says on stderr while it works."""
+"""What commands on videos say on stderr while they work."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from ..shared.progress import QUIET_S, duration
 class FrameProgress:
     """Frames done, frames per second and time left: a bar on a terminal, lines elsewhere."""
 
-    def __init__(self, total: int) -> None:
-        self.total, self.done = total, 0
+    def __init__(self, total: int, verb: str = "tracked") -> None:
+        self.total, self.done, self._verb = total, 0, verb
         self._begun = self._said = time.monotonic()
         self._bar: Any = None
 
     def frame_done(self) -> None:
-        """One frame more is tracked."""
+        """One frame more is done."""
         self.done += 1
         if self._bar is not None:
             self._bar.update(self._task, completed=self.done, speed=f"{self._speed()}{self._left()}")
@@ -43,7 +43,7 @@ class FrameProgress:
         if self._bar is not None:
             self._bar.stop()
         if self.done:
-            typer.echo(f"tracked {self.done} frames, {self._speed()}", err=True)
+            typer.echo(f"{self._verb} {self.done} frames, {self._speed()}", err=True)
 
     def _each(self) -> float:
         return (time.monotonic() - self._begun) / max(self.done, 1)

@@ -56,6 +56,33 @@ class Request:
                 f"since tracking begins on frame {self.first + 1}"
             )
 
+    @classmethod
+    def by_words(
+        cls,
+        video: str,
+        words: Sought | None,
+        model: str,
+        device: str | None,
+        *,
+        prompts: list[FramePrompt] | None = None,
+        both_ways: bool = False,
+        overwrite: bool = False,
+    ) -> Request:
+        """What words name, followed with the options that ``everymask track`` has by default."""
+        return cls(
+            video=video,
+            prompts=prompts or [],
+            options={"non_overlap_masks": False, "fast_attention": False},
+            model=model,
+            device=device,
+            discovery=None if words is None else (30, 16),
+            words=words,
+            both_ways=both_ways,
+            stop=None,
+            save_every=50,
+            overwrite=overwrite,
+        )
+
     @property
     def first(self) -> int:
         """The frame on which tracking begins."""

@@ -1,4 +1,4 @@
-"""``everymask erase``: things taken out of a photo."""
+"""``everymask erase``: things taken out of a photo, or out of a video."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ import json
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 import typer
 
-from ..errors import InputError, PromptError
-from ..media.photos import read_photo
-from .shared.flags import with_flags
-from .shared.messages import note
-from .shared.options import INPUT, OUTPUT, AsJson, Boxes, Device, Model, Overwrite, Points
-from .shared.words import Words
+from ...errors import InputError
+from ...media.videos import is_clip
+from ..shared.flags import with_flags
+from ..shared.messages import note
+from ..shared.options import INPUT, OUTPUT, AsJson, Boxes, Device, Model, Overwrite, Points
+from ..shared.words import Words
+from .holes import asked_for
 
 PICTURES = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".webp", ".bmp")
 
 
 @with_flags(words=Words)
 def erase(
-    photo: Annotated[Path, typer.Argument(metavar="PHOTO", help="The photo.")],
+    photo: Annotated[Path, typer.Argument(metavar="PHOTO|VIDEO", help="The photo, or a video.")],
     points: Points = None,
     boxes: Boxes = None,
     masks: Annotated[
@@ -29,7 +29,7 @@ def erase(
         typer.Option(
             "--mask",
             metavar="FILE",
-            help="What goes: a picture whose black stays, or a mask file.",
+            help="What goes: a picture whose black stays, or a mask file; of a video its tracks, too.",
             rich_help_panel=INPUT,
         ),
     ] = None,
@@ -39,7 +39,8 @@ def erase(
             "--output",
             "-o",
             metavar="OUT",
-            help="A picture file, or a folder; PNG and TIFF keep every other pixel as it is.",
+            help="A picture file, or a folder; PNG and TIFF keep every other pixel as it is. "
+            "A video: .mp4 or .mkv (lossless); a folder of pictures becomes one of PNGs.",
             rich_help_panel=OUTPUT,
         ),
     ] = Path("out/erased"),
@@ -67,13 +68,21 @@ def erase(
     *,
     words: Words,
 ) -> None:
-    """Take things out of a photo: what is clicked, boxed, named or masked, painted over with what is around.
+    """Take things out of a photo or video: what is clicked, boxed, named or masked.
 
     The photo keeps its size and depth. Without any download `patches` of the photo itself fill the hole.
+    Of a video, what is clicked on frame 1 (or FRAME:X,Y) or named is tracked, then filled with what other
+    frames show behind it, and with the engine where none does.
     """
-    from ..inpaint.engines import open_engine
-    from ..inpaint.erase import checked_mask, filled, raw_pixels
-    from ..inpaint.writing import write_picture
+    if is_clip(photo):
+        from .clip import Wanted, erase_clip
+
+        wanted = Wanted(photo, points or [], boxes or [], masks or [], words, model, device)
+        erase_clip(wanted, output, engine, grow, overwrite, as_json)
+        return
+    from ...inpaint.engines import open_engine
+    from ...inpaint.erase import checked_mask, filled, raw_pixels
+    from ...inpaint.writing import write_picture
 
     target = target_of(photo, output)
     if target.exists() and not overwrite:
@@ -94,40 +103,3 @@ def erase(
 def target_of(photo: Path, output: Path) -> Path:
     """The file to write: ``output`` itself where it names a picture, else the photo's name in that folder."""
     return output if output.suffix.lower() in PICTURES else output / f"{photo.stem}.png"
-
-
-def asked_for(
-    photo: Path,
-    photo_hw: tuple[int, ...],
-    points: list[str],
-    boxes: list[str],
-    masks: list[Path],
-    words: Words,
-    model: tuple[str, str | None],
-) -> np.ndarray:
-    """All that goes, bool [H, W]."""
-    from .predict.command import ask
-    from .predict.prompts import check_against, names_of, read_object_prompts
-    from .shared.rough_masks import read_rough_mask
-
-    if not (points or boxes or masks or words.asked):
-        raise PromptError(
-            "nothing to erase; give --point X,Y, --box X0,Y0,X1,Y1, --text WORDS or --mask FILE"
-        )
-    hole = np.zeros(photo_hw[:2], bool)
-    for path in masks:
-        hole |= read_rough_mask(path, photo_hw, several=True)
-    if points or boxes:
-        prompts = read_object_prompts(points, boxes, [])
-        check_against(photo_hw, prompts)  # type: ignore[arg-type]
-        for found in ask(*model, read_photo(photo), prompts, names_of([], prompts), {}, False):
-            hole |= found.masks[0].segmentation
-    if words.asked:
-        from .shared.words import open_finder
-
-        named = open_finder(*model, words, {}, {})(read_photo(photo), lambda done, total: None)
-        if not len(named) and not hole.any():
-            raise PromptError(f"no {' and no '.join(words.asked)} was found in {photo}; nothing was erased")
-        for mask in named:
-            hole |= mask.segmentation
-    return hole

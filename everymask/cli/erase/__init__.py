@@ -1,0 +1,1 @@
+"""``everymask erase``: things taken out of photos and clips."""
