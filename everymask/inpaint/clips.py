@@ -259,7 +259,7 @@ def membrane(difference: np.ndarray, known: np.ndarray, blocked: np.ndarray) -> 
     """Differences known on a rim carried on smoothly over all, float32 [h, w, 3]."""
     limited = np.clip(difference, -40, 40)
     rows, columns = np.flatnonzero(blocked.any(1)), np.flatnonzero(blocked.any(0))
-    spread = max(np.ptp(rows), np.ptp(columns)) / 4 + RING / 2
+    spread = float(max(np.ptp(rows), np.ptp(columns)) / 4 + RING / 2)
     weight = known.astype(np.float32)
     total = cv2.GaussianBlur(limited * weight[..., None], (0, 0), spread)
     share = cv2.GaussianBlur(weight, (0, 0), spread)[..., None]

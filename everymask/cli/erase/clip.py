@@ -93,9 +93,9 @@ def masks_of(wanted: Wanted, tracks: Path, overwrite: bool) -> ClipMasks:
             "nothing to erase; give --text WORDS, --point [FRAME:]X,Y, --box [FRAME:]X0,Y0,X1,Y1, or --mask "
             "with a picture of frame 1 or the file of `everymask track`"
         )
-    said = [[on_a_frame(each) for each in texts] for texts in (wanted.points, wanted.boxes)]
+    points, boxes = ([on_a_frame(each) for each in texts] for texts in (wanted.points, wanted.boxes))
     pictures = [f"1:{path}" for path in wanted.masks]
-    prompts = read_track_prompts(*said, pictures, None) if any((*said, pictures)) else []
+    prompts = read_track_prompts(points, boxes, pictures, None) if points or boxes or pictures else []
     request = Request.by_words(
         str(wanted.video),
         words,
