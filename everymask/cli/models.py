@@ -17,6 +17,7 @@ from ..models.catalog import CATALOG, WeightsFile
 from ..models.file_sets import FileSet
 from ..models.hub_repository import SUFFIXES
 from ..words.detect.weights import HOSTED
+from ..words.listen.weights import FASTER, WHISPERS
 from .shared.downloads import pull_set_visibly, pull_visibly, size_text
 
 app = typer.Typer(no_args_is_help=True, help="List, fetch, verify, convert and remove model weights.")
@@ -24,6 +25,8 @@ app = typer.Typer(no_args_is_help=True, help="List, fetch, verify, convert and r
 Names = Annotated[list[str], typer.Argument(metavar="NAME", help="Names of `everymask models list`.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 NARROW, WIDE = 40, 100
+SETS: dict[str, FileSet] = {**HOSTED, **WHISPERS, **FASTER}
+"""Models of several files."""
 
 
 @app.command("list")
@@ -33,7 +36,7 @@ def list_models(
 ) -> None:
     """Every model: size, licence, what it is for, and whether its weights are here."""
     entries = [entry for entry in CATALOG.values() if not cached or hub.is_cached(entry.name)]
-    sets = [files for files in HOSTED.values() if not cached or files.is_here]
+    sets = [files for files in SETS.values() if not cached or files.is_here]
     if as_json:
         facts = [*map(_facts, entries), *map(_facts_of_set, sets)]
         typer.echo(json.dumps(facts, indent=2))
@@ -56,7 +59,7 @@ def pull(names: Names) -> None:
     failed = False
     for name in names:
         try:
-            typer.echo(pull_set_visibly(HOSTED[name]) if name in HOSTED else pull_visibly(name))
+            typer.echo(pull_set_visibly(SETS[name]) if name in SETS else pull_visibly(name))
         except UnknownModelError:
             raise  # a wrong word is wrong use
         except EverymaskError as error:
@@ -154,7 +157,9 @@ def _row_of_set(files: FileSet) -> str:
     state = typer.style("cached", fg="green") if files.is_here else "-"
     name, size = typer.style(f"{files.name:<23}", bold=True), size_text(files.size_bytes)
     head = f"{name} {size:>7}  {files.licence:<11}"
-    return f"{head} {state}\n{_wrapped('    ', f'{files.purpose} (for {files.used_by}; extra text)')}"
+    return (
+        f"{head} {state}\n{_wrapped('    ', f'{files.purpose} (for {files.used_by}; extra {files.extra})')}"
+    )
 
 
 def _facts_of_set(files: FileSet) -> dict[str, Any]:

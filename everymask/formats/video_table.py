@@ -4,12 +4,7 @@ from __future__ import annotations
 
 import importlib
 from dataclasses import dataclass
-from pathlib import Path
 from types import ModuleType
-
-from ..errors import FormatError
-from .text import read_json
-from .video_record import ClipMasks
 
 
 @dataclass(frozen=True)
@@ -35,26 +30,3 @@ VIDEO_FORMATS: dict[str, VideoFormat] = {
         VideoFormat("cvat", "video_cvat", ".xml", "correcting by hand in CVAT"),
     )
 }
-
-
-def read_clip_masks(path: Path) -> ClipMasks:
-    """The masks of a clip from a file or folder of any of these formats.
-
-    Raises :class:`FormatError` for what is none of them.
-    """
-    if not path.exists():
-        raise FormatError(f"there are no masks at {str(path)!r}")
-    if path.is_dir():
-        kind = "davis"
-    elif path.suffix.lower() == ".xml":
-        kind = "cvat"
-    elif path.suffix.lower() == ".json":
-        content = read_json(path)
-        kind = "sa-v" if isinstance(content, dict) and "masklet" in content else "coco-vis"
-    else:
-        raise FormatError(
-            f"{str(path)!r} holds no masks of a clip; give a file of `everymask track`: "
-            f"{', '.join(VIDEO_FORMATS)}"
-        )
-    masks: ClipMasks = VIDEO_FORMATS[kind].load().read(path)
-    return masks

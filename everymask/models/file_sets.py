@@ -31,6 +31,8 @@ SMALL = (
     "added_tokens.json",
     "generation_config.json",
     "normalizer.json",
+    "vocabulary.txt",
+    "vocabulary.json",
 )
 """What else a repository may hold; what it does not is left out."""
 
@@ -46,6 +48,10 @@ class FileSet:
     licence: str
     purpose: str
     used_by: str = "everymask find"
+    weights: str = WEIGHTS
+    """The large file; it comes last."""
+    extra: str = "text"
+    """Of which packages run it."""
 
     @property
     def folder(self) -> Path:
@@ -55,7 +61,7 @@ class FileSet:
     @property
     def is_here(self) -> bool:
         """Whether all that is needed is there: the weights come last."""
-        return (self.folder / CONFIG).is_file() and (self.folder / WEIGHTS).is_file()
+        return (self.folder / CONFIG).is_file() and (self.folder / self.weights).is_file()
 
 
 def pull_set(files: FileSet, progress: Progress | None = None) -> Path:
@@ -76,7 +82,7 @@ def pull_set(files: FileSet, progress: Progress | None = None) -> Path:
             with suppress(FileAbsentError):
                 hub.fetch_into(_entry(files, name), files.folder / name)
         hub.fetch_into(_entry(files, CONFIG), files.folder / CONFIG)
-    hub.fetch_into(_entry(files, WEIGHTS), files.folder / WEIGHTS, progress)
+    hub.fetch_into(_entry(files, files.weights), files.folder / files.weights, progress)
     return files.folder
 
 

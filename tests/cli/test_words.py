@@ -140,7 +140,7 @@ def test_a_sound_file_says_what_to_find(here, two_masks, monkeypatch, capsys):
     from everymask.words.listen import understand as module
     from everymask.words.listen.commands import read_command
 
-    def understand(speech, vocabulary=None):
+    def understand(speech, vocabulary=None, recogniser=None):
         assert speech == Path("say.wav")
         return module.Heard("find the vehicle", read_command("find the vehicle"), ("qwxz",))
 

@@ -10,7 +10,7 @@ import pytest
 
 from everymask.errors import InputError, MissingExtraError, PromptError
 from everymask.words.listen import audio
-from everymask.words.listen.commands import Command, grammar, read_command
+from everymask.words.listen.commands import Command, grammar, read_command, within_vocabulary
 from everymask.words.listen.sphinx import Hearable, Sphinx, hearable, with_a_room
 from everymask.words.listen.understand import understand
 from everymask.words.listen.vocabulary import EVERYDAY
@@ -114,6 +114,14 @@ def test_broken_missing_long_and_silent_files_are_one_line(tmp_path, monkeypatch
     monkeypatch.setattr(audio, "LONGEST_S", 0.1)
     with pytest.raises(InputError, match="longer than"):
         audio.read_audio(SPEECH)
+
+
+def test_heard_names_become_those_of_the_vocabulary():
+    heard = Command("erase", ("red cars", "dog"))
+    assert within_vocabulary(heard, ["Dog", "red car"]) == Command("erase", ("red car", "Dog"))
+    assert within_vocabulary(Command("undo"), ["Dog"]) == Command("undo")
+    with pytest.raises(PromptError, match="heard 'hat', which is none of cat, Dog"):
+        within_vocabulary(Command("find", ("hat",)), ["cat", "Dog"])
 
 
 def test_a_missing_extra_or_microphone_is_one_line(monkeypatch):

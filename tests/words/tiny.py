@@ -6,10 +6,12 @@ import json
 from pathlib import Path
 
 import torch
+from tokenizers.pre_tokenizers import ByteLevel
 from transformers import (
     BertConfig,
     BertTokenizer,
     CLIPTokenizer,
+    GenerationConfig,
     GroundingDinoConfig,
     GroundingDinoForObjectDetection,
     GroundingDinoProcessor,
@@ -19,6 +21,11 @@ from transformers import (
     Owlv2ForObjectDetection,
     Owlv2Processor,
     SwinConfig,
+    WhisperConfig,
+    WhisperFeatureExtractor,
+    WhisperForConditionalGeneration,
+    WhisperProcessor,
+    WhisperTokenizer,
 )
 from transformers.models.grounding_dino.image_processing_pil_grounding_dino import (
     GroundingDinoImageProcessorPil,
@@ -104,4 +111,50 @@ def owl(folder: Path) -> Path:
     Owlv2Processor(Owlv2ImageProcessorPil(size={"height": 64, "width": 64}), tokenizer).save_pretrained(
         folder
     )
+    return folder
+
+
+def whisper(folder: Path, *, several_languages: bool = True) -> Path:
+    """Whisper that hears letters."""
+    torch.manual_seed(0)
+    pieces = ["<|endoftext|>", *sorted(ByteLevel.alphabet())]
+    tokenizer = WhisperTokenizer(vocab={piece: number for number, piece in enumerate(pieces)}, merges=[])
+    special = ["startoftranscript", "en", "translate", "transcribe", "startoflm", "startofprev", "nospeech"]
+    special += ["notimestamps"]
+    tokenizer.add_special_tokens({"extra_special_tokens": [f"<|{name}|>" for name in special]})
+    number = {name: tokenizer.convert_tokens_to_ids(f"<|{name}|>") for name in special}
+    config = WhisperConfig(
+        vocab_size=len(tokenizer),
+        d_model=16,
+        encoder_layers=1,
+        decoder_layers=1,
+        encoder_attention_heads=2,
+        decoder_attention_heads=2,
+        encoder_ffn_dim=16,
+        decoder_ffn_dim=16,
+        max_target_positions=32,
+        pad_token_id=0,
+        bos_token_id=0,
+        eos_token_id=0,
+        decoder_start_token_id=number["startoftranscript"],
+        suppress_tokens=None,
+        begin_suppress_tokens=None,
+    )
+    model = WhisperForConditionalGeneration(config).eval()
+    languages = {
+        "is_multilingual": True,
+        "lang_to_id": {"<|en|>": number["en"]},
+        "task_to_id": {"transcribe": number["transcribe"], "translate": number["translate"]},
+    }
+    model.generation_config = GenerationConfig(
+        decoder_start_token_id=number["startoftranscript"],
+        eos_token_id=0,
+        pad_token_id=0,
+        bos_token_id=0,
+        no_timestamps_token_id=number["notimestamps"],
+        prev_sot_token_id=number["startofprev"],
+        **(languages if several_languages else {"is_multilingual": False}),
+    )
+    model.save_pretrained(folder)
+    WhisperProcessor(WhisperFeatureExtractor(), tokenizer).save_pretrained(folder)
     return folder

@@ -115,7 +115,7 @@ def masks_of(wanted: Wanted, tracks: Path, overwrite: bool) -> ClipMasks:
 
 def read_masks(wanted: Wanted) -> ClipMasks:
     """The masks of a file of ``everymask track``."""
-    from ...formats.video_table import read_clip_masks
+    from ...formats.video_reading import read_clip_masks
 
     if len(wanted.masks) > 1 or wanted.points or wanted.boxes or wanted.words.is_given:
         raise PromptError(f"--mask {wanted.masks[0]} says all of a video; leave out the other prompts")

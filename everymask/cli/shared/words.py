@@ -37,6 +37,9 @@ class Words:
         None, 'Look for what a sound file says: "find the dog".', metavar="FILE"
     )
     listen: bool = flag(False, "Look for what is said into the microphone, within 4 seconds.")
+    recogniser: str | None = flag(
+        None, "What understands speech; by default the best one whose weights are here.", metavar="NAME"
+    )
     detector: str | None = flag(
         None, "What finds the words; by default the best one whose weights are here.", metavar="NAME"
     )
@@ -74,13 +77,15 @@ class Words:
     def _said(self, vocabulary: list[str]) -> list[str]:
         """The words of a spoken command; what was heard is told."""
         from ...words.listen.audio import record
+        from ...words.listen.recogniser import recogniser_name
         from ...words.listen.understand import understand
 
+        recogniser_name(self.recogniser)
         if self.audio is not None and self.listen:
             raise OptionError("--audio and --listen are two ways to say one thing; give one of them")
         if self.audio is None:
             note("listening for 4 seconds")
-        heard = understand(self.audio if self.audio is not None else record(), vocabulary)
+        heard = understand(self.audio if self.audio is not None else record(), vocabulary, self.recogniser)
         note(f"heard {heard.text!r}")
         if vocabulary and heard.unknown:
             note(f"no pronunciation is known of {', '.join(heard.unknown)}")

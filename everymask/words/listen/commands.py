@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Literal
 
 from everymask.errors import PromptError
@@ -36,6 +37,8 @@ FIXED: dict[str, Action] = {
     "previous photo": "previous",
     "previous image": "previous",
 }
+NEAR = 0.75
+"""How alike a heard name and one of the vocabulary must be, by difflib's ratio: plurals, slips of the ear."""
 DETERMINERS = ("all the", "all", "every", "the", "a")
 
 
@@ -69,6 +72,24 @@ def read_command(text: str) -> Command:
     raise PromptError(
         f"heard {text!r}, which is no command; say {', '.join(VERBS)} and a name, or {', '.join(FIXED)}"
     )
+
+
+def within_vocabulary(command: Command, vocabulary: Sequence[str]) -> Command:
+    """The command with its names as a vocabulary writes them: the same, or the nearest in spelling.
+
+    Raises ``PromptError`` for a name that none is near to.
+
+    >>> within_vocabulary(Command("find", ("cars", "traffic lights")), ["Car", "traffic light"]).words
+    ('Car', 'traffic light')
+    """
+    known = {" ".join(name.lower().split()): name for name in vocabulary}
+    words = []
+    for word in command.words:
+        near = get_close_matches(word, known, 1, NEAR)
+        if not near:
+            raise PromptError(f"heard {word!r}, which is none of {', '.join(vocabulary)}")
+        words.append(known[near[0]])
+    return Command(command.action, tuple(dict.fromkeys(words)))
 
 
 def without_determiner(text: str) -> str:

@@ -42,6 +42,7 @@ class Sphinx:
         self.hearable = hearable(names, lambda word: dictionary.lookup_word(word) is not None)
         if not self.hearable.names:
             raise PromptError(f"no pronunciation is known of {', '.join(names)}; type the words instead")
+        self.unknown = self.hearable.unknown
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "commands.gram"
             path.write_text(grammar(self.hearable.names), "utf-8")

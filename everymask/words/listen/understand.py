@@ -10,8 +10,8 @@ import numpy as np
 
 from everymask.errors import PromptError
 from everymask.words.listen.audio import read_audio
-from everymask.words.listen.commands import Command, read_command
-from everymask.words.listen.sphinx import Sphinx
+from everymask.words.listen.commands import Command, read_command, within_vocabulary
+from everymask.words.listen.recogniser import open_recogniser
 from everymask.words.listen.vocabulary import EVERYDAY
 
 
@@ -24,17 +24,22 @@ class Heard:
     unknown: tuple[str, ...] = ()
 
 
-def understand(speech: str | Path | np.ndarray, vocabulary: Sequence[str] | None = None) -> Heard:
+def understand(
+    speech: str | Path | np.ndarray, vocabulary: Sequence[str] | None = None, recogniser: str | None = None
+) -> Heard:
     """The command in a sound file, or in samples int16 [N] at 16 kHz (extra ``voice``).
 
-    ``vocabulary`` are the names that can be said; by default everyday ones that ``lite`` knows. Raises
-    ``PromptError`` where no command is heard, and as ``read_audio`` does.
+    ``vocabulary`` are the names that can be said; by default any word for Whisper, and everyday ones that
+    ``lite`` knows for pocketsphinx. ``recogniser`` is a name of ``everymask.words.listen.recogniser`` or a
+    folder; by default the best one whose weights are here. Raises ``PromptError`` where no command is heard,
+    or one about other names, and as ``read_audio`` and ``open_recogniser`` do.
     """
     samples = speech if isinstance(speech, np.ndarray) else read_audio(speech)
-    ears = Sphinx(list(vocabulary or EVERYDAY))
+    ears = open_recogniser(recogniser, list(vocabulary or EVERYDAY))
     text = ears.transcribe(samples)
     if not text:
         raise PromptError(
             "no command was heard; say one such as 'find the dog', 'remove the car', 'undo' or 'next photo'"
         )
-    return Heard(text, read_command(text), ears.hearable.unknown)
+    command = read_command(text)
+    return Heard(text, within_vocabulary(command, vocabulary) if vocabulary else command, ears.unknown)
