@@ -100,7 +100,7 @@ def test_what_is_missing_or_wrong_is_one_line(folder, tmp_path, monkeypatch):
     with pytest.raises(MissingExtraError, match=r"pip install 'everymask\[text\]'"):
         open_recogniser(str(folder), ["dog"])
     monkeypatch.setitem(__import__("sys").modules, "faster_whisper", None)
-    with pytest.raises(MissingExtraError, match=r"pip install 'everymask\[faster-whisper\]'"):
+    with pytest.raises(MissingExtraError, match=r"pip install 'everymask\[whisper\]'"):
         open_recogniser("faster_whisper_base", ["dog"])
 
 

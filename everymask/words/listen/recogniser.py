@@ -2,7 +2,7 @@
 
 ===============  ======================================================================================
 whisper_...      any words, by `transformers` (extra ``text``): the default where its weights are
-faster_...       the same, by `faster-whisper` (extra ``faster-whisper``)
+faster_...       the same, by `faster-whisper` (extra ``whisper``)
 pocketsphinx     the sentences of the commands alone, without a download (extra ``voice``)
 ===============  ======================================================================================
 """

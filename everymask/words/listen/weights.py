@@ -8,7 +8,7 @@ from everymask.models.file_sets import FileSet
 
 HEARING = "everymask find --listen"
 _whisper = partial(FileSet, licence="MIT", used_by=HEARING)
-_faster = partial(FileSet, licence="MIT", used_by=HEARING, weights="model.bin", extra="faster-whisper")
+_faster = partial(FileSet, licence="MIT", used_by=HEARING, weights="model.bin", extra="whisper")
 
 WHISPERS: dict[str, FileSet] = {
     each.name: each
@@ -38,4 +38,4 @@ FASTER: dict[str, FileSet] = {
         ),
     )
 }
-"""Whispers that `faster-whisper` runs (extra ``faster-whisper``), the best first."""
+"""Whispers that `faster-whisper` runs (extra ``whisper``), the best first."""

@@ -67,7 +67,7 @@ class FasterWhisper:
     @staticmethod
     def library(name: str) -> ModuleType:
         """`faster-whisper`, or one line that says how to get it."""
-        return require("faster_whisper", "faster-whisper", f"the recogniser {name}")
+        return require("faster_whisper", "whisper", f"the recogniser {name}")
 
     def __init__(self, folder: Path) -> None:
         library: Any = self.library(folder.name)
