@@ -150,5 +150,7 @@ def test_a_sound_file_says_what_to_find(here, two_masks, monkeypatch, capsys):
     assert "note: heard 'find the vehicle'" in said
     assert "note: no pronunciation is known of qwxz" in said
     assert len(json.loads((here / "out/coco.json").read_text())["annotations"]) == 1
+    assert run(["find", "photo.jpg", "--audio", "say.wav", "--text", "dog . cat", "-f", "coco"]) == 2
+    assert "heard 'vehicle', which is none of dog, cat" in capsys.readouterr().err
     assert run(["find", "photo.jpg", "--audio", "say.wav", "--listen"]) == 2
     assert "give one of them" in capsys.readouterr().err

@@ -89,6 +89,9 @@ class Words:
         note(f"heard {heard.text!r}")
         if vocabulary and heard.unknown:
             note(f"no pronunciation is known of {', '.join(heard.unknown)}")
+        unasked = [word for word in heard.command.words if vocabulary and word not in vocabulary]
+        if unasked:
+            raise PromptError(f"heard {unasked[0]!r}, which is none of {', '.join(vocabulary[:20])}")
         if not heard.command.words:
             raise PromptError(f"{heard.text!r} names nothing to look for; say find and a name")
         return list(heard.command.words)

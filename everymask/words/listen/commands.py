@@ -75,20 +75,16 @@ def read_command(text: str) -> Command:
 
 
 def within_vocabulary(command: Command, vocabulary: Sequence[str]) -> Command:
-    """The command with its names as a vocabulary writes them: the same, or the nearest in spelling.
+    """The command with its names as a vocabulary writes those that are the same, or near in spelling.
 
-    Raises ``PromptError`` for a name that none is near to.
-
-    >>> within_vocabulary(Command("find", ("cars", "traffic lights")), ["Car", "traffic light"]).words
-    ('Car', 'traffic light')
+    >>> within_vocabulary(Command("find", ("cars", "traffic lights", "hats")), ["Car", "traffic light"]).words
+    ('Car', 'traffic light', 'hats')
     """
     known = {" ".join(name.lower().split()): name for name in vocabulary}
     words = []
     for word in command.words:
         near = get_close_matches(word, known, 1, NEAR)
-        if not near:
-            raise PromptError(f"heard {word!r}, which is none of {', '.join(vocabulary)}")
-        words.append(known[near[0]])
+        words.append(known[near[0]] if near else word)
     return Command(command.action, tuple(dict.fromkeys(words)))
 
 
