@@ -169,7 +169,7 @@ def track(
     by_name = words.is_given
     if by_name and everything:
         raise OptionError("--everything finds every object and --text those of a name; leave one of them out")
-    if by_name:
+    sought = words.sought() if by_name else None
     asked: list[FramePrompt] = []
     if not (everything or by_name) or points or boxes or masks or prompts:
         asked = read_track_prompts(points or [], boxes or [], masks or [], prompts)
@@ -183,7 +183,7 @@ def track(
         model=model,
         device=device,
         discovery=(look_every, most_objects) if everything or by_name else None,
-        words=words.sought() if by_name else None,
+        words=sought,
         both_ways=both_ways,
         stop=None if stop is None else stop - 1,
         save_every=save_every,

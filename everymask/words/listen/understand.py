@@ -30,9 +30,9 @@ def understand(
     """The command in a sound file, or in samples int16 [N] at 16 kHz (extra ``voice``).
 
     ``vocabulary`` are the names that are likely to be said, by default everyday ones that ``lite`` knows:
-    pocketsphinx hears no others, Whisper any word, which is written as here where it is near. ``recogniser`` is a name of ``everymask.words.listen.recogniser`` or a
-    folder; by default the best one whose weights are here. Raises ``PromptError`` where no command is heard,
-    and as ``read_audio`` and ``open_recogniser`` do.
+    pocketsphinx hears no others, Whisper any word, which is written as here where it is near. ``recogniser``
+    is a name of ``everymask.words.listen.recogniser`` or a folder; by default the best one whose weights are
+    here. Raises ``PromptError`` where no command is heard, and as ``read_audio`` and ``open_recogniser`` do.
     """
     samples = speech if isinstance(speech, np.ndarray) else read_audio(speech)
     ears = open_recogniser(recogniser, list(vocabulary or EVERYDAY))
