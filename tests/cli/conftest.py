@@ -38,6 +38,7 @@ def clip(tmp_path_factory):
 @pytest.fixture
 def seer(monkeypatch):
     """The detector is one that finds the ball where it was told to, on the second frame looked at."""
+    from everymask.words import segmenter
     from everymask.words.detect import table
     from everymask.words.detect.protocol import Detection
 
@@ -59,5 +60,5 @@ def seer(monkeypatch):
             return [Detection(0, 0.9, (0, 0, 1, 1), Mask.from_segmentation(mask)) for mask in found]
 
     monkeypatch.setattr(table, "open_detector", lambda *_: Seer())
-    monkeypatch.setattr(table, "check_words", lambda name, words: Seer().check(words))
+    monkeypatch.setattr(segmenter, "check_words", lambda name, words: Seer().check(words))
     return Seer
