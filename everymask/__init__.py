@@ -63,6 +63,7 @@ _HOME_OF = {
     "find_in_video": "everymask.words.clips",
     "erase": "everymask.inpaint.erase",
     "erase_video": "everymask.inpaint.video",
+    "replace": "everymask.inpaint.replace",
     # results, files, pictures
     "Mask": "everymask.maskset",
     "MaskSet": "everymask.maskset",
@@ -106,6 +107,7 @@ __all__ = [
     "pull",
     "read_masks",
     "read_photo",
+    "replace",
     "segment",
     "tune",
 ]
@@ -124,6 +126,7 @@ if TYPE_CHECKING:
     from .formats import read_masks
     from .image import ClickSession, ImagePredictor
     from .inpaint.erase import erase
+    from .inpaint.replace import replace
     from .inpaint.video import erase_video
     from .maskset import Mask, MaskSet
     from .media.draw import draw_overlay

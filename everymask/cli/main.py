@@ -76,6 +76,16 @@ COMMANDS = (
         ),
     ),
     Command(
+        "replace",
+        "replace",
+        "replace",
+        "Something else where something was.",
+        (
+            'everymask replace photo.jpg --point 300,60 --with "a glass of tea"',
+            'everymask replace photo.jpg --text beverage --with "a red vase" --seed 7 -o vase.png',
+        ),
+    ),
+    Command(
         "why",
         "why",
         "why",

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from ..errors import CheckpointError, EverymaskError, UnknownModelError
+from ..inpaint.pipelines import PIPELINES
 from ..models import catalog, hub
 from ..models.catalog import CATALOG, WeightsFile
 from ..models.file_sets import FileSet
@@ -25,7 +26,7 @@ app = typer.Typer(no_args_is_help=True, help="List, fetch, verify, convert and r
 Names = Annotated[list[str], typer.Argument(metavar="NAME", help="Names of `everymask models list`.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 NARROW, WIDE = 40, 100
-SETS: dict[str, FileSet] = {**HOSTED, **WHISPERS, **FASTER}
+SETS: dict[str, FileSet] = {**HOSTED, **WHISPERS, **FASTER, **PIPELINES}
 """Models of several files."""
 
 

@@ -5,7 +5,7 @@ opencv      Telea's method from OpenCV: smooth, at once; for scratches and thin 
 patches     patches of the same picture: texture goes on; nothing to download
 migan       MI-GAN, a small network (28 MB; extra ``inpaint``)
 lama        LaMa, a larger one (208 MB; extra ``inpaint``)
-diffusion   what `diffusers` has for inpainting (extra ``diffusion``): see ``inpaint/replace.py``
+(painting what a text says: ``inpaint/diffusion.py``)
 ==========  =========================================================================================
 """
 

@@ -11,15 +11,15 @@ import cv2
 import numpy as np
 
 from everymask.errors import CheckpointError, require
-from everymask.inpaint import patches
+from everymask.inpaint.colour_engine import ColourEngine
 from everymask.models import hub
 
 LAMA_SIDE = 512
 """LaMa's ONNX file takes pictures of this size alone."""
 
 
-class Network:
-    """An ONNX file that fills holes in RGB pictures; grey is looked at as RGB, alpha is filled by Telea."""
+class Network(ColourEngine):
+    """An ONNX file that fills holes in RGB pictures."""
 
     def __init__(self, weights: str) -> None:
         runtime = require("onnxruntime", "inpaint", f"the engine {weights}")
@@ -28,21 +28,6 @@ class Network:
             self.session = runtime.InferenceSession(str(path), providers=runtime.get_available_providers())
         except Exception as error:  # ONNX Runtime has no public class for a file that it cannot read
             raise CheckpointError(f"{path} is no ONNX file that ONNX Runtime opens: {error}") from error
-
-    def fill(self, picture: np.ndarray, hole: np.ndarray) -> np.ndarray:
-        """See :class:`everymask.inpaint.engines.Engine`."""
-        channels = picture.shape[2]
-        rgb = np.repeat(picture, 3, axis=2) if channels == 1 else picture[..., :3]
-        made = self.fill_rgb(np.rint(rgb).clip(0, 255).astype(np.uint8), hole).astype(np.float32)
-        if channels == 1:
-            return made.mean(axis=2, keepdims=True)
-        if channels == 4:
-            return np.concatenate([made, patches.started(picture[..., 3:], hole)], axis=2)
-        return made
-
-    def fill_rgb(self, rgb: np.ndarray, hole: np.ndarray) -> np.ndarray:
-        """uint8 [H, W, 3] and bool [H, W] -> values 0 to 255 [H, W, 3]."""
-        raise NotImplementedError
 
     def run(self, **inputs: np.ndarray) -> np.ndarray:
         """The first output, [H, W, 3], of [H, W, C] inputs by name."""

@@ -52,6 +52,8 @@ class FileSet:
     """The large file; it comes last."""
     extra: str = "text"
     """Of which packages run it."""
+    parts: tuple[str, ...] = ()
+    """All its other files, where they lie in folders of their own; none: those of ``SMALL`` there are."""
 
     @property
     def folder(self) -> Path:
@@ -61,7 +63,8 @@ class FileSet:
     @property
     def is_here(self) -> bool:
         """Whether all that is needed is there: the weights come last."""
-        return (self.folder / CONFIG).is_file() and (self.folder / self.weights).is_file()
+        needed = (*(self.parts or (CONFIG,)), self.weights)
+        return all((self.folder / name).is_file() for name in needed)
 
 
 def pull_set(files: FileSet, progress: Progress | None = None) -> Path:
@@ -78,10 +81,11 @@ def pull_set(files: FileSet, progress: Progress | None = None) -> Path:
         )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", hub.UnverifiedWeightsWarning)  # the weights' own says it once
-        for name in SMALL:
+        for name in () if files.parts else SMALL:
             with suppress(FileAbsentError):
                 hub.fetch_into(_entry(files, name), files.folder / name)
-        hub.fetch_into(_entry(files, CONFIG), files.folder / CONFIG)
+        for name in files.parts or (CONFIG,):
+            hub.fetch_into(_entry(files, name), files.folder / name, progress)
     hub.fetch_into(_entry(files, files.weights), files.folder / files.weights, progress)
     return files.folder
 
