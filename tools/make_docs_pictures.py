@@ -28,8 +28,11 @@ from PIL import Image, ImageDraw, ImageFont
 
 import everymask as em
 from everymask.everything.grid import crops, grids, points_in
+from everymask.inpaint.clips import erased_frames
+from everymask.inpaint.engines import open_engine
 from everymask.maskset import Mask, MaskSet
 from everymask.media.draw import draw_overlay
+from everymask.media.videos import open_frames
 from everymask.words.detect.lite import named
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -288,6 +291,29 @@ def erasing(studio: Studio) -> None:
     studio.save("erasing", panels, columns=3)
 
 
+def clips(studio: Studio) -> None:
+    """A ball that passes before a moving camera; the same frame without it, two ways."""
+    count, (height, width) = 13, (260, 390)
+    frames, holes = [], []
+    for index in range(count):
+        top, left = 6 * index, 14 * index
+        frame = np.ascontiguousarray(studio.photo[top : top + height, left : left + width])
+        hole = np.zeros((height, width), np.uint8)
+        cv2.circle(hole, (330 - 22 * index, 130), 42, 1, -1)
+        cv2.circle(frame, (330 - 22 * index, 130), 42, (200, 40, 40), -1, cv2.LINE_AA)
+        frames.append(frame)
+        holes.append(hole > 0)
+    middle = count // 2
+    with open_frames(np.stack(frames)) as source:
+        seen = list(erased_frames(source, lambda index: holes[index], open_engine("patches")))
+    panels = [
+        Panel(frames[middle], "one of 13 frames"),
+        Panel(seen[middle], "erase clip.mp4: what other frames show"),
+        Panel(em.erase(frames[middle], holes[middle], engine="patches"), "the same frame alone: patches"),
+    ]
+    studio.save("clips", panels, columns=3)
+
+
 def maps(studio: Studio, folder: Path) -> None:
     """What the model finds by default in photos that are not ours to publish: the masks on grey."""
     generator = em.AutomaticMaskGenerator(studio.model)
@@ -317,6 +343,7 @@ SHEETS: tuple[Callable[[Studio], None], ...] = (
     effort,
     words,
     erasing,
+    clips,
 )
 
 

@@ -81,8 +81,8 @@ COMMANDS = (
         "replace",
         "Something else where something was.",
         (
-            'everymask replace photo.jpg --point 300,60 --with "a glass of tea"',
-            'everymask replace photo.jpg --text beverage --with "a red vase" --seed 7 -o vase.png',
+            "everymask replace photo.jpg --point 300,60 --with vase",
+            "everymask replace photo.jpg --text beverage --with vase --seed 7 -o vase.png",
         ),
     ),
     Command(
