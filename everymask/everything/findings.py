@@ -34,6 +34,7 @@ from everymask.everything.results import (
 from everymask.everything.selection import looks_used, selected
 from everymask.everything.why import KEPT, Fate, Reason, Remedy, Verdict, in_words, remedy_of
 from everymask.geometry import Letterbox, Squash
+from everymask.masks.box_bounds import Bounds
 from everymask.masks.boxes import xyxy_to_xywh
 from everymask.masks.upscaled import Upscaler
 from everymask.maskset import Mask, MaskSet
@@ -450,6 +451,10 @@ class MeasuredScores:
     def boxes(self, numbers: np.ndarray) -> np.ndarray:
         """Boxes [m, 4] of candidates [m]."""
         return self._measuring.boxes(self.setting, numbers)
+
+    def bounds(self, numbers: np.ndarray) -> Bounds:
+        """Between which boxes those of candidates [m] lie."""
+        return self._measuring.bounds(self.setting, numbers)
 
     def stability(self, numbers: np.ndarray) -> np.ndarray:
         """Stability scores of candidates [m]."""

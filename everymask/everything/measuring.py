@@ -18,11 +18,13 @@ from everymask.everything.candidate_pool import CandidatePool
 from everymask.everything.grid import Crop
 from everymask.everything.workers import Result, Workers, cores_kept
 from everymask.masks.bilinear import exact_values
-from everymask.masks.cells import Patch
+from everymask.masks.box_bounds import Bounds, BoxBounds
+from everymask.masks.cells import TOLERANCE, Patch
 from everymask.masks.outermost import Outermost, boxes_of
-from everymask.masks.regions import clean_logits
+from everymask.masks.regions import BEYOND, clean_logits
 from everymask.masks.rle import Rle, encode_at
 from everymask.masks.scores import stability
+from everymask.masks.specks import Specks, SpeckStore, find_specks
 from everymask.masks.upscaled import Upscaler
 
 SETTINGS_KEPT = 8
@@ -37,6 +39,12 @@ AT_ONCE = 64
 
 MANY = 1024
 """Candidates of which some logits are looked at together."""
+
+SPECKS = 16
+"""Holes and islands are kept of up to this part of all logits."""
+
+SPECKS_AT_ONCE = 1 << 19
+"""Logits that are looked at together for holes and islands."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +97,8 @@ class Measuring:
         self._pool, self._upscalers, self._crops = pool, upscalers, crops
         self._photo_hw, self._device, self._clean_at = photo_hw, device, clean_at
         self._memos: OrderedDict[Setting, Memo] = OrderedDict()
+        self._bounds: dict[int, BoxBounds | None] = {}
+        self._specks: SpeckStore | None = None
 
     def know_boxes(self, setting: Setting, boxes: np.ndarray) -> None:
         """Boxes [k, 4] of the k candidates that came last, measured elsewhere."""
@@ -100,6 +110,7 @@ class Measuring:
         """Boxes of candidates [m], int64 [m, 4] in photo pixels, maximum edges inclusive."""
         memo = self._memo(setting)
         todo = numbers[~memo.boxed[numbers]]
+        self._specks_of(setting, todo)
         if setting.cleaning == 0 and self._device.type == "cpu":
             for group, outermost in self._grouped(todo, partial(self._outermost, setting), MANY):
                 sure = group[outermost.sure]
@@ -114,6 +125,73 @@ class Measuring:
         for group, boxes in self._grouped(todo, measure, AT_ONCE):
             memo.boxes[group], memo.boxed[group] = boxes, True
         return memo.boxes[numbers]
+
+    def bounds(self, setting: Setting, numbers: np.ndarray) -> Bounds:
+        """Boxes within and around those of candidates [m]; the same twice where a box is known.
+
+        Where bounds cannot be told the boxes are measured.
+        """
+        memo, columns = self._memo(setting), self._pool.columns
+        cleaning, threshold = setting.cleaning > 0, np.float32(setting.mask_threshold)
+        told = Bounds(memo.boxes[numbers], memo.boxes[numbers])
+        todo = np.flatnonzero(~memo.boxed[numbers])
+        for crop in np.unique(columns.crop[numbers[todo]]):
+            at = todo[columns.crop[numbers[todo]] == crop]
+            group = numbers[at]
+            limits = self._limits(int(crop))
+            specks = self._specks_of(setting, group)
+            elsewhere = cleaning and (specks is None or setting.mask_threshold != self._clean_at)
+            if limits is None or elsewhere:
+                told.inner[at] = told.outer[at] = self.boxes(setting, group)
+                continue
+            peaks, tolerance = (
+                (columns.row_peaks[group], columns.column_peaks[group]),
+                columns.tolerance[group],
+            )
+            surely = limits.sure_above(float(threshold), tolerance)[:, None]
+            sure = peaks[0] > surely, peaks[1] > surely
+            if specks is None:
+                lowest = (threshold - tolerance)[:, None]
+                reached = peaks[0] > lowest, peaks[1] > lowest
+            else:
+                reached, sure = specks.lines(group, setting.cleaning, sure, self._pool.logits_hw)
+            found = limits.told(reached, sure).moved(self._crops[crop].x0, self._crops[crop].y0)
+            told.inner[at], told.outer[at] = found.inner, found.outer
+        return told
+
+    def _limits(self, crop: int) -> BoxBounds | None:
+        """What tells bounds of boxes in a crop; None where nothing does."""
+        upscaler = self._upscalers[crop]
+        if upscaler.plain or self._device.type != "cpu":
+            return None
+        if id(upscaler) not in self._bounds:
+            self._bounds[id(upscaler)] = BoxBounds.of(upscaler.axes, self._pool.logits_hw)
+        return self._bounds[id(upscaler)]
+
+    def _specks_of(self, setting: Setting, numbers: np.ndarray) -> SpeckStore | None:
+        """The holes and islands of candidates [m] that the setting takes out, found if they are not known.
+
+        None where it takes none out, and where the area is so large that to keep them would be to keep all
+        logits again.
+        """
+        height, width = self._pool.logits_hw
+        if not 0 < setting.cleaning <= height * width / SPECKS:
+            return None
+        if self._specks is None or setting.cleaning > self._specks.most:
+            most = max(64, height * width // (4 * SPECKS), 2 * int(setting.cleaning))
+            self._specks = SpeckStore(self._clean_at, most)
+        missing = self._specks.missing(numbers)
+        if len(missing):
+            most, together = self._specks.most, max(1, SPECKS_AT_ONCE // (height * width))
+            tolerance = np.maximum(self._pool.columns.tolerance, TOLERANCE * (abs(self._clean_at) + BEYOND))
+
+            def find(crop: int, group: np.ndarray) -> Specks:
+                logits = self._pool.logits(group).numpy()
+                return find_specks(logits, self._clean_at, tolerance[group], most)
+
+            found = self._grouped(missing, find, together)
+            self._specks.take(np.concatenate([group for group, _ in found]), [specks for _, specks in found])
+        return self._specks
 
     def _outermost(self, setting: Setting, crop: int, group: np.ndarray) -> Outermost:
         """The boxes of candidates of a crop from few of their logits, where that tells them."""
@@ -145,7 +223,9 @@ class Measuring:
             below, above = self._upscalers[crop].areas(patches, levels)
             return stability(above, below)
 
-        for group, found in self._grouped(numbers[~scored[numbers]], measure):
+        todo = numbers[~scored[numbers]]
+        self._specks_of(setting, todo)
+        for group, found in self._grouped(todo, measure):
             scores[group], scored[group] = found, True
         return scores[numbers]
 
@@ -158,6 +238,7 @@ class Measuring:
         """The pixels of candidates [m] as run lengths."""
         memo = self._memo(setting)
         todo = np.array([n for n in numbers.tolist() if n not in memo.runs], np.int64)
+        self._specks_of(setting, todo)
 
         def measure(crop: int, group: np.ndarray) -> list[Rle]:
             upscaler, window, found = self._upscalers[crop], self._crops[crop], []
@@ -187,6 +268,7 @@ class Measuring:
         """The upscaled logits of some candidates of a crop at one of its pixels, float32 [m]."""
         axes = self._upscalers[crop].axes
         found = [np.zeros(0, np.float32)]
+        self._specks_of(setting, members)
         together = AT_ONCE if setting.cleaning > 0 else len(members)
         for start in range(0, len(members), max(1, together)):
             part = members[start : start + together]
@@ -213,7 +295,11 @@ class Measuring:
 
     def _logits(self, numbers: np.ndarray, setting: Setting) -> Tensor:
         logits = self._pool.logits(numbers)
-        if setting.cleaning > 0:
+        height, width = self._pool.logits_hw
+        if 0 < setting.cleaning <= height * width / SPECKS:
+            assert self._specks is not None, "found before threads begin"
+            self._specks.clean(numbers, logits.numpy(), setting.cleaning)
+        elif setting.cleaning > 0:
             cleaned = [clean_logits(one, self._clean_at, setting.cleaning) for one in logits.numpy()]
             logits = torch.from_numpy(np.stack(cleaned)) if cleaned else logits
         return logits.to(self._device)

@@ -15,6 +15,8 @@ import numpy as np
 from everymask.everything import filters
 from everymask.everything.grid import Crop
 from everymask.everything.options import GeneratorOptions
+from everymask.masks.box_bounds import Bounds
+from everymask.masks.nms import suppress_between
 from everymask.media.renditions import names_of
 
 
@@ -26,6 +28,9 @@ class Scores(Protocol):
 
     def boxes(self, numbers: np.ndarray) -> np.ndarray:
         """int64 [m, 4]."""
+
+    def bounds(self, numbers: np.ndarray) -> Bounds:
+        """Boxes that lie in those of :meth:`boxes`, and that those lie in, told without measuring."""
 
     def stability(self, numbers: np.ndarray) -> np.ndarray:
         """float32 [m]."""
@@ -86,7 +91,8 @@ def within(
     """Those of one crop that its own filters leave."""
     members = np.flatnonzero(scores.crop == number)
     members = members[filters.by_predicted_iou(scores.iou[members], options.pred_iou_thresh)]
-    members = members[filters.whole(scores.boxes(members), crop, photo_hw)]
+    if crop.xyxy != (0, 0, photo_hw[1], photo_hw[0]):  # the photo's own edges cut nothing off
+        members = members[filters.whole(scores.boxes(members), crop, photo_hw)]
 
     def stable(numbers: np.ndarray) -> np.ndarray:
         return filters.by_stability(scores.stability(numbers), options.stability_score_thresh)
@@ -94,26 +100,46 @@ def within(
     known = scores.scored()[members]
     known[known] = ~stable(members[known])
     members = members[~known]
-    boxes, iou = scores.boxes(members), scores.iou[members]
-    return members[settled(boxes, iou, options.box_nms_thresh, lambda which: stable(members[which]))]
+    return members[
+        settled(
+            Boxes(scores, members),
+            scores.iou[members],
+            options.box_nms_thresh,
+            lambda which: stable(members[which]),
+        )
+    ]
+
+
+class Boxes:
+    """The boxes of candidates [K], of which those are measured that suppression cannot do without."""
+
+    def __init__(self, scores: Scores, members: np.ndarray) -> None:
+        self._scores, self._members = scores, members
+        self._bounds = scores.bounds(members)
+
+    def suppressed(self, offered: np.ndarray, iou: np.ndarray, threshold: float) -> np.ndarray:
+        """Those of the candidates ``offered`` that suppression leaves, best first; ``iou`` [offered]."""
+        inner, outer = self._bounds.inner, self._bounds.outer
+        while True:
+            kept, needed = suppress_between(inner[offered], outer[offered], iou, threshold)
+            if not len(needed):
+                return offered[kept]
+            which = offered[needed]
+            inner[which] = outer[which] = self._scores.boxes(self._members[which])
 
 
 def settled(
-    boxes: np.ndarray, iou: np.ndarray, threshold: float, stable: Callable[[np.ndarray], np.ndarray]
+    boxes: Boxes, iou: np.ndarray, threshold: float, stable: Callable[[np.ndarray], np.ndarray]
 ) -> np.ndarray:
-    """What suppression leaves of the stable ones of K boxes, best first, when few are asked for stability.
+    """What suppression leaves of the stable ones of K candidates, best first, asking few for stability.
 
     ``stable(indices)`` says which are. Those that suppression leaves are asked; the unstable among them go,
     and suppression runs again until all that it leaves are stable.
-
-    >>> boxes = np.array([[0, 0, 9, 9], [0, 0, 9, 9], [0, 0, 9, 9]])
-    >>> settled(boxes, np.array([0.9, 0.8, 0.7]), 0.5, lambda which: which > 0).tolist()
-    [1]
     """
     offered = np.arange(len(iou))
     asked = np.zeros(len(iou), bool)
     while True:
-        kept = offered[filters.within_crop(boxes[offered], iou[offered], threshold)]
+        kept = boxes.suppressed(offered, iou[offered], threshold)
         new = kept[~asked[kept]]
         asked[new] = True
         unstable = new[~stable(new)] if len(new) else new

@@ -10,6 +10,9 @@ import numpy as np
 from everymask.masks.rle import Rle, box_xyxy
 from everymask.masks.scores import rle_intersection
 
+_ROOM = 1e-4
+"""Bounds of an IoU count from so far beyond a threshold on: far more than float32 rounds."""
+
 
 def suppress(boxes_xyxy: np.ndarray, scores: np.ndarray, iou_threshold: float) -> np.ndarray:
     """Indices of the boxes to keep, best score first.
@@ -27,19 +30,69 @@ def suppress(boxes_xyxy: np.ndarray, scores: np.ndarray, iou_threshold: float) -
     """
     order = np.argsort(-np.asarray(scores), kind="stable")
     boxes = np.asarray(boxes_xyxy, np.float32).reshape(-1, 4)[order].T
-    area = (boxes[2] - boxes[0]) * (boxes[3] - boxes[1])
+    area = _area(boxes)
     threshold = np.float64(iou_threshold)
     kept = []
     while len(order):
         kept.append(order[0])
-        (x0, y0, x1, y1), rest = boxes[:, 0], boxes[:, 1:]
-        width = np.clip(np.minimum(x1, rest[2]) - np.maximum(x0, rest[0]), 0, None)
-        height = np.clip(np.minimum(y1, rest[3]) - np.maximum(y0, rest[1]), 0, None)
-        shared = width * height
+        shared = _shared(boxes[:, :1], boxes[:, 1:])
         with np.errstate(invalid="ignore", divide="ignore"):
             stays = np.flatnonzero(~(shared / (area[0] + area[1:] - shared) > threshold)) + 1
         order, boxes, area = order[stays], boxes[:, stays], area[stays]
     return np.array(kept, np.int64)
+
+
+def suppress_between(
+    inner_xyxy: np.ndarray, outer_xyxy: np.ndarray, scores: np.ndarray, iou_threshold: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """What :func:`suppress` keeps where of some boxes only bounds are known, and whose boxes it needs.
+
+    Each of K boxes contains its inner and lies in its outer one, [K, 4]; where both are the same it is known.
+    Gives the indices kept, best score first, and those of the unknown boxes that decide something: where
+    there are none of these, the first are those of :func:`suppress`.
+
+    >>> inner = np.array([[0, 0, 10, 10], [1, 1, 9, 9], [20, 20, 30, 30]])
+    >>> outer = np.array([[0, 0, 10, 10], [0, 0, 11, 11], [20, 20, 30, 30]])
+    >>> kept, needed = suppress_between(inner, outer, np.array([0.9, 0.8, 0.7]), 0.3)
+    >>> kept.tolist(), needed.tolist()
+    ([0, 2], [])
+    """
+    order = np.argsort(-np.asarray(scores), kind="stable")
+    inner, outer = (np.asarray(each, np.float32).reshape(-1, 4)[order].T for each in (inner_xyxy, outer_xyxy))
+    known = (inner == outer).all(axis=0)
+    least, most = _area(inner), _area(outer)
+    threshold = np.float64(iou_threshold)
+    kept, needed = [], [np.zeros(0, np.int64)]
+    while len(order):
+        kept.append(order[0])
+        if not known[0]:
+            needed.append(order[:1])
+        # Where the first is not known its outer box is a guess: it is asked for.
+        low, high = _shared(outer[:, :1], inner[:, 1:]), _shared(outer[:, :1], outer[:, 1:])
+        with np.errstate(invalid="ignore", divide="ignore"):
+            iou = high / (most[0] + most[1:] - high)
+            at_least = low / (most[0] + most[1:] - low)
+            at_most = high / np.maximum(most[0] + least[1:] - high, most[0])
+            goes = iou > threshold
+            sure = known[1:] | (at_least > threshold + _ROOM) | (at_most < threshold - _ROOM) | (high == 0)
+        needed.append(order[1:][~sure])
+        goes = np.where(known[1:], goes, at_least > threshold)
+        stays = np.flatnonzero(~goes & sure | ~sure & ~(iou > threshold)) + 1
+        order, known, least, most = order[stays], known[stays], least[stays], most[stays]
+        inner, outer = inner[:, stays], outer[:, stays]
+    return np.array(kept, np.int64), np.unique(np.concatenate(needed))
+
+
+def _area(boxes: np.ndarray) -> np.ndarray:
+    """Of boxes [4, K]; 0 of those inside out."""
+    return np.clip(boxes[2] - boxes[0], 0, None) * np.clip(boxes[3] - boxes[1], 0, None)
+
+
+def _shared(one: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """The area that one box [4, 1] shares with others [4, K]."""
+    width = np.clip(np.minimum(one[2], others[2]) - np.maximum(one[0], others[0]), 0, None)
+    height = np.clip(np.minimum(one[3], others[3]) - np.maximum(one[1], others[1]), 0, None)
+    return width * height
 
 
 def overlaps(box_xyxy: np.ndarray, others_xyxy: np.ndarray) -> np.ndarray:

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+BEYOND = 10.0
+"""How far beyond the threshold SAM 2 puts the logits of small holes and islands."""
+
 
 @dataclass(frozen=True)
 class Cleaned:
@@ -60,7 +63,7 @@ def clean_logits(logits: np.ndarray, threshold: float, max_area_px: float) -> np
     code needs a CUDA extension for it and leaves it out with a warning where there is none.
     """
     inside, cleaned = logits > threshold, logits
-    for mask, value in ((~inside, threshold + 10.0), (inside, threshold - 10.0)):
+    for mask, value in ((~inside, threshold + BEYOND), (inside, threshold - BEYOND)):
         labels, sizes = _components(mask)
         small = sizes <= max_area_px
         small[0] = False
