@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 import typer
 
 from ..errors import InputError
 from .shared.option_lists import with_option_lists
-from .shared.options import Device, Model, Output, Overwrite, Range, read_range
+from .shared.options import Bands, Device, Model, Output, Overwrite, Page, Range, reading_of
 
 
 @with_option_lists()
@@ -18,6 +18,8 @@ def compare(
     output: Output = Path("out/compare"),
     overwrite: Overwrite = False,
     range: Range = "percentile",
+    page: Page = None,
+    bands: Bands = None,
     model: Model = "nano",
     device: Device = None,
     *,
@@ -29,20 +31,20 @@ def compare(
     without the model; grids and crops ask it once each.
     """
     from ..explore.compare import compare as compared
-    from ..media.photos import read_photo
+    from ..media.photos import read_pixels
     from .shared.downloads import load_visibly
 
     if not axes:
         raise InputError("nothing to compare: give an option several values, as --points-per-side 16,32")
     if (output / "sheet.png").exists() and not overwrite:
         raise InputError(f"{output / 'sheet.png'} is there; pass --overwrite, or choose another -o")
-    picture = read_photo(photo, range=cast(Any, read_range(range)))
+    picture = read_pixels(photo, **reading_of(range, page, bands))
     loaded = load_visibly(model, device)
 
     def tell(done: int, count: int) -> None:
         typer.echo(f"{done} of {count} settings", err=True)
 
-    result = compared(picture, loaded, progress=tell, **axes)
+    result = compared(picture.values, loaded, progress=tell, valid=picture.valid, **axes)
     rows = result.table
     widths = {name: max(len(name), *(len(str(row[name])) for row in rows)) for name in rows[0]}
     typer.echo("  ".join(name.ljust(widths[name]) for name in widths))

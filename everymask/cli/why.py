@@ -13,14 +13,15 @@ import typer
 
 from ..errors import InputError, PromptError
 from ..masks.boxes import iou_matrix
-from ..media.photos import read_photo
+from ..media.photos import read_pixels
 from .segment.generator_flags import with_generator_flags
-from .shared.options import AsJson, Device, Model, Page, Range, read_page, read_range
+from .shared.options import AsJson, Bands, Device, Model, Page, Range, reading_of
 from .shared.progress import counted
 
 if TYPE_CHECKING:
     from ..everything.findings import Findings
     from ..everything.why import Reason
+    from ..media.rasters import Pixels
 
 DRAWN = 6
 """Candidates of a place that the picture shows."""
@@ -63,6 +64,7 @@ def why(
     as_json: AsJson = False,
     range: Range = "percentile",
     page: Page = None,
+    bands: Bands = None,
     model: Model = "nano",
     device: Device = None,
     *,
@@ -74,17 +76,19 @@ def why(
     option, tried out, that brings it back. Options of the generator are those of `everymask segment`.
     """
     asked = [read_place(text) for text in places]
-    pixels = read_photo(photo, range=read_range(range), page=read_page(page))  # type: ignore[arg-type]
-    found, thresholds = explored(pixels, findings, model, device, options)
+    read = read_pixels(photo, **reading_of(range, page, bands))
+    pixels = read.values
+    found, thresholds = explored(read, findings, model, device, options)
     answers = []
     for place in asked:
         reasons = found.why(*place, **thresholds)
         told = ([(reason, 0) for reason in reasons] if alike else distinct(reasons))[:most]
         answers.append((place, told))
         if not as_json:
-            typer.echo("\n".join(lines(place, reasons, told)))
+            told_of = lines(place, reasons, told) if found.has_data(*place) else [nothing_there(place)]
+            typer.echo("\n".join(told_of))
     if as_json:
-        typer.echo(json.dumps([_facts(*answer) for answer in answers], indent=2))
+        typer.echo(json.dumps([_facts(*answer, found) for answer in answers], indent=2))
     if picture is not None:
         from .shared.outputs import save_picture
 
@@ -107,7 +111,7 @@ def read_place(text: str) -> Place:
 
 
 def explored(
-    photo: np.ndarray, path: Path | None, model: str, device: str | None, options: dict[str, Any]
+    read: Pixels, path: Path | None, model: str, device: str | None, options: dict[str, Any]
 ) -> tuple[Findings, dict[str, Any]]:
     """Findings of a photo, from a file where it is there, and the thresholds to ask them with."""
     from ..everything.findings import Findings
@@ -115,7 +119,7 @@ def explored(
     from ..everything.renditions import resolved
     from .shared.downloads import load_visibly
 
-    loaded = load_visibly(model, device)
+    photo, loaded = read.values, load_visibly(model, device)
     generator = AutomaticMaskGenerator(loaded, **options)
     if path is not None and path.exists():
         found = Findings.load(path, loaded, photo)
@@ -126,7 +130,7 @@ def explored(
         except InputError as error:
             raise InputError(f"--findings {path}: {error}; or name another file") from error
         return found, chosen
-    found = generator.explore(photo, progress=True)
+    found = generator.explore(photo, progress=True, valid=read.valid)
     if path is not None:
         found.save(path)
         typer.echo(f"wrote {path}", err=True)
@@ -152,7 +156,7 @@ def distinct(reasons: Sequence[Reason]) -> list[Told]:
 
 def lines(place: Place, reasons: Sequence[Reason], told: Sequence[Told]) -> list[str]:
     """What to say of a place, line by line: of all ``reasons`` those that are ``told``."""
-    where = f"({place[0]:g}, {place[1]:g})"
+    where = _where(place)
     if not reasons:
         return [
             f"{where}: no candidate holds this place or comes near it; ask about more points "
@@ -178,6 +182,13 @@ def lines(place: Place, reasons: Sequence[Reason], told: Sequence[Told]) -> list
     return said
 
 
+def nothing_there(place: Place) -> str:
+    """What to say of a place where a raster has no data."""
+    return (
+        f"{_where(place)}: the photo has no data here (nodata): nothing is asked, and no mask has this pixel"
+    )
+
+
 def drawn(
     photo: np.ndarray,
     found: Findings,
@@ -191,7 +202,7 @@ def drawn(
 
     rows = []
     for place, told in answers:
-        panels = [(with_marks(photo, [(*place, 1)]), f"({place[0]:g}, {place[1]:g})")]
+        panels = [(with_marks(photo, [(*place, 1)]), _where(place))]
         for number, (reason, _) in enumerate(told, 1):
             over = draw_overlay(photo, [found.candidate(reason.candidate, **thresholds).segmentation])
             kept = reason.mask is not None
@@ -200,6 +211,10 @@ def drawn(
             panels.append((with_marks(over, [(*place, 1)]), f"{text}\n{below}"))
         rows += [panels[i : i + ACROSS] for i in range(0, len(panels), ACROSS)]
     return contact_sheet(rows)
+
+
+def _where(place: Place) -> str:
+    return f"({place[0]:g}, {place[1]:g})"
 
 
 def _hold(count: int) -> str:
@@ -211,6 +226,6 @@ def _box(reason: Reason) -> str:
     return f"{width + 1} x {height + 1} at {x}, {y}"
 
 
-def _facts(place: Place, told: Sequence[Told]) -> dict[str, Any]:
+def _facts(place: Place, told: Sequence[Told], found: Findings) -> dict[str, Any]:
     candidates = [{**reason.to_dict(), "more_like_it": like} for reason, like in told]
-    return {"place": list(place), "candidates": candidates}
+    return {"place": list(place), "data": found.has_data(*place), "candidates": candidates}

@@ -27,6 +27,7 @@ from everymask.everything.results import (
     as_mask,
     checked_photo,
     checked_valid,
+    dropped_on_nodata,
     finished,
     looks_at_pixels,
     without_nodata,
@@ -78,6 +79,8 @@ class Findings:
     """(H, W) of the photo in pixels."""
     crops: tuple[Crop, ...]
     """What was looked at: the photo first, then the crops of each layer."""
+    valid: np.ndarray | None
+    """Where the photo has data, bool [H, W]; None: everywhere. No mask and no gap has other pixels."""
     lowest: float
     """Logits are kept down to this: ``mask_threshold - stability_score_offset`` must not be less."""
 
@@ -93,9 +96,8 @@ class Findings:
         """Use ``AutomaticMaskGenerator.explore`` or :meth:`load`; ``pool`` may be empty."""
         self.origin, self.options, self.lowest = origin, options, pool.lowest
         self.photo_hw = origin.photo_hw
-        self.valid = origin.valid
-        """Where the photo has data, bool [H, W]; None: everywhere."""
         self.model, self.photo = model, photo
+        self.valid = origin.valid
         self._pool = pool
         self._windows: list[Crop] = []
         self._upscalers: list[Upscaler] = []
@@ -120,7 +122,7 @@ class Findings:
         bytes_kept: int = BYTES_KEPT,
         valid: np.ndarray | None = None,
     ) -> Findings:
-        """Findings of a photo that nothing was asked about yet."""
+        """Findings of a photo that nothing was asked about yet; it has data where ``valid``, bool [H, W]."""
         if options.effort == "fast":
             raise OptionError(
                 "explore asks about every point, which effort='fast' does not; take 'exact' or 'bf16'"
@@ -181,7 +183,8 @@ class Findings:
         Each says which rule dropped it and, when it is asked (``reason.remedy``), which change of an option
         brings it back, and what else comes with that. Where no candidate holds the pixel, those
         whose logit comes nearest to the mask threshold there are given, five at most. ``thresholds`` as
-        for :meth:`masks`. Raises :class:`InputError` for a place outside the photo.
+        for :meth:`masks`. A place without data (see :attr:`valid`) has no reasons. Raises :class:`InputError`
+        for a place outside the photo.
         """
         height, width = self.photo_hw
         if not (0 <= x < width and 0 <= y < height):
@@ -190,6 +193,8 @@ class Findings:
                 f"got ({x:g}, {y:g})"
             )
         options = self.with_thresholds(**thresholds)
+        if not self.has_data(x, y):
+            return []
         with self._lock:
             verdict = self._verdict(options)
             setting = MeasuredScores(self, options).setting
@@ -211,6 +216,10 @@ class Findings:
                 for i in near.tolist()
             ]
 
+    def has_data(self, x: float, y: float) -> bool:
+        """Whether the photo has data at the pixel (x, y)."""
+        return self.valid is None or bool(self.valid[math.floor(y), math.floor(x)])
+
     def gaps(self, min_area: float | None = None, **thresholds: Any) -> MaskSet:
         """The regions under no mask, largest first, each with the reason why its innermost point has none.
 
@@ -224,7 +233,7 @@ class Findings:
             reasons = self.why(x, y, **thresholds)
             reason = reasons[0].text if reasons else "no candidate holds this place or comes near it"
             told.append(gap.replace(attributes={"at": (x, y), "reason": reason}))
-        return MaskSet(told, self.photo_hw, photo=self.photo)
+        return MaskSet(told, self.photo_hw, photo=self.photo, valid=self.valid)
 
     def candidate(self, number: int, **thresholds: Any) -> Mask:
         """The mask of a candidate, whatever rules say of it; numbered from 1 as in a reason."""
@@ -269,10 +278,11 @@ class Findings:
         scores = MeasuredScores(self, options)
         selection = selected(options, scores, self.crops, self.photo_hw)
         family = self.origin.family
-        found = self._candidates(selection.kept, scores, encode=encode or looks_at_pixels(options, family))
-        return Verdict(
-            options, scores, self.crops, self.photo_hw, selection, finished(found, options, family)
-        )
+        whole = encode or looks_at_pixels(options, family) or self.valid is not None
+        done = finished(self._candidates(selection.kept, scores, encode=whole), options, family)
+        if self.valid is not None:
+            done = dropped_on_nodata(done, self.valid)
+        return Verdict(options, scores, self.crops, self.photo_hw, selection, done)
 
     def with_thresholds(self, **thresholds: Any) -> GeneratorOptions:
         """The findings' options with other thresholds, checked."""

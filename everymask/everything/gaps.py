@@ -21,7 +21,7 @@ from everymask.everything.grid import Crop
 from everymask.everything.measuring import Measuring, Setting
 from everymask.everything.progress import Progress, Reporter
 from everymask.everything.renditions import in_renditions, resolved
-from everymask.everything.results import as_mask, checked_photo
+from everymask.everything.results import as_mask, checked_photo, without_nodata
 from everymask.masks import rle
 from everymask.masks.coverage import least_gap
 from everymask.masks.upscaled import Upscaler
@@ -86,10 +86,13 @@ def fill_gaps(
         if (crop := around(gaps[number], masks.photo_hw)) is not None
     ]
     filled += search.round(closer, progress)
+    if masks.valid is not None:
+        filled = without_nodata(filled, rle.decode(masks.valid))
     return Filling(
-        MaskSet([*masks, *filled], masks.photo_hw, photo=photo),
-        MaskSet(filled, masks.photo_hw, photo=photo),
-        MaskSet(search.left(), masks.photo_hw, photo=photo),
+        *(
+            MaskSet(each, masks.photo_hw, photo=photo, valid=masks.valid)
+            for each in ([*masks, *filled], filled, search.left())
+        )
     )
 
 

@@ -49,13 +49,31 @@ def without_nodata(masks: Sequence[Mask], valid: np.ndarray) -> list[Mask]:
     for mask in masks:
         known = mask.crop() & valid[mask.extent]
         area = int(known.sum())
-        if 2 * area < mask.area or not area:
+        if not _mostly_known(area, mask.area):
             continue
         rows, columns = mask.extent
         corner = columns.start, rows.start
         runs = rle.encode_at(np.ascontiguousarray(known.T), corner, mask.size)
         found.append(mask if area == mask.area else mask.replace(rle=runs))
     return found
+
+
+def _mostly_known(known: int, area: int) -> bool:
+    return 2 * known >= area and known > 0
+
+
+def dropped_on_nodata(done: Finished, valid: np.ndarray) -> Finished:
+    """Encoded candidates but for those that :func:`without_nodata` drops."""
+    dropped, stays = dict(done.dropped), []
+    for place, candidate in enumerate(done.found):
+        mask = as_mask(candidate)
+        known = int((mask.crop() & valid[mask.extent]).sum())
+        if _mostly_known(known, mask.area):
+            stays.append(place)
+        else:
+            number = int(done.numbers[place])
+            dropped[number] = Dropped("nodata", number, known / max(1, mask.area))
+    return Finished(picked(done.found, np.array(stays, np.int64)), done.numbers[stays], dropped)
 
 
 def picked(found: Sequence[Candidate], indices: np.ndarray) -> list[Candidate]:
@@ -76,9 +94,9 @@ class Finished:
 class Dropped:
     """Why a finished mask is none of the result."""
 
-    rule: str  # the option
+    rule: str  # the option, or nodata
     by: int  # number of the candidate that suppressed it, among those handed in
-    iou: float  # of the two: of their boxes, or with mask_nms_thresh of their pixels
+    iou: float  # of the two: of their boxes, with mask_nms_thresh of their pixels; nodata: the share known
 
 
 def looks_at_pixels(options: GeneratorOptions, family: str) -> bool:

@@ -20,7 +20,7 @@ from everymask.everything.results import Finished
 from everymask.everything.selection import Scores, Selection
 from everymask.masks.nms import overlaps
 
-KEPT, CROP_EDGE = "kept", "crop_edge"
+KEPT, CROP_EDGE, NODATA = "kept", "crop_edge", "nodata"
 ROUNDS = 16
 """Changes of options that are tried until a candidate is back: each may show the next rule that drops it."""
 
@@ -29,7 +29,7 @@ ROUNDS = 16
 class Fate:
     """The first rule that drops a candidate."""
 
-    rule: str  # the option's name, "crop_edge", or "kept"
+    rule: str  # the option's name, "crop_edge", "nodata", or "kept"
     value: float = math.nan  # what the rule looked at
     limit: float = math.nan  # what it would have needed
     by: int | None = None  # number of the candidate that suppressed it
@@ -101,6 +101,8 @@ class Verdict:
         dropped = self.finished.dropped.get(int(np.flatnonzero(kept == number)[0]))
         if dropped is None:
             return Fate(KEPT)
+        if dropped.rule == NODATA:
+            return Fate(NODATA, dropped.iou, 0.5)
         limit = getattr(options, dropped.rule)
         return Fate(dropped.rule, dropped.iou, float(limit), int(kept[dropped.by]))
 
@@ -144,7 +146,7 @@ class Reason:
     predicted_iou: float
     stability_score: float
     rule: str
-    """The option that dropped it, ``crop_edge``, or ``kept``."""
+    """The option that dropped it, ``crop_edge``, ``nodata``, or ``kept``."""
     value: float
     """What the rule looked at."""
     limit: float
@@ -192,6 +194,8 @@ def in_words(fate: Fate, verdict: Verdict) -> str:
         return f"stability {value} at offset {options.stability_score_offset:g}, needs {limit}"
     if fate.rule == CROP_EDGE:
         return f"touches a crop's edge ({fate.value:.0f} px away, needs more than {fate.limit:.0f})"
+    if fate.rule == NODATA:
+        return f"only {fate.value:.0%} of it have data, needs half of it"
     if fate.rule == "mask_threshold":
         return f"the pixel's logit is {value}, needs more than {limit}"
     assert fate.by is not None

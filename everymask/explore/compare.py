@@ -22,7 +22,8 @@ from everymask.masks.coverage import layers
 from everymask.maskset import MaskSet
 from everymask.media.captions import side_by_side
 from everymask.media.draw import draw_overlay
-from everymask.media.photos import PhotoLike, read_photo
+from everymask.media.photos import PhotoLike, read_pixels
+from everymask.media.rasters import Pixels
 from everymask.models.base import PromptableModel
 from everymask.models.load import load
 from everymask.opencv import encoded
@@ -53,7 +54,7 @@ class Setting:
         return {
             **self.options,
             "masks": len(self.masks),
-            "coverage": round(float((times > 0).mean()), 4),
+            "coverage": round(self.masks.coverage, 4),
             "median_area": float(np.median(self.masks.areas)) if len(self.masks) else 0.0,
             "overlaps": round(float((times > 1).sum() / max((times > 0).sum(), 1)), 4),
             "seconds": round(self.seconds, 3),
@@ -144,6 +145,7 @@ def compare(
     *,
     progress: Callable[[int, int], None] | None = None,
     device: str | None = None,
+    valid: np.ndarray | None = None,
     **options: Any,
 ) -> Comparison:
     """The masks of a photo under every combination of options.
@@ -152,13 +154,17 @@ def compare(
     ``compare("photo.jpg", crop_n_layers=[0, 1], points_per_side=[16, 32])``. Thresholds vary without the
     model; it is asked once for each other combination. ``progress`` is called with (done, settings).
 
+    ``valid``, bool [H, W], is where an array has data; files say so themselves. Nothing is asked about other
+    pixels, nor do they count.
+
     Raises :class:`OptionError` for an option that is wrong, before the model is asked, and for more than
     100 settings.
     """
     settings = combinations(options)
     if len(settings) > MOST:
         raise OptionError(f"{len(settings)} combinations are more than a sheet can show; take at most {MOST}")
-    picture = read_photo(photo)
+    read = read_pixels(photo)
+    picture = Pixels(read.values, read.valid if valid is None else valid)
     ready = model if isinstance(model, PromptableModel) else load(str(model), device=device)
     for setting in settings:
         AutomaticMaskGenerator(ready, **setting)  # a wrong one is said now
@@ -170,11 +176,11 @@ def compare(
                 progress(len(results), len(settings))
     last = next(reversed(options.values()), None)
     per_row = len(last) if isinstance(last, list | tuple) else 1
-    return Comparison(picture, tuple(results[number] for number in range(len(settings))), per_row)
+    return Comparison(picture.values, tuple(results[number] for number in range(len(settings))), per_row)
 
 
 def _answers(
-    model: PromptableModel, photo: np.ndarray, asked: Options, settings: dict[int, Options]
+    model: PromptableModel, photo: Pixels, asked: Options, settings: dict[int, Options]
 ) -> list[tuple[int, MaskSet, float]]:
     """Number, masks and seconds of settings that ask the model the same."""
     if len(settings) == 1 or asked.get("effort") == "fast":
@@ -185,7 +191,7 @@ def _answers(
         for options in settings.values()
     ]
     generator = AutomaticMaskGenerator(model, **asked)
-    findings = generator.explore(photo, lowest=min(-8.0, *depths))
+    findings = generator.explore(photo.values, lowest=min(-8.0, *depths), valid=photo.valid)
     exploring = time.perf_counter() - start
     answers = []
     for number, options in settings.items():
@@ -195,9 +201,9 @@ def _answers(
     return answers
 
 
-def _timed(model: PromptableModel, photo: np.ndarray, options: Options) -> tuple[MaskSet, float]:
+def _timed(model: PromptableModel, photo: Pixels, options: Options) -> tuple[MaskSet, float]:
     start = time.perf_counter()
-    masks = AutomaticMaskGenerator(model, **options).generate(photo)
+    masks = AutomaticMaskGenerator(model, **options).generate(photo.values, valid=photo.valid)
     return masks, time.perf_counter() - start
 
 

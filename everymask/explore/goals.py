@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from everymask.errors import OptionError
-from everymask.masks.coverage import layers, share
+from everymask.masks.coverage import layers
 from everymask.maskset import MaskSet
 
 RECALLED_AT = np.linspace(0.5, 0.95, 10)
@@ -66,7 +66,7 @@ class Wish:
         return float(sum(self.weights[name] * value for name, value in parts.items()) / total)
 
     def _coverage(self, masks: MaskSet) -> float:
-        return share((mask.runs for mask in masks), masks.photo_hw)
+        return masks.coverage
 
     def _single(self, masks: MaskSet) -> float:
         times = layers((mask.runs for mask in masks), masks.photo_hw)

@@ -6,12 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from everymask.errors import EverymaskError, InputError
 from everymask.formats.beside import Paired, photos_in, photos_with_masks
 from everymask.maskset import MaskSet
-from everymask.media.photos import photo_size, read_photo
+from everymask.media.photos import photo_size, read_pixels
+from everymask.media.rasters import Pixels
 
 
 @dataclass(frozen=True)
@@ -25,9 +24,9 @@ class Example:
     def name(self) -> str:
         return self.path.name
 
-    def read(self) -> np.ndarray:
-        """The photo, RGB uint8 [H, W, 3]."""
-        return read_photo(self.path)
+    def read(self) -> Pixels:
+        """The photo, RGB uint8 [H, W, 3], and where it has data."""
+        return read_pixels(self.path)
 
 
 def find_examples(photos: Path | str, masks: Path | str | None) -> tuple[list[Example], list[str]]:

@@ -61,7 +61,7 @@ img {{ max-width: 100%; height: auto; }} .number {{ font-size: 1.6rem; }}
 
 
 def _compared(told: Told) -> str:
-    photo = told.example.read()
+    photo = told.example.read().values
     before, after = (draw_overlay(photo, masks) for masks in (told.masks_before, told.masks_after))
     captions = [
         f"defaults: {told.before:.3f}, {len(told.masks_before)} masks",

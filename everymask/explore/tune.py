@@ -233,15 +233,16 @@ class _Study:
     def findings(self, model: PromptableModel, structure: Options, example: Example) -> Findings:
         """Those of an earlier run, or anew."""
         photo = example.read()
+        generator = AutomaticMaskGenerator(model, **structure)
         if self.folder is None:
-            return AutomaticMaskGenerator(model, **structure).explore(photo)
+            return generator.explore(photo.values, valid=photo.valid)
         path = self.folder / f"{self.name}-{example.path.stem}.findings"
         if path.exists():
             try:
-                return Findings.load(path, model, photo)
+                return Findings.load(path, model, photo.values)
             except SessionError:  # of another photo or model by now
                 path.unlink()
-        findings = AutomaticMaskGenerator(model, **structure).explore(photo)
+        findings = generator.explore(photo.values, valid=photo.valid)
         findings.save(path)
         return findings
 
@@ -308,7 +309,7 @@ def _told(
     told = []
     for number, example in enumerate(examples, 1):
         photo = example.read()
-        before, after = default.generate(photo), tuned.generate(photo)
+        before, after = (each.generate(photo.values, valid=photo.valid) for each in (default, tuned))
         told.append(Told(example, score(before, example, goal), score(after, example, goal), before, after))
         if progress is not None:
             progress(f"compared {example.name}", number, len(examples))

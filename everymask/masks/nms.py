@@ -62,7 +62,8 @@ def suppress_between(
     known = (inner == outer).all(axis=0)
     least, most = _area(inner), _area(outer)
     threshold = np.float64(iou_threshold)
-    kept, needed = [], [np.zeros(0, np.int64)]
+    kept: list[np.ndarray] = []
+    needed: list[np.ndarray] = [np.zeros(0, np.int64)]
     while len(order):
         kept.append(order[0])
         if not known[0]:
@@ -73,11 +74,11 @@ def suppress_between(
             iou = high / (most[0] + most[1:] - high)
             at_least = low / (most[0] + most[1:] - low)
             at_most = high / np.maximum(most[0] + least[1:] - high, most[0])
-            goes = iou > threshold
             sure = known[1:] | (at_least > threshold + _ROOM) | (at_most < threshold - _ROOM) | (high == 0)
         needed.append(order[1:][~sure])
-        goes = np.where(known[1:], goes, at_least > threshold)
-        stays = np.flatnonzero(~goes & sure | ~sure & ~(iou > threshold)) + 1
+        # Of a box that is asked for, too, its outer box is a guess.
+        goes = np.where(known[1:] | ~sure, iou > threshold, at_least > threshold)
+        stays = np.flatnonzero(~goes) + 1
         order, known, least, most = order[stays], known[stays], least[stays], most[stays]
         inner, outer = inner[:, stays], outer[:, stays]
     return np.array(kept, np.int64), np.unique(np.concatenate(needed))

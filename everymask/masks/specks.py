@@ -35,6 +35,21 @@ class Specks:
         """The same, of the masks with these numbers."""
         return replace(self, mask=numbers[self.mask], pixel_mask=numbers[self.pixel_mask])
 
+    def by_mask(self) -> Specks:
+        """The same, components and pixels each in the order of the masks."""
+        components, pixels = (np.argsort(each, kind="stable") for each in (self.mask, self.pixel_mask))
+        return Specks(
+            self.mask[components],
+            self.hole[components],
+            self.area[components],
+            self.box[components],
+            self.pixel_mask[pixels],
+            self.pixel_place[pixels],
+            self.pixel_area[pixels],
+            self.pixel_hole[pixels],
+            self.doubt,
+        )
+
     @classmethod
     def joined(cls, parts: Sequence[Specks]) -> Specks:
         """All of these, one after the other."""
@@ -85,11 +100,9 @@ def find_specks(logits: np.ndarray, threshold: float, tolerance: np.ndarray, mos
         for side, place in ((0, x), (1, y)):
             np.minimum.at(doubt[:, side], of, place)
             np.maximum.at(doubt[:, side + 2], of, place)
-    return Specks(
-        *(np.concatenate(part) for part in zip(*components, strict=True)),
-        *(np.concatenate(part) for part in zip(*pixels, strict=True)),
-        doubt,
-    )
+    mask, hole, area, box = (np.concatenate(part) for part in zip(*components, strict=True))
+    of, place, areas, holes = (np.concatenate(part) for part in zip(*pixels, strict=True))
+    return Specks(mask, hole, area, box, of, place, areas, holes, doubt)
 
 
 class SpeckStore:
@@ -103,8 +116,8 @@ class SpeckStore:
         self._place = np.zeros(0, np.int64)  # of each candidate among those known, -1 if it is not
         self._known = 0
         self._specks: Specks | None = None
-        self._components = np.zeros(0, np.int64)  # where those of each known candidate begin
-        self._pixels = np.zeros(0, np.int64)
+        self._components: np.ndarray = np.zeros(0, np.int64)  # where those of each known candidate begin
+        self._pixels: np.ndarray = np.zeros(0, np.int64)
 
     def missing(self, numbers: np.ndarray) -> np.ndarray:
         """Those of the candidates [m] that are not known."""
@@ -125,16 +138,7 @@ class SpeckStore:
             begin += count
         self._place[numbers] = self._known + np.arange(len(numbers))
         self._known = begin
-        every = Specks.joined(parts)
-        by_mask, by_pixel = (np.argsort(each, kind="stable") for each in (every.mask, every.pixel_mask))
-        self._specks = Specks(
-            *(getattr(every, name)[by_mask] for name in ("mask", "hole", "area", "box")),
-            *(
-                getattr(every, name)[by_pixel]
-                for name in ("pixel_mask", "pixel_place", "pixel_area", "pixel_hole")
-            ),
-            every.doubt,
-        )
+        self._specks = Specks.joined(parts).by_mask()
         places = np.arange(self._known + 1)
         self._components = np.searchsorted(self._specks.mask, places)
         self._pixels = np.searchsorted(self._specks.pixel_mask, places)

@@ -66,3 +66,25 @@ def test_candidates_like_one_listed_are_counted_not_listed():
     assert distinct([one, like, other, mask]) == [(one, 1), (other, 0), (mask, 0)]
     assert distinct([]) == []
     assert lines((1, 2), [], [])[0].startswith("(1, 2): no candidate holds this place or comes near it")
+
+
+def test_a_place_where_a_raster_has_no_data_says_so(tmp_path, capsys):
+    rasterio = pytest.importorskip("rasterio")
+    bands = np.full((3, 60, 80), 90, np.uint8)
+    bands[:, 20:45, 10:30] = np.array([200, 60, 40])[:, None, None]
+    bands[:, :, 40:] = 0
+    path = tmp_path / "field.tif"
+    profile = {"driver": "GTiff", "count": 3, "height": 60, "width": 80, "dtype": "uint8", "nodata": 0}
+    profile["transform"] = rasterio.Affine(10, 0, 500_000, 0, -10, 5_400_000)
+    with rasterio.open(path, "w", **profile) as raster:
+        raster.write(bands)
+    options = ["--points-per-side", "4", "--device", "cpu"]
+    assert run(["why", str(path), "60,30", "20,30", *options]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == (
+        "(60, 30): the photo has no data here (nodata): nothing is asked, and no mask has this pixel"
+    )
+    assert said[1].startswith("(20, 30): ")
+    assert run(["why", str(path), "60,30", "--json", *options]) == 0
+    (told,) = json.loads(capsys.readouterr().out)
+    assert told == {"place": [60.0, 30.0], "data": False, "candidates": []}

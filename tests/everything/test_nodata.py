@@ -119,3 +119,66 @@ def test_findings_leave_out_what_has_no_data_as_generate_does(tmp_path, nano):
     assert [mask.rle for mask in read.masks()] == [mask.rle for mask in expected]
     with pytest.raises(PictureError, match="valid must be bool"):
         generator.explore(photo, valid=valid.astype(np.uint8))
+@pytest.fixture(scope="module")
+def explored(nano):
+    """A photo half without data, the generator and what it found."""
+    photo, valid = photo_with_a_hole()
+    generator = AutomaticMaskGenerator(nano, points_per_side=8, pred_iou_thresh=0.2)
+    return photo, valid, generator, generator.explore(photo, valid=valid)
+
+
+def test_findings_leave_out_what_generate_leaves_out(explored):
+    photo, valid, generator, findings = explored
+    for options in ({}, {"pred_iou_thresh": 0.0, "min_mask_region_area": 9}):
+        again = AutomaticMaskGenerator(
+            generator.model, **{"points_per_side": 8, "pred_iou_thresh": 0.2, **options}
+        )
+        expected = again.generate(photo, valid=valid)
+        found = findings.masks(**options)
+        assert found.to_dicts("coco_rle") == expected.to_dicts("coco_rle")
+        assert found.coverage == expected.coverage
+        assert found.valid.area == valid.sum()
+
+
+def test_a_place_without_data_has_no_reasons_and_is_no_gap(explored):
+    _, valid, _, findings = explored
+    assert not findings.has_data(100, 40)
+    assert findings.why(100, 40) == []
+    assert findings.has_data(20, 30)
+    assert findings.why(20, 30)
+    gaps = findings.gaps(min_area=1, pred_iou_thresh=0.99)
+    assert sum(gap.area for gap in gaps) == valid.sum()
+    assert findings.masks(pred_iou_thresh=0.99).coverage == 0
+
+
+def test_a_candidate_that_lies_on_nothing_for_the_most_part_says_so(nano):
+    photo, valid = photo_with_a_hole()
+    photo[:, :] = (40, 160, 220)  # one flat thing: what is found reaches over the border
+    valid[:, 16:] = False
+    findings = AutomaticMaskGenerator(
+        nano, points_per_side=8, pred_iou_thresh=0.0, stability_score_thresh=0.0, box_nms_thresh=1.0
+    ).explore(photo, valid=valid)
+    told = [reason for reason in findings.why(8, 40) if reason.rule == "nodata"]
+    assert told
+    assert "of it have data, needs half of it" in told[0].text
+    assert told[0].remedy is None
+    assert told[0].mask is None
+
+
+def test_filled_gaps_keep_to_data(explored):
+    photo, valid, generator, findings = explored
+    filling = generator.fill_gaps(photo, findings.masks(pred_iou_thresh=0.99))
+    assert filling.masks.valid.area == valid.sum()
+    for mask in filling.filled:
+        assert not (mask.segmentation & ~valid).any()
+    assert filling.masks.coverage == pytest.approx(
+        (filling.masks.label_map() > 0)[valid].mean() if len(filling.masks) else 0.0
+    )
+
+
+def test_compared_settings_leave_it_out_too(nano):
+    photo, valid = photo_with_a_hole()
+    result = em.compare(photo, nano, points_per_side=[4], pred_iou_thresh=[0.0, 0.2], valid=valid)
+    for setting in result.settings:
+        assert setting.masks.valid.area == valid.sum()
+        assert setting.row()["coverage"] == round(setting.masks.coverage, 4)
