@@ -61,7 +61,7 @@ def annotated_photos(
     if limit:
         examples = examples[:: max(1, len(examples) // limit)][:limit]
     for example in examples:
-        yield Annotated(example.path.stem, example.read(), example.references[:annotators])
+        yield Annotated(example.path.stem, example.read().values, example.references[:annotators])
 
 
 def annotated_examples(folder: Path | str, masks: Path | str | None = None) -> list[Example]:

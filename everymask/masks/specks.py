@@ -75,9 +75,9 @@ def find_specks(logits: np.ndarray, threshold: float, tolerance: np.ndarray, mos
     assert count, "OpenCV crashes on pictures without pixels"
     inside = logits > np.float32(threshold)
     components, pixels = [], []
-    for hole in (False, True):
+    for holes in (False, True):
         tall = np.zeros((count, height + 1, width), np.uint8)  # a line between masks keeps them apart
-        tall[:, :height] = ~inside if hole else inside
+        tall[:, :height] = ~inside if holes else inside
         _, labels, stats, _ = cv2.connectedComponentsWithStats(tall.reshape(-1, width), connectivity=8)
         stats = stats[1:].astype(np.int64)
         area = stats[:, cv2.CC_STAT_AREA]
@@ -86,13 +86,14 @@ def find_specks(logits: np.ndarray, threshold: float, tolerance: np.ndarray, mos
         right = left + stats[:, cv2.CC_STAT_WIDTH] - 1
         bottom = top + stats[:, cv2.CC_STAT_HEIGHT] - 1
         components.append(
-            (mask, np.full(len(mask), hole), area, np.stack([left, top, right, bottom], axis=1))
+            (mask, np.full(len(mask), holes), area, np.stack([left, top, right, bottom], axis=1))
         )
         small = np.append(False, area <= most)
-        at = np.flatnonzero(small.take(labels))
+        label: np.ndarray = labels.reshape(-1)
+        at = np.flatnonzero(small[label])
         of, place = np.divmod(at, (height + 1) * width)
-        areas = area[labels.reshape(-1)[at] - 1]
-        pixels.append((of, place, areas, np.full(len(at), hole)))
+        areas = area[label[at] - 1]
+        pixels.append((of, place, areas, np.full(len(at), holes)))
     doubt = np.tile(np.array([width, height, -1, -1]), (count, 1))
     near = (logits > (threshold - tolerance)[:, None, None]) != inside
     if near.any():
@@ -101,8 +102,10 @@ def find_specks(logits: np.ndarray, threshold: float, tolerance: np.ndarray, mos
             np.minimum.at(doubt[:, side], of, place)
             np.maximum.at(doubt[:, side + 2], of, place)
     mask, hole, area, box = (np.concatenate(part) for part in zip(*components, strict=True))
-    of, place, areas, holes = (np.concatenate(part) for part in zip(*pixels, strict=True))
-    return Specks(mask, hole, area, box, of, place, areas, holes, doubt)
+    pixel_mask, pixel_place, pixel_area, pixel_hole = (
+        np.concatenate(part) for part in zip(*pixels, strict=True)
+    )
+    return Specks(mask, hole, area, box, pixel_mask, pixel_place, pixel_area, pixel_hole, doubt)
 
 
 class SpeckStore:
