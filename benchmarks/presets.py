@@ -6,7 +6,11 @@ SHARED holds ``training/objects``, ``training/nuclei``, ``training/aerial`` and 
 label maps. Of the training folders the fifth that is never trained on is told of, of BSDS500 every other
 photo. Scores are means over photos: ``overlap`` of each region with its best mask, ``quality`` (panoptic),
 ``coverage``, the number of masks, processor seconds. ``--search`` tries thresholds on the other photos and
-prints the best rows: what the table in ``everything/presets.py`` is chosen from.
+prints the best rows: what the table in ``everything/presets.py`` is chosen from. Its last lines say whether
+to change the row: each photo is judged by what is best on the others, so that a choice that few photos made
+shows, and what stands stays unless that beats it by more than the standard error. After new weights:
+
+    python -m benchmarks presets -- SHARED --limit 12 --search
 """
 
 from __future__ import annotations
@@ -38,6 +42,8 @@ FOLDERS = {
     "cells": "training/nuclei",
     "aerial": "training/aerial",
 }
+GOALS = {"parts": "overlap", "everything": "overlap"}
+"""What thresholds are chosen by; of the others quality."""
 ANNOTATORS = 2
 """Whose regions count, of a photo of BSDS500."""
 SCORES = ("overlap", "quality", "coverage", "masks", "seconds")
@@ -92,7 +98,7 @@ def main(arguments: list[str] | None = None) -> None:
         photos = photos_of(given.shared / FOLDERS[name], given.limit, aside=not given.search)
         print(f"\n{name}: {len(photos)} photos of {FOLDERS[name]}, {model.spec.name}", flush=True)
         if given.search:
-            searched(AutomaticMaskGenerator(model, preset=name), photos)
+            searched(AutomaticMaskGenerator(model, preset=name), photos, GOALS.get(name, "quality"))
             continue
         for options in ({}, {"preset": name}):
             generator = AutomaticMaskGenerator(model, **options)
@@ -104,8 +110,8 @@ def main(arguments: list[str] | None = None) -> None:
             print_row(options.get("preset", "defaults"), rows)
 
 
-def searched(generator: AutomaticMaskGenerator, photos: Sequence[Told]) -> None:
-    """Print the best thresholds by each score, asking the model once a photo."""
+def searched(generator: AutomaticMaskGenerator, photos: Sequence[Told], goal: str) -> None:
+    """Print the best thresholds by each score, asking the model once a photo, and whether to take them."""
     tried = [dict(zip(SEARCHED, values, strict=True)) for values in itertools.product(*SEARCHED.values())]
     tried = [{name: getattr(generator.options, name) for name in SEARCHED}, *tried]
     rows: list[list[list[float]]] = [[] for _ in tried]
@@ -119,6 +125,57 @@ def searched(generator: AutomaticMaskGenerator, photos: Sequence[Told]) -> None:
         for number in np.argsort(-means[:, column])[:5].tolist():
             said: dict[str, Any] = {key: value for key, value in tried[number].items() if key in THRESHOLDS}
             print_row(", ".join(f"{key} {value:g}" for key, value in said.items()), rows[number])
+    judged = left_out(np.array(rows)[:, :, SCORES.index(goal)])
+    print(f"  {goal} on photos left out: {judged}")
+    if judged.gains:
+        print(f"  take {', '.join(f'{key} {value:g}' for key, value in tried[judged.choice].items())}")
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """What choosing among rows of thresholds gains on photos that did not choose."""
+
+    before: float
+    """Mean score of the first row: what stands now."""
+    after: float
+    """Mean over photos of the score of the row that is best on the others."""
+    error: float
+    """Standard error of the difference."""
+    choice: int
+    """The row that is best on all photos."""
+    agreed: int
+    """Photos without which that row is the best, too."""
+    photos: int
+
+    @property
+    def gains(self) -> bool:
+        return self.after - self.before > self.error
+
+    def __str__(self) -> str:
+        verdict = "better than what stands" if self.gains else "no better than what stands: keep it"
+        return (
+            f"{self.before:.3f} -> {self.after:.3f} (standard error {self.error:.3f}), the same choice "
+            f"without {self.agreed} of {self.photos}; {verdict}"
+        )
+
+
+def left_out(scores: np.ndarray) -> LeftOut:
+    """Of float [rows, photos], the first row being what stands.
+
+    >>> left_out(np.array([[0.1, 0.2, 0.1], [0.3, 0.4, 0.3]])).gains
+    True
+    >>> left_out(np.array([[0.1, 0.2, 0.1], [0.9, 0.1, 0.0]])).gains
+    False
+    """
+    photos = scores.shape[1]
+    others = (scores.sum(axis=1, keepdims=True) - scores).argmax(axis=0)  # the best row without each photo
+    gained = scores[others, np.arange(photos)] - scores[0]
+    choice = int(scores.sum(axis=1).argmax())
+    error = float(gained.std(ddof=1) / np.sqrt(photos)) if photos > 1 else float("inf")
+    before = float(scores[0].mean())
+    return LeftOut(
+        before, before + float(gained.mean()), error, choice, int((others == choice).sum()), photos
+    )
 
 
 def print_row(name: str, rows: Sequence[Sequence[float]]) -> None:

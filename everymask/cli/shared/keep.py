@@ -65,7 +65,11 @@ class Keep:
 
     def __str__(self) -> str:
         given = {each.name: getattr(self, each.name) for each in fields(self)}
-        told = (f"--{name.replace('_', '-')} {value}" for name, value in given.items() if value is not None)
+        told = (
+            f"--{name.replace('_', '-')} {value if isinstance(value, str) else f'{value:.10g}'}"
+            for name, value in given.items()
+            if value is not None
+        )
         return " ".join(told)
 
     def apply(self, masks: MaskSet) -> MaskSet:
@@ -93,7 +97,7 @@ def nothing_left(before: int, keep: Keep, labels: Sequence[str] = ()) -> str:
     """What to say when a filter leaves nothing.
 
     >>> nothing_left(12, Keep(min_area=1e6))
-    'none of 12 masks is left by --min-area 1000000.0; loosen it'
+    'none of 12 masks is left by --min-area 1000000; loosen it'
     """
     named = " ".join(f"--label {label}" for label in labels)
     said = f"{named} {keep}".strip()
