@@ -11,11 +11,13 @@ regained. ``+gaps`` fills gaps afterwards. Times are processor time of one threa
 from __future__ import annotations
 
 import argparse
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 
@@ -24,6 +26,7 @@ from everymask.evaluate.metrics import iou
 from everymask.everything.generate import AutomaticMaskGenerator
 from everymask.everything.renditions import resolved
 from everymask.maskset import MaskSet
+from everymask.media.photos import read_photo
 from everymask.media.renditions import AUTO, PLAIN, lightness_of, names_of
 from everymask.models.load import load
 
@@ -58,6 +61,19 @@ def microscopy(photo: np.ndarray) -> np.ndarray:
     return _with(flat(grey(photo)), np.random.default_rng(0).normal(0, 8.0, photo.shape[:2])[..., None])
 
 
+def sixteen_bit(photo: np.ndarray) -> np.ndarray:
+    """As a 16-bit TIFF of a microscope is read: over a dark level of 200 two electrons a grey level, with
+    shot noise and 2 electrons of reading noise. So 1% of the 65,536 values are used.
+    """
+    random = np.random.default_rng(0)
+    signal = random.poisson(2.0 * lightness_of(photo).astype(np.float64))
+    counts = 200 + signal + random.normal(0, 2.0, signal.shape)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "micrograph.tif"
+        cv2.imwrite(str(path), counts.round().clip(0, 65535).astype(np.uint16))
+        return read_photo(path)
+
+
 def shaded(photo: np.ndarray) -> np.ndarray:
     """Light from the left only: the right edge gets a tenth of it."""
     light = np.linspace(1.0, 0.1, photo.shape[1])[None, :, None]
@@ -65,7 +81,7 @@ def shaded(photo: np.ndarray) -> np.ndarray:
 
 
 KINDS: Mapping[str, Callable[[np.ndarray], np.ndarray]] = {
-    each.__name__: each for each in (grey, flat, noisy, grey_noisy, microscopy, shaded)
+    each.__name__: each for each in (grey, flat, noisy, grey_noisy, microscopy, sixteen_bit, shaded)
 }
 
 
