@@ -119,6 +119,8 @@ def test_findings_leave_out_what_has_no_data_as_generate_does(tmp_path, nano):
     assert [mask.rle for mask in read.masks()] == [mask.rle for mask in expected]
     with pytest.raises(PictureError, match="valid must be bool"):
         generator.explore(photo, valid=valid.astype(np.uint8))
+
+
 @pytest.fixture(scope="module")
 def explored(nano):
     """A photo half without data, the generator and what it found."""
