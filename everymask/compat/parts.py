@@ -14,7 +14,6 @@ from torch import Tensor, nn
 
 from everymask.models.base import PromptableModel, corner_points, with_padding
 from everymask.models.specs import ModelSpec
-from everymask.nn.choice import StabilityFallback, choose_masks
 from everymask.nn.hq_decoder import HqMaskDecoder
 from everymask.nn.layers import MLP as OurMLP
 from everymask.nn.mask_decoder import DecoderSpec
@@ -171,34 +170,6 @@ def with_activation(layers: nn.Sequential, activation: type[nn.Module]) -> None:
         for index, layer in enumerate(layers):
             if isinstance(layer, nn.GELU):
                 layers[index] = activation()
-
-
-class Sam2MaskDecoder(OurMaskDecoder):
-    """Called as the ``MaskDecoder`` of ``sam2``."""
-
-    def __init__(self, spec: ModelSpec) -> None:
-        super().__init__(spec.embed_dim, spec.decoder)
-        self.fallback: StabilityFallback | None = spec.fallback
-
-    def forward(  # type: ignore[override]
-        self,
-        image_embeddings: Tensor,  # [1 or B, C, h, w]
-        image_pe: Tensor,  # [1, C, h, w]
-        sparse_prompt_embeddings: Tensor,  # [B, N, C]
-        dense_prompt_embeddings: Tensor,  # [B, C, h, w]
-        multimask_output: bool,
-        repeat_image: bool,
-        high_res_features: list[Tensor] | None = None,
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
-        """Mask logits [B, M, 4h, 4w], IoU predictions [B, M], mask tokens [B, M, C], object score [B, 1].
-
-        ``repeat_image`` makes no difference: one image serves all prompts without being repeated.
-        """
-        image = image_embeddings + dense_prompt_embeddings
-        fine = tuple(high_res_features or ())
-        decoded = OurMaskDecoder.forward(self, image, image_pe, sparse_prompt_embeddings, fine)
-        chosen = choose_masks(decoded, multimask_output, None if self.training else self.fallback)
-        return chosen.mask_logits, chosen.iou, chosen.mask_tokens, chosen.object_logit
 
 
 def knows_our_parts(model: PromptableModel) -> bool:

@@ -90,7 +90,7 @@ def build(
     else:
         with WithoutInitialisation():
             model = empty(spec, kind)
-        fill_weights(model, _placed(state, device, consume))
+        fill_weights(model, placed(state, device, consume))
     return model.to(device).cast(dtype).eval().requires_grad_(False)
 
 
@@ -176,14 +176,14 @@ def empty(spec: ModelSpec, kind: type[PromptableModel] | None = None) -> Prompta
     return Sam2(spec)
 
 
-def _placed(state: dict[str, Tensor], device: torch.device | str, consume: bool) -> dict[str, Tensor]:
+def placed(state: dict[str, Tensor], device: torch.device | str, consume: bool) -> dict[str, Tensor]:
     """The tensors on the device, half types widened to float32: half weights are computed with exactly."""
-    placed = {}
+    there = {}
     for key in list(state):
         value = state.pop(key) if consume else state[key]
         dtype = torch.float32 if value.dtype in (torch.float16, torch.bfloat16) else value.dtype
-        placed[key] = value.to(device, dtype, copy=not consume)
-    return placed
+        there[key] = value.to(device, dtype, copy=not consume)
+    return there
 
 
 class WithoutInitialisation(TorchFunctionMode):

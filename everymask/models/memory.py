@@ -111,10 +111,10 @@ def _pointer_times(model: Sam2, distances: Tensor, longest: int) -> Tensor:
 
 def begin_attending(
     model: Sam2, features: ImageFeatures, *, product_dtype: torch.dtype | None = None
-) -> Tensor:
-    """What :func:`attend` does with a frame whatever is remembered: once for many objects."""
-    place = model.frame_position()
-    return model.memory_attention.begin(features.embedding, place, product_dtype=product_dtype)
+) -> Tensor | None:
+    """What :func:`attend` does with a frame whatever is remembered: once for many objects. None where
+    somebody touched the layers (``nn/touched.py``): these see each object's frame."""
+    return model.begin_recalling(features.embedding, product_dtype=product_dtype)
 
 
 def attend(
@@ -129,12 +129,10 @@ def attend(
 
     ``begun`` is the answer of :func:`begin_attending`, if it is known already.
     """
-    embedding = model.memory_attention(
+    embedding = model.recall(
         features.embedding,
-        model.frame_position(),
         memory.tokens,
         memory.position,
-        memory_grid=model.memory_grid,
         unplaced=memory.unplaced,
         product_dtype=product_dtype,
         begun=begun,
@@ -214,7 +212,7 @@ def remember(
     high = F.interpolate(mask_logits.float(), size, mode="bilinear", align_corners=False)
     share = (high > 0).float() if binary else high.sigmoid()
     scaled = share * spec.mask_scale + spec.mask_bias
-    memory = model.memory_encoder(features.embedding, scaled.to(model.dtype))
+    memory = model.memorise(features.embedding, scaled.to(model.dtype))
     if spec.no_object_embedding:
         absent = (object_logit <= 0).to(memory.dtype)[..., None, None]  # [B, 1, 1, 1]
         memory = memory + absent * model.no_obj_embed_spatial[..., None, None]

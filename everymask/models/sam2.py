@@ -38,7 +38,7 @@ class ImageEncoder(nn.Module):
 
     def __init__(self, spec: ModelSpec) -> None:
         super().__init__()
-        self.trunk, channels = _trunk(spec)
+        self.trunk, channels = trunk_of(spec)
         self.neck = FpnNeck(channels, spec.embed_dim)
 
     def forward(self, pixels: Tensor, heads: tuple[nn.Conv2d, ...] = ()) -> list[Tensor]:
@@ -122,6 +122,42 @@ class Sam2(PromptableModel):
         """The position code of a frame's features in memory attention, [1, C, h, w]."""
         return sine_map(self.embedding_size, self.spec.embed_dim).to(self.device, self.dtype)
 
+    def begin_recalling(
+        self, embedding: Tensor, *, product_dtype: torch.dtype | None = None
+    ) -> Tensor | None:
+        """The part of :meth:`recall` before the first look at memory, which all objects share; None where
+        somebody touched it."""
+        attention = self.memory_attention
+        if not untouched(attention, embedding):
+            return None
+        return attention.begin(embedding, self.frame_position(), product_dtype=product_dtype)
+
+    def recall(
+        self,
+        embedding: Tensor,  # [1, C, h, w]
+        tokens: Tensor,  # [B, T, D]
+        position: Tensor,  # [B or 1, T, D]
+        *,
+        unplaced: int,  # how many of the tokens, at the end, have no place on the memory's grid
+        product_dtype: torch.dtype | None = None,
+        begun: Tensor | None = None,  # of begin_recalling
+    ) -> Tensor:
+        """A frame's features with what is remembered of B objects in them, [B, C, h, w]."""
+        return self.memory_attention(
+            embedding,
+            self.frame_position(),
+            tokens,
+            position,
+            memory_grid=self.memory_grid,
+            unplaced=unplaced,
+            product_dtype=product_dtype,
+            begun=begun,
+        )
+
+    def memorise(self, embedding: Tensor, mask: Tensor) -> Tensor:
+        """The memory [B, D, h, w] of masks [B, 1, S, S], scaled as the model wants them, on one frame."""
+        return self.memory_encoder(embedding, mask)
+
     def arrange(
         self, points: Tensor | None, labels: Tensor | None, boxes: Tensor | None
     ) -> tuple[Tensor | None, Tensor | None]:
@@ -135,7 +171,7 @@ class Sam2(PromptableModel):
         return with_padding(*both)
 
 
-def _trunk(spec: ModelSpec) -> tuple[nn.Module, tuple[int, ...]]:
+def trunk_of(spec: ModelSpec) -> tuple[nn.Module, tuple[int, ...]]:
     """The trunk and the channels of its maps, finest first."""
     match spec.trunk:
         case HieraSpec():

@@ -78,7 +78,7 @@ def sine_map(hw: tuple[int, int], dim: int, temperature: float = 10000.0) -> Ten
     if dim % 4:
         raise ValueError(f"a sine code of a map needs a width divisible by 4, got {dim}")
     h, w = hw
-    y, x = (_interleaved_sines(_full_turn(n), dim // 2, temperature) for n in (h, w))
+    y, x = (interleaved_sines(_full_turn(n), dim // 2, temperature) for n in (h, w))
     rows = y.T[:, :, None].expand(-1, h, w)
     columns = x.T[:, None, :].expand(-1, h, w)
     return torch.cat([rows, columns])[None]
@@ -88,8 +88,9 @@ def _full_turn(count: int) -> Tensor:
     return torch.arange(1, count + 1, dtype=torch.float32) / (count + 1e-6) * (2 * math.pi)
 
 
-def _interleaved_sines(position: Tensor, dim: int, temperature: float) -> Tensor:  # [n] -> [n, dim]
-    angles = position[:, None] / _wavelengths(dim, temperature)
+def interleaved_sines(position: Tensor, dim: int, temperature: float) -> Tensor:
+    """The sine code of places, [n] -> [n, dim], sines and cosines in turn."""
+    angles = position[:, None] / _wavelengths(dim, temperature).to(position.device)
     return torch.stack([angles[:, 0::2].sin(), angles[:, 1::2].cos()], dim=2).flatten(1)
 
 

@@ -19,6 +19,7 @@ class BankRule:
     pointers: int = 16  # object pointers, the conditioning frames' not counted
     stride: int = 1  # of recent frames: every so many frames, and the last one
     max_conditioning: int | None = None  # at most so many conditioning frames; None: all
+    pointers_ahead: bool = False  # also those of conditioning frames that lie ahead, in training
 
     @property
     def reach(self) -> int:
@@ -57,8 +58,8 @@ def recall(
     memories = [(0, index) for index in near]
     memories += [pair for pair in _recent_slots(frame, rule, reverse) if pair[1] in available]
     # Pointers of frames that lie ahead, in the direction of tracking, are not looked at.
-    ahead = (lambda index: index < frame) if reverse else (lambda index: index > frame)
-    pointers = [(_distance(frame, index, reverse), index) for index in near if not ahead(index)]
+    pointers = [(_distance(frame, index, reverse), index) for index in near]
+    pointers = [pair for pair in pointers if rule.pointers_ahead or pair[0] >= 0]
     pointers += [pair for pair in _recent_pointers(frame, rule, reverse, length) if pair[1] in available]
     return Recall(tuple(memories), tuple(pointers))
 

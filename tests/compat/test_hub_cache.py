@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from everymask.compat.sam2 import configs
+from everymask.compat.sam2 import config_files
 from everymask.compat.sam2.build_sam import build_sam2_hf, build_sam2_video_predictor
 from everymask.compat.sam2.sam2_video_predictor import SAM2VideoPredictorVOS
 from everymask.errors import OfflineError
@@ -33,7 +33,7 @@ def cache(tmp_path, monkeypatch):
 
 def test_a_checkpoint_in_the_hugging_face_cache_is_used(cache):
     torch.save({"model": empty(MODELS["sam2.1_hiera_tiny"]).state_dict()}, cache / FILE)
-    assert configs.checkpoint_of_hub_id(ID) == cache / FILE
+    assert config_files.checkpoint_of_hub_id(ID) == cache / FILE
     model = build_sam2_hf(ID, device="cpu")
     assert model.spec.name == "sam2.1_hiera_tiny"
 

@@ -1,6 +1,7 @@
 """compat.sam2: the official names, signatures and answers, on the same seeded weights."""
 
 import inspect
+import sys
 import warnings
 from dataclasses import replace
 from functools import lru_cache
@@ -11,7 +12,11 @@ import torch
 from PIL import Image
 
 from everymask.compat import sam2 as compat
-from everymask.compat.sam2.configs import HF_MODEL_ID_TO_FILENAMES, spec_of_config
+from everymask.compat.sam2.config_files import (
+    HF_MODEL_ID_TO_FILENAMES,
+    model_of_config,
+    spec_of_name,
+)
 from everymask.errors import KeyMismatchError, OptionError, PictureError, PromptError, UnknownModelError
 from everymask.image import ImagePredictor
 from everymask.models.specs import MODELS
@@ -396,26 +401,33 @@ def test_cleaning_changes_what_predict_returns():
     ],
 )
 def test_config_files_are_known_by_name(config, name):
-    assert spec_of_config(config, True) == replace(MODELS[name], fallback=StabilityFallback(0.05, 0.98))
-    assert spec_of_config(config, False).fallback is None
+    assert spec_of_name(config) == MODELS[name]
 
 
-def test_overrides_that_are_known_are_followed():
+def test_postprocessing_is_the_fallback_for_unstable_masks():
+    for apply, fallback in ((True, StabilityFallback(0.05, 0.98)), (False, None)):
+        model = compat.build_sam2("sam2_hiera_t.yaml", device="cpu", apply_postprocessing=apply)
+        assert model.sam_mask_decoder.fallback == model.spec.fallback == fallback
+
+
+def test_overrides_of_options_are_followed_without_hydra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "hydra", None)
     overrides = [
         "++model.image_size=512",
         "++model.sam_mask_decoder_extra_args.dynamic_multimask_stability_thresh=0.9",
+        "++model.sam_mask_decoder_extra_args.dynamic_multimask_via_stability=true",
+        "++model.num_maskmem=3",
     ]
-    spec = spec_of_config("sam2_hiera_t.yaml", True, overrides)
-    assert (spec.image_size, spec.fallback) == (512, StabilityFallback(0.05, 0.9))
-    off = ["model.sam_mask_decoder_extra_args.dynamic_multimask_via_stability=false"]
-    assert spec_of_config("sam2_hiera_t.yaml", True, off).fallback is None
+    model = model_of_config("sam2_hiera_t.yaml", overrides)
+    assert (model.image_size, model.spec.image_size) == (512, 512)
+    assert model.sam_mask_decoder.fallback == model.spec.fallback == StabilityFallback(0.05, 0.9)
+    assert model.num_maskmem == model.spec.memory.frames == len(model.maskmem_tpos_enc) == 3
 
 
-def test_an_unknown_override_is_refused_rather_than_left_out():
-    with pytest.raises(
-        OptionError, match=r"the override '\+\+model.num_maskmem=3' is not known to everymask"
-    ):
-        spec_of_config("sam2_hiera_t.yaml", True, ["++model.num_maskmem=3"])
+def test_other_overrides_are_refused_without_hydra_rather_than_left_out(monkeypatch):
+    monkeypatch.setitem(sys.modules, "hydra", None)
+    with pytest.raises(OptionError, match=r"says more than model.OPTION=VALUE; pip install hydra-core"):
+        model_of_config("sam2_hiera_t.yaml", ["++model.image_encoder.trunk.drop_path_rate=0.1"])
 
 
 def test_an_unknown_config_is_refused():
@@ -468,9 +480,9 @@ def test_a_hub_id_becomes_a_predictor(tmp_path, tiny_config, monkeypatch):
     _, official = models()
     torch.save({"model": official.state_dict()}, tmp_path / "a.pt")
     asked = []
-    monkeypatch.setattr("everymask.compat.sam2.configs.in_hub_cache", lambda *_: None)
+    monkeypatch.setattr("everymask.compat.sam2.config_files.in_hub_cache", lambda *_: None)
     monkeypatch.setattr(
-        "everymask.compat.sam2.configs.pull", lambda name: asked.append(name) or tmp_path / "a.pt"
+        "everymask.compat.sam2.config_files.pull", lambda name: asked.append(name) or tmp_path / "a.pt"
     )
     predictor = compat.SAM2ImagePredictor.from_pretrained(
         "facebook/sam2.1-hiera-tiny", device="cpu", mask_threshold=0.5

@@ -11,7 +11,7 @@ from PIL import Image
 
 import everymask as em
 from everymask.cli.track.prompts import read_track_prompts
-from everymask.compat import sam2_video
+from everymask.compat.sam2 import config_files
 from everymask.media.video_writer import VideoWriter
 from everymask.models.load import build
 from tests.docs.pages import examples
@@ -41,7 +41,7 @@ def beside_a_clip(tmp_path, monkeypatch, model):
         Image.fromarray(frame).save(tmp_path / "frames" / f"{index:05d}.jpg")
     torch.save({"model": model.state_dict()}, tmp_path / "sam2.1_hiera_tiny.pt")
     monkeypatch.setattr(em, "load", lambda name, **_: model)
-    monkeypatch.setattr(sam2_video, "spec_of_config", lambda *_: model.spec)
+    monkeypatch.setattr(config_files, "spec_of_name", lambda _: model.spec)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

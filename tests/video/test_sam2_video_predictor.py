@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from everymask.compat.sam2_video import SAM2VideoPredictor, build_sam2_video_predictor
+from everymask.compat.sam2 import SAM2VideoPredictor, build_sam2_video_predictor
 from everymask.errors import OptionError, PromptError, SessionError, UnknownModelError
 from tests.video.parity import (
     components_without_cuda,
@@ -29,8 +29,11 @@ def clip(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def predictors():
-    ours, official = video_pair(tiny())
-    return SAM2VideoPredictor(ours, fill_hole_area=8, binarize_mask_from_pts_for_mem_enc=True), official
+    spec = tiny()
+    _, official = video_pair(spec)
+    ours = SAM2VideoPredictor.of(spec, fill_hole_area=8, binarize_mask_from_pts_for_mem_enc=True)
+    ours.load_state_dict(official.state_dict(), strict=True)
+    return ours.eval(), official
 
 
 def script(predictor, clip):
@@ -110,9 +113,9 @@ def test_the_builder_takes_official_config_names_and_overrides():
 def test_the_builder_refuses_what_it_does_not_know():
     with pytest.raises(UnknownModelError, match=r"no SAM 2 model is known by the config 'sam3\.yaml'"):
         build_sam2_video_predictor("sam3.yaml", device="cpu")
-    with pytest.raises(OptionError, match="max_obj_ptrs_in_encoder=4' is not known"):
+    with pytest.raises(OptionError, match=r"do not fit configs/sam2/sam2_hiera_t\.yaml"):
         build_sam2_video_predictor(
-            "sam2_hiera_t.yaml", device="cpu", hydra_overrides_extra=["++model.max_obj_ptrs_in_encoder=4"]
+            "sam2_hiera_t.yaml", device="cpu", hydra_overrides_extra=["model.max_pointers=4"]
         )
 
 

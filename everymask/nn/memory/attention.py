@@ -8,6 +8,10 @@ Attribute names are those of the official checkpoints (``memory_attention.layers
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+from typing import ClassVar
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -16,6 +20,7 @@ from everymask.nn.attend import attend
 from everymask.nn.memory.by_axes import average_by_axes, worth_it
 from everymask.nn.memory.rope import Rotation, grid_rotation, rotate
 from everymask.nn.memory.softmax_product import softmax_product
+from everymask.nn.touched import untouched
 
 ON_CPU = (torch.float32, torch.float64, torch.bfloat16)
 TOKENS_AT_ONCE = {"cpu": 1024, "other": 8192}
@@ -26,21 +31,35 @@ cache (SAM 2, 4096 tokens: 52 instead of 75 ms a layer)."""
 class RotaryAttention(nn.Module):
     """Attention with rotary positions; keys and values may have fewer channels than queries.
 
-    Without gradients the values are averaged *before* their projection: softmax weights sum to one, so
-    ``P (M Wv + b) = (P M) Wv + b``, and a memory token has 4 times fewer channels than its projection.
+    In the fast form (``nn/touched.py``) the values are averaged *before* their projection: softmax weights
+    sum to one, so ``P (M Wv + b) = (P M) Wv + b``, and a memory token has 4 times fewer channels than its
+    projection.
     """
 
+    PARTS: ClassVar = {"q_proj": nn.Linear, "k_proj": nn.Linear, "v_proj": nn.Linear, "out_proj": nn.Linear}
+
     def __init__(
-        self, channels: int, *, heads: int = 1, key_channels: int | None = None, dropout: float = 0.0
+        self,
+        channels: int,
+        *,
+        heads: int = 1,
+        key_channels: int | None = None,
+        dropout: float = 0.0,
+        inner: int | None = None,
     ):
+        """``inner``: channels within attention, where others than those of queries."""
         super().__init__()
-        key_channels = key_channels or channels
+        key_channels, inner = key_channels or channels, inner or channels
         self.heads = heads
         self.dropout = dropout
-        self.q_proj = nn.Linear(channels, channels)
-        self.k_proj = nn.Linear(key_channels, channels)
-        self.v_proj = nn.Linear(key_channels, channels)
-        self.out_proj = nn.Linear(channels, channels)
+        self.q_proj = nn.Linear(channels, inner)
+        self.k_proj = nn.Linear(key_channels, inner)
+        self.v_proj = nn.Linear(key_channels, inner)
+        self.out_proj = nn.Linear(inner, channels)
+
+    @property
+    def usual(self) -> bool:
+        return not (self.training and self.dropout)
 
     def forward(
         self,
@@ -53,9 +72,10 @@ class RotaryAttention(nn.Module):
         unplaced: int = 0,  # the last so many keys have no place on the grid
         product_dtype: torch.dtype | None = None,
     ) -> Tensor:
+        fast = untouched(self, queries, keys, values)
         q = rotate(self._split(self.q_proj(queries)), rotation)  # [B, H, L, C / H]
         rotation = key_rotation or rotation
-        if torch.is_grad_enabled():
+        if not fast:
             k = self._rotated_keys(keys, rotation, unplaced)
             v = self._split(self.v_proj(values))
             q = q.expand(len(k), -1, -1, -1)
@@ -118,6 +138,14 @@ class RotaryAttention(nn.Module):
 class MemoryAttentionLayer(nn.Module):
     """Self-attention of the frame, attention to memory, then a ReLU block of two linear layers."""
 
+    PARTS: ClassVar = {
+        "self_attn": RotaryAttention,
+        "cross_attn_image": RotaryAttention,
+        "linear1": nn.Linear,
+        "linear2": nn.Linear,
+        **{f"norm{index}": nn.LayerNorm for index in (1, 2, 3)},
+    }
+
     def __init__(self, channels: int, memory_channels: int, hidden: int, heads: int, dropout: float):
         super().__init__()
         self.self_attn = RotaryAttention(channels, heads=heads, dropout=dropout)
@@ -131,9 +159,14 @@ class MemoryAttentionLayer(nn.Module):
         self.norm3 = nn.LayerNorm(channels)
         self.dropout = nn.Dropout(dropout)
 
+    @property
+    def usual(self) -> bool:
+        return not (self.training and self.dropout.p)
+
     def look_at_frame(self, x: Tensor, rotation: Rotation, product_dtype: torch.dtype | None) -> Tensor:
         normed = self.norm1(x)
-        return x + self.dropout(self.self_attn(normed, normed, normed, rotation, product_dtype=product_dtype))
+        part = _called(self.self_attn)
+        return x + self.dropout(part(normed, normed, normed, rotation, product_dtype=product_dtype))
 
     def look_at_memory(
         self,
@@ -145,7 +178,7 @@ class MemoryAttentionLayer(nn.Module):
         unplaced: int,
         product_dtype: torch.dtype | None,
     ) -> Tensor:
-        answer = self.cross_attn_image(
+        answer = _called(self.cross_attn_image)(
             self.norm2(x),
             keys,
             values,
@@ -155,7 +188,7 @@ class MemoryAttentionLayer(nn.Module):
             product_dtype=product_dtype,
         )
         x = x + self.dropout(answer)
-        if torch.is_grad_enabled():
+        if not untouched(self, x):
             return self._transform(x)
         at_once = TOKENS_AT_ONCE["cpu" if x.device.type == "cpu" else "other"]
         return torch.cat([self._transform(some) for some in x.flatten(0, 1).split(at_once)]).view_as(x)
@@ -170,6 +203,8 @@ class MemoryAttention(nn.Module):
 
     Every dimension is an argument; the grid's size is not, it comes with the features.
     """
+
+    PARTS: ClassVar = {"layers": MemoryAttentionLayer, "norm": nn.LayerNorm}
 
     def __init__(
         self,
@@ -237,6 +272,11 @@ class MemoryAttention(nn.Module):
 
     def _turns(self, grid_hw: tuple[int, int], like: Tensor) -> Rotation:
         return grid_rotation(self.channels // self.heads, grid_hw, theta=self.theta, device=like.device)
+
+
+def _called(part: RotaryAttention) -> Callable[..., Tensor]:
+    """Its steps themselves where nobody looks: a subclass may be called in another way (``compat``)."""
+    return partial(RotaryAttention.forward, part) if untouched(part) else part
 
 
 def _join(x: Tensor) -> Tensor:

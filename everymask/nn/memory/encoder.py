@@ -6,24 +6,39 @@ Attribute names are those of the official checkpoints (``memory_encoder.fuser.la
 
 from __future__ import annotations
 
-import torch.nn.functional as F
+import math
+
 from torch import Tensor, nn
 
-from everymask.nn.layers import LayerNorm2d
+from everymask.nn.layers import DropPath, LayerNorm2d
 
 
 class MaskDownsampler(nn.Module):
-    """A mask [B, 1, S, S] as features [B, C, S / 16, S / 16]: four halvings, each with 4x the channels."""
+    """A mask [B, 1, S, S] as features [B, C, S / 16, S / 16]: in steps of ``stride``, each with as many times
+    the channels as it leaves fewer cells."""
 
-    def __init__(self, channels: int, *, halvings: int = 4):
+    def __init__(
+        self,
+        channels: int,
+        *,
+        kernel: int = 3,
+        stride: int = 2,
+        padding: int = 1,
+        total_stride: int = 16,
+        activation: type[nn.Module] = nn.GELU,
+    ):
         super().__init__()
         self.encoder = nn.Sequential()
+        steps = round(math.log(total_stride, stride))
+        if stride**steps != total_stride:
+            raise ValueError(f"total_stride must be a power of the stride {stride}, got {total_stride}")
         width = 1
-        for _ in range(halvings):
-            self.encoder.append(nn.Conv2d(width, 4 * width, kernel_size=3, stride=2, padding=1))
-            self.encoder.append(LayerNorm2d(4 * width))
-            self.encoder.append(nn.GELU())
-            width *= 4
+        for _ in range(steps):
+            wider = width * stride**2
+            self.encoder.append(nn.Conv2d(width, wider, kernel, stride=stride, padding=padding))
+            self.encoder.append(LayerNorm2d(wider))
+            self.encoder.append(activation())
+            width = wider
         self.encoder.append(nn.Conv2d(width, channels, kernel_size=1))
 
     def forward(self, mask: Tensor) -> Tensor:
@@ -33,18 +48,33 @@ class MaskDownsampler(nn.Module):
 class FuserBlock(nn.Module):
     """A ConvNeXt block (Liu et al. 2022): 7 x 7 depthwise, then two linear layers, added to its input."""
 
-    def __init__(self, channels: int, *, kernel: int = 7):
+    def __init__(
+        self,
+        channels: int,
+        *,
+        kernel: int = 7,
+        padding: int = 3,
+        depthwise: bool = True,
+        scale: float = 1e-6,
+        drop_path: float = 0.0,
+    ):
+        """``scale`` is what the branch is weighted by at first; 0: it is not weighted."""
         super().__init__()
-        self.dwconv = nn.Conv2d(channels, channels, kernel, padding=kernel // 2, groups=channels)
+        groups = channels if depthwise else 1
+        self.dwconv = nn.Conv2d(channels, channels, kernel, padding=padding, groups=groups)
         self.norm = LayerNorm2d(channels)
         self.pwconv1 = nn.Linear(channels, 4 * channels)
+        self.act = nn.GELU()
         self.pwconv2 = nn.Linear(4 * channels, channels)
-        self.gamma = nn.Parameter(self.norm.weight.new_full((channels,), 1e-6))
+        self.gamma = nn.Parameter(self.norm.weight.new_full((channels,), scale)) if scale > 0 else None
+        self.drop_path = DropPath(drop_path) if drop_path > 0 else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:  # [B, C, h, w] -> the same
         tokens = self.norm(self.dwconv(x)).permute(0, 2, 3, 1)  # [B, h, w, C]
-        tokens = self.gamma * self.pwconv2(F.gelu(self.pwconv1(tokens)))
-        return x + tokens.permute(0, 3, 1, 2)
+        tokens = self.pwconv2(self.act(self.pwconv1(tokens)))
+        if self.gamma is not None:
+            tokens = self.gamma * tokens
+        return x + self.drop_path(tokens.permute(0, 3, 1, 2))
 
 
 class Fuser(nn.Module):

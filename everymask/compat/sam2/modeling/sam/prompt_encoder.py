@@ -1,5 +1,5 @@
 """``sam2.modeling.sam.prompt_encoder``."""
 
-from everymask.compat.parts import PromptEncoder
+from everymask.compat.parts import PositionEmbeddingRandom, PromptEncoder
 
-__all__ = ["PromptEncoder"]
+__all__ = ["PositionEmbeddingRandom", "PromptEncoder"]
