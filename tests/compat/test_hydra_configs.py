@@ -53,7 +53,12 @@ def plain(config):
     kind = filled.get("_target_", "").rpartition("sam2.modeling.")[2]
     filled["_target_"] = kind
     defaults = {
-        "backbones.hieradet.Hiera": {"window_spec": [8, 4, 14, 7]},
+        "backbones.hieradet.Hiera": {
+            "window_spec": [8, 4, 14, 7],
+            "stages": [2, 3, 16, 3],
+            "window_pos_embed_bkg_spatial_size": [14, 14],
+            "global_att_blocks": [12, 16, 20],
+        },
         "sam2_base.SAM2Base": {
             "max_obj_ptrs_in_encoder": 16,
             "no_obj_embed_spatial": False,

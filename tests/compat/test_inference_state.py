@@ -1,6 +1,7 @@
 """``inference_state`` as programs read it, write to it and copy it, next to the official one."""
 
 import copy
+import warnings
 
 import numpy as np
 import pytest
@@ -98,7 +99,8 @@ def test_images_may_be_replaced(predictors, clip):
     answers = []
     for predictor in predictors:
         state = prompted(predictor, clip)
-        state["images"][3] = torch.zeros_like(state["images"][3])
+        with torch.inference_mode():
+            state["images"][3] = torch.zeros_like(state["images"][3])
         answers.append(tracked(predictor, state, max_frame_num_to_track=3))
     assert_same(*answers)
     state = prompted(predictors[0], clip)
@@ -166,7 +168,11 @@ def test_an_image_predictor_takes_the_video_predictor(predictors):
         (SAM2ImagePredictor, pytest.importorskip("sam2.sam2_image_predictor").SAM2ImagePredictor),
         strict=True,
     ):
-        photos = module(predictor)
+        with warnings.catch_warnings():
+            warnings.simplefilter(
+                "ignore", DeprecationWarning
+            )  # the official transforms use torch.jit.script
+            photos = module(predictor)
         photos._bb_feat_sizes = [(32, 32), (16, 16), (8, 8)]
         photos.set_image(photo)
         answers.append(photos.predict(np.array([[30, 40]]), np.array([1]), multimask_output=True))

