@@ -136,6 +136,7 @@ class PromptableModel(nn.Module):
         shares = (
             self.device.type == "cpu"
             and self.dtype == torch.float32
+            and not torch.is_autocast_enabled("cpu")
             and len(features) == 1
             and prompts.dense is None
             and len(prompts.sparse) >= WORTH_PREPARING

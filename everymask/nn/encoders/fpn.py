@@ -83,7 +83,13 @@ class FpnNeck(nn.Module):
 def _doubled(coarse: Tensor, fine: Tensor) -> Tensor:
     """``coarse`` at the size of ``fine``, each cell repeated; the sum with ``fine`` is in float32."""
     up = F.interpolate(at_least_float32(coarse), scale_factor=2.0, mode="nearest")
-    return up[..., : fine.shape[-2], : fine.shape[-1]].to(fine.dtype)
+    return summand(up[..., : fine.shape[-2], : fine.shape[-1]], fine)
+
+
+def summand(wide: Tensor, level: Tensor) -> Tensor:
+    """What is added to ``level``: in its type, so that half models stay half; under autocast, as officially,
+    in float32."""
+    return wide if torch.is_autocast_enabled(level.device.type) else wide.to(level.dtype)
 
 
 def _chained_1x1(x: Tensor, first: nn.Conv2d, second: nn.Conv2d) -> Tensor:

@@ -59,7 +59,7 @@ class RotaryAttention(nn.Module):
 
     @property
     def usual(self) -> bool:
-        return not (self.training and self.dropout)
+        return not (self.training and self.dropout) and not _autocasts()
 
     def forward(
         self,
@@ -161,7 +161,7 @@ class MemoryAttentionLayer(nn.Module):
 
     @property
     def usual(self) -> bool:
-        return not (self.training and self.dropout.p)
+        return not (self.training and self.dropout.p) and not _autocasts()
 
     def look_at_frame(self, x: Tensor, rotation: Rotation, product_dtype: torch.dtype | None) -> Tensor:
         normed = self.norm1(x)
@@ -272,6 +272,11 @@ class MemoryAttention(nn.Module):
 
     def _turns(self, grid_hw: tuple[int, int], like: Tensor) -> Rotation:
         return grid_rotation(self.channels // self.heads, grid_hw, theta=self.theta, device=like.device)
+
+
+def _autocasts() -> bool:
+    """Whether products may come out in another type than their factors': the fast form knows of one type."""
+    return torch.is_autocast_enabled("cpu") or torch.is_autocast_enabled("cuda")
 
 
 def _called(part: RotaryAttention) -> Callable[..., Tensor]:

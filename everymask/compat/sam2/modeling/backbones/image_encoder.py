@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from everymask.errors import OptionError
 from everymask.models.sam2 import ImageEncoder as OurImageEncoder
 from everymask.nn.encoders.fpn import FpnNeck as OurNeck
+from everymask.nn.encoders.fpn import summand
 from everymask.nn.layers import at_least_float32
 from everymask.nn.touched import untouched
 
@@ -89,7 +90,7 @@ class FpnNeck(OurNeck):
         for index in reversed(range(len(xs))):
             level = self.convs[len(xs) - 1 - index](xs[index])
             if index in self.fpn_top_down_levels and levels:
-                level = level + self._enlarged(levels[-1])
+                level = level + summand(self._enlarged(levels[-1]), level)
                 level = level / 2 if self.fuse_type == "avg" else level
             levels.append(level)
         levels.reverse()
