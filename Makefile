@@ -23,12 +23,13 @@ AVX2 := ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS
 PLAIN := ATEN_CPU_CAPABILITY=default
 
 .PHONY: help setup demo test test-cpus test-native test-avx2 test-plain test-full lint bench docs dist clean \
-	browser page-tools
+	test-clients browser page-tools
 
 help:
 	@echo "make demo       masks, an overlay and a summary of the bundled photo with the bundled model"
 	@echo "make test       lint, types and tests (under 15 minutes on 2 cores)"
 	@echo "make test-cpus  the numerical tests natively, as with AVX2 only, and without vector instructions"
+	@echo "make test-clients  programs of others, unchanged, on our modules in place of the official ones"
 	@echo "make test-full  adds the slow parity and training runs"
 	@echo "make bench      speed and memory against the official code, in the same run"
 	@echo "make docs       the documentation site, in site/"
@@ -47,12 +48,14 @@ $(CORE): pyproject.toml constraints.txt
 # Official packages that would shadow one another, each in a folder of its own.
 RELATIVES := edgetam segment_anything_hq
 
-$(INSTALLED): $(CORE) tests/parity/requirements.txt $(RELATIVES:%=tests/parity/relatives/%.txt)
+$(INSTALLED): $(CORE) tests/parity/requirements.txt $(RELATIVES:%=tests/parity/relatives/%.txt) \
+		tests/clients/requirements.txt
 	$(BIN)/pip install --quiet -c constraints.txt setuptools wheel
 	$(BIN)/pip install --quiet -c constraints.txt -e ".[dev]"
 	SAM2_BUILD_CUDA=0 $(BIN)/pip install --quiet --no-deps --no-build-isolation -r tests/parity/requirements.txt
 	for name in $(RELATIVES); do $(BIN)/pip install --quiet --no-deps --upgrade \
 		--target $(VENV)/relatives/$$name -r tests/parity/relatives/$$name.txt || exit 1; done
+	$(BIN)/pip install --quiet --no-deps --upgrade --target $(VENV)/clients -r tests/clients/requirements.txt
 	touch $@
 
 setup: $(INSTALLED)
@@ -93,6 +96,10 @@ test-avx2: $(INSTALLED)
 
 test-plain: $(INSTALLED)
 	$(PLAIN) $(PYTEST) $(NUMERICAL)
+
+# Programs of others on our modules in place of the official ones.
+test-clients: $(INSTALLED)
+	$(PYTEST) -rs tests/clients tests/compat
 
 test-full: lint browser page-tools
 	$(PYTEST) -m "full or not full"

@@ -22,6 +22,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from everymask.compat.sam2.builders import built_for_video
+from everymask.compat.sam2.config_files import checkpoint_of_hub_id, config_of_hub_id
 from everymask.compat.sam2.modeling.sam2_base import NO_OBJ_SCORE, SAM2Base
 from everymask.compat.sam2.together import follow_together, may_go_together
 from everymask.compat.sam2.utils.misc import concat_points, fill_holes_in_mask_scores, load_video_frames
@@ -67,11 +69,11 @@ class SAM2VideoPredictor(SAM2Base):
         self.add_all_frames_to_correct_as_cond = add_all_frames_to_correct_as_cond
 
     @classmethod
-    def from_pretrained(cls, model_id: str, **kwargs: Any) -> SAM2VideoPredictor:
-        """The predictor of a hub id, "facebook/sam2.1-hiera-large"."""
-        from everymask.compat.sam2.build_sam import build_sam2_video_predictor_hf
-
-        return build_sam2_video_predictor_hf(model_id, **kwargs)
+    def from_pretrained(cls, model_id: str, vos_optimized: bool = False, **kwargs: Any) -> Any:
+        """The predictor of a hub id, "facebook/sam2.1-hiera-large"; ``kwargs`` are those of
+        ``build_sam2_video_predictor``."""
+        kind = SAM2VideoPredictorVOS if vos_optimized else SAM2VideoPredictor
+        return built_for_video(kind, config_of_hub_id(model_id), checkpoint_of_hub_id(model_id), **kwargs)
 
     # --- a clip -----------------------------------------------------------------------------------
 

@@ -1,0 +1,55 @@
+"""Programs of others, unchanged, on everymask's modules in place of the official ones: the same results.
+
+``make`` puts the programs into ``.venv/clients``; where they are not, the tests are skipped.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+
+from tests.clients.programs import PROGRAMS
+
+ROOT = Path(__file__).parents[2]
+FOLDER = Path(sys.prefix) / "clients"
+
+
+def run(program, side, out):
+    if not FOLDER.is_dir():
+        pytest.skip(f"the programs are not in {FOLDER}: run make setup")
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.clients.programs", program, side, str(out)],
+        env={
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join([str(FOLDER), str(ROOT)]),
+            "OMP_NUM_THREADS": "1",
+            "HF_HUB_OFFLINE": "1",
+        },
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    return load_file(out)
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_a_program_gets_what_the_official_package_gives_it(program, tmp_path):
+    ours, official = (run(program, side, tmp_path / side) for side in ("ours", "official"))
+    assert ours.keys() == official.keys()
+    assert ours, "something was computed"
+    for name, value in official.items():
+        mine = ours[name]
+        assert (mine.shape, mine.dtype) == (value.shape, value.dtype), name
+        if not value.is_floating_point():
+            assert (mine == value).all(), name
+        elif "gradient" in name:
+            assert float((mine - value).norm()) <= 5e-3 * float(value.norm()) + 1e-6, name
+        else:
+            spread = max(float(value.max() - value.min()), 0.1)
+            assert float((mine - value).abs().max()) <= 1e-4 * spread, name
