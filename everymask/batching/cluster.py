@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import BatchError, EverymaskError, OptionError, require
-from .storage import told
+from ..errors import BatchError, OptionError, require
+from .storage import TRIES, told
 
 OBJECT_STORE_BYTES = 1_000_000_000
 """Of a cluster that a run starts for itself: photos as files wait in it, and finished parts."""
@@ -56,8 +56,24 @@ def running(address: str | None) -> Iterator[Any]:
     if module.is_initialized():
         yield module
         return
+    if address is None:
+        _start_here(module)
+    else:
+        _check_address(address)
+        try:
+            module.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+        except Exception as error:  # Ray raises its bare kind too
+            raise BatchError(_why_not(address, error)) from error
     try:
-        if address is None:
+        yield module
+    finally:
+        module.shutdown()
+
+
+def _start_here(module: Any) -> None:
+    """Start Ray on this machine, tried three times: a node has 30 seconds, more than a busy machine gives."""
+    for left in reversed(range(TRIES)):
+        try:
             module.init(
                 address="local",
                 include_dashboard=False,
@@ -65,17 +81,12 @@ def running(address: str | None) -> Iterator[Any]:
                 log_to_driver=False,
                 logging_level=logging.ERROR,
             )
+        except Exception as error:  # Ray raises its bare kind too, when a node takes long to start
+            module.shutdown()
+            if not left:
+                raise BatchError(_why_not(None, error)) from error
         else:
-            _check_address(address)
-            module.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-    except EverymaskError:
-        raise
-    except Exception as error:  # Ray raises its bare kind too, when a node takes long to start
-        raise BatchError(_why_not(address, error)) from error
-    try:
-        yield module
-    finally:
-        module.shutdown()
+            return
 
 
 def _check_address(address: str) -> None:

@@ -331,12 +331,32 @@ def test_a_cluster_of_other_versions_is_said_in_a_line(no_ray_yet, monkeypatch):
 
 
 def test_a_ray_that_does_not_start_is_said_in_a_line(no_ray_yet, monkeypatch):
+    tries = []
+
     def init(**_):
+        tries.append("init")
         raise Exception("The current node timed out during startup.")
 
     monkeypatch.setattr(import_ray(), "init", init)
+    monkeypatch.setattr(import_ray(), "shutdown", lambda: tries.append("shutdown"))
     with pytest.raises(BatchError, match="Ray does not start here: The current node timed"), running(None):
         pass
+    assert tries == ["init", "shutdown"] * 3
+
+
+def test_a_ray_that_starts_at_the_second_try_is_used(no_ray_yet, monkeypatch):
+    left = [1]
+
+    def init(**_):
+        if left:
+            left.pop()
+            raise Exception("The current node timed out during startup.")
+
+    monkeypatch.setattr(import_ray(), "init", init)
+    monkeypatch.setattr(import_ray(), "shutdown", lambda: None)
+    with running(None) as module:
+        assert module is import_ray()
+    assert not left
 
 
 def test_two_runs_in_one_output_are_kept_apart(photos, tmp_path, monkeypatch):
