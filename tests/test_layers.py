@@ -19,6 +19,7 @@ LEVEL_OF_ROOM = {
     "errors": 0,
     "geometry": 1,
     "opencv": 1,
+    "pillow": 1,
     "tiff_tags": 1,
     "prompts": 1,
     "masks": 2,

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from ..errors import FormatError
 from ..maskset import Mask, MaskSet
 from ..opencv import encoded
+from ..pillow import BROKEN, grey_pixels
 from .amg_rle import common_size
 from .losses import Losses
 from .record import PhotoMasks, WriteOptions, build_mask
@@ -63,10 +63,10 @@ def _rows(path: Path) -> list[dict[str, str]]:
 
 
 def _pixels(path: Path) -> np.ndarray:
-    pixels = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
-    if pixels is None:
-        raise FormatError(f"{path} is named in {METADATA} but is not a readable PNG")
-    return pixels
+    try:
+        return grey_pixels(path)
+    except BROKEN as error:
+        raise FormatError(f"{path} is named in {METADATA} but is not a readable PNG") from error
 
 
 def _values(row: Mapping[str, str], path: Path) -> dict[str, Any]:

@@ -7,7 +7,6 @@ says what that cost. A GeoTIFF's georeference is kept in a TIFF.
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ import numpy as np
 from ..errors import FormatError, one_line, require
 from ..maskset import Mask, MaskSet
 from ..opencv import encoded
+from ..pillow import BROKEN, opened
 from .georeference import Georeference, read_georeference
 from .losses import Losses
 from .record import PhotoMasks, WriteOptions, build_mask
@@ -72,14 +72,10 @@ def read(path: Path, photo_hw: tuple[int, int] | None = None) -> list[PhotoMasks
 
 
 def _read_numbers(path: Path) -> np.ndarray:
-    from PIL import Image
-
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # rare tags of TIFFs are of no concern here
-            with Image.open(path) as picture:
-                labels = np.asarray(picture)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        with opened(path) as picture:
+            labels = np.asarray(picture)
+    except BROKEN as error:
         raise FormatError(f"{path} is not a readable PNG or TIFF: {one_line(error)}") from error
     if labels.ndim != 2 or labels.dtype.kind not in "ui":
         raise FormatError(

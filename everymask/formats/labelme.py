@@ -15,7 +15,6 @@ import os
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from PIL import Image
 
@@ -23,6 +22,7 @@ from ..errors import FormatError
 from ..masks.rle import Rle
 from ..maskset import Mask, MaskSet
 from ..opencv import encoded
+from ..pillow import BROKEN, grey_pixels
 from .losses import Losses
 from .raster import box_ring, checked_ring, checked_size, ellipse_ring, rle_of_rings
 from .record import (
@@ -157,10 +157,8 @@ def _points(listed: list[Any], photo_hw: tuple[int, int], where: str) -> np.ndar
 def _from_png(text: str, points: np.ndarray, photo_hw: tuple[int, int], where: str) -> Rle:
     """The PNG of a mask shape, placed at its box in a picture of the photo's size."""
     try:
-        crop = cv2.imdecode(np.frombuffer(base64.b64decode(text), np.uint8), cv2.IMREAD_GRAYSCALE)
-    except (binascii.Error, ValueError, cv2.error) as error:
+        crop = grey_pixels(base64.b64decode(text))
+    except (binascii.Error, *BROKEN) as error:
         raise FormatError(f"the mask of {where} is not a PNG in base64") from error
-    if crop is None:
-        raise FormatError(f"the mask of {where} is not a PNG in base64")
     left, top = (int(side) for side in points.min(axis=0))
     return pasted(crop > 0, left, top, photo_hw, where)

@@ -16,6 +16,7 @@ from everymask.media.dicom import dicom_frames, dicom_hw, is_dicom, read_dicom
 from everymask.media.rasters import Pixels, has_rasterio, is_scene, raster_size, read_raster
 from everymask.media.stacks import is_stack, opened_stack
 from everymask.opencv import silent
+from everymask.pillow import silent as libtiff_silent
 
 _OVERVIEW_TAG = 254  # TIFF NewSubfileType; bit 0: a reduced version of another page
 _ORIENTATION_TAG = 0x0112
@@ -123,7 +124,7 @@ def _refuse_what_is_no_file(path: Path) -> None:
 def decoding(name: str) -> Iterator[None]:
     """Whatever a decoder raises on a broken file, as a PictureError that names the file."""
     try:
-        with warnings.catch_warnings():
+        with libtiff_silent(), warnings.catch_warnings():
             # Pillow warns from half its limit on, some of it only when pixels are read.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             yield

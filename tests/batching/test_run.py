@@ -387,6 +387,22 @@ def test_a_wrong_option_is_said_before_anything_is_written(photos, tmp_path, cap
 
 
 @pytest.mark.filterwarnings("ignore")  # Ray's own, in the process that drives it
+def test_a_dry_run_measures_where_an_actor_would_work_and_writes_nothing(ray, tmp_path, capsys):
+    save_photos(tmp_path / "in", 12, side=64)
+    (tmp_path / "in" / "p003.png").write_bytes(b"no picture")
+    words = ["batch", str(tmp_path / "in"), "-o", str(tmp_path / "out"), "--points-per-side", "2", "--json"]
+    assert cli.run([*words, "--dry-run", "--price", "2"]) == 0
+    said = capsys.readouterr()
+    facts = json.loads(said.out)
+    assert (facts["photos"], facts["done"], facts["measured"], facts["actors"]) == (12, 0, 10, 1)
+    assert facts["seconds_per_photo"] > 0
+    assert facts["hours"] == pytest.approx(12 * facts["seconds_per_photo"] / 3600, abs=1e-3)
+    assert "12 photos, " in said.err
+    assert "1 actor: about " in said.err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.filterwarnings("ignore")  # Ray's own, in the process that drives it
 def test_words_say_which_masks_a_batch_finds(ray, one_thread, tmp_path):
     """The masks of ``em.find``, with their labels, and a manifest of its own."""
     save_photos(tmp_path / "in", 2, side=64)

@@ -5,6 +5,7 @@ Each section is one kind of fault that users of such tools reported, a row a cas
 (small ones drawn as text, a row of the photo a word) or the message.
 """
 
+import io
 import json
 import os
 import subprocess
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from everymask import formats
 from everymask.errors import FormatError
@@ -679,18 +681,50 @@ def test_json_that_is_no_mask_file(tmp_path, text, message):
         formats.read_photos(write(tmp_path / "a.json", text))
 
 
-def test_nothing_is_printed_by_libraries_below(tmp_path):
-    """OpenCV writes to the process's stderr; only another process can see it."""
-    content = labelme([[0, 0], [1, 1]], "mask")
-    content["shapes"][0]["mask"] = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAAAAA=="
-    write(tmp_path / "a.json", content)
+def damaged(save, **options):
+    """A picture file that is cut short and has some bytes wrong in its middle."""
+    file = io.BytesIO()
+    save(Image.fromarray(np.random.default_rng(0).integers(0, 9, (60, 80), np.uint8)), file, **options)
+    content = bytearray(file.getvalue())
+    for at in range(len(content) // 3, len(content) // 2, 7):
+        content[at] ^= 255
+    return bytes(content[: -len(content) // 8])
+
+
+PRINTED = {
+    "OpenCV: a PNG in LabelMe": ("a.json", None),
+    "libpng: a label map": ("a.png", lambda: damaged(Image.Image.save, format="PNG")),
+    "libtiff: a label map by LZW": ("a.tif", lambda: damaged(Image.Image.save, format="TIFF", compression="tiff_lzw")),
+    "libtiff: a label map by deflate": (
+        "a.tif", lambda: damaged(Image.Image.save, format="TIFF", compression="tiff_adobe_deflate"),
+    ),
+    "libpng: the masks of AMG": ("amg", lambda: damaged(Image.Image.save, format="PNG")),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", PRINTED)
+def test_nothing_is_printed_by_libraries_below(tmp_path, case):
+    """They write to the process's stderr; only another process can see it."""
+    name, content = PRINTED[case]
+    if content is None:
+        task = labelme([[0, 0], [1, 1]], "mask")
+        task["shapes"][0]["mask"] = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAAAAA=="
+        write(tmp_path / name, task)
+    elif name == "amg":
+        MaskSet([Mask.from_segmentation(np.ones((60, 80), bool))]).save(tmp_path / "amg", format="amg")
+        (tmp_path / "amg" / "0.png").write_bytes(content())
+    else:
+        (tmp_path / name).write_bytes(content())
     code = (
         "from everymask import formats\n"
-        "try: formats.read_masks('a.json')\n"
+        f"try: print('read', len(formats.read_masks({name!r})))\n"
         "except Exception as error: print(error)"
     )
     here = {**os.environ, "PYTHONPATH": str(Path(formats.__file__).parents[2])}
     asked = [sys.executable, "-c", code]
     ran = subprocess.run(asked, cwd=tmp_path, env=here, capture_output=True, text=True, check=True)
-    assert ran.stdout.startswith("the mask of shape 1 of a.json is not a PNG in base64")
+    assert len(ran.stdout.splitlines()) == 1
+    assert ran.stdout.startswith(
+        "the mask of shape 1 of a.json is not a PNG in base64" if content is None else ("read", "a.", "amg")
+    )
     assert ran.stderr == ""
