@@ -175,10 +175,15 @@ def _unpack(packed: bytes, photos: Sequence[bytes | None]) -> tuple[Unit, list[F
     return unit, [Fetched(content, *each) for content, each in zip(photos, told, strict=True)]
 
 
-def _opening(recipe: Recipe, weights: list[Any], on_gpu: bool) -> Callable[[], Any]:
+def _opening(recipe: Recipe, weights: list[Any], on_gpu: bool, threads: int) -> Callable[[], Any]:
     """What makes a segmenter with a model of its own, from the weights in the object store."""
     state = require("ray", "batch", "everymask batch").get(weights[0])
-    return partial(recipe.open, state, "cuda" if on_gpu else "cpu")
+    return partial(_opened, recipe, state, "cuda" if on_gpu else "cpu", threads)
+
+
+def _opened(recipe: Recipe, state: Mapping[str, Any], device: str, threads: int) -> Any:
+    require("torch", "batch", "everymask batch").set_num_threads(threads)
+    return recipe.open(state, device)
 
 
 def measured_there(
@@ -187,8 +192,8 @@ def measured_there(
     """Do some photos where an actor would do them."""
 
     def there(held: list[Any]) -> Measured:
-        require("torch", "batch", "everymask batch").set_num_threads(sizing.threads)
-        return measure(_opening(recipe, held, sizing.gpus > 0)(), dict(recipe.reading), entries)
+        opening = _opening(recipe, held, sizing.gpus > 0, sizing.threads)
+        return measure(opening(), dict(recipe.reading), entries)
 
     task = module.remote(there).options(num_cpus=sizing.cpus * ACTOR_SHARE, num_gpus=sizing.gpus)
     try:
@@ -212,7 +217,7 @@ class ModelActor:
             raise BatchError(
                 f"a worker does not see {manifest.place}; write to a folder that all nodes share, or to s3://"
             )
-        opening = _opening(recipe, weights, on_gpu)
+        opening = _opening(recipe, weights, on_gpu, threads)
         segmenter = opening()
         if as_read_back(segmenter.settings) != manifest.settings:
             raise BatchError(

@@ -193,9 +193,7 @@ class Worker:
         died = ""
         for _ in range(TRIES):
             try:
-                return in_own_process(
-                    _row_alone, self.opening, dict(self.reading), self.threads, self.name, alone, fetched
-                )
+                return in_own_process(_row_alone, self.opening, dict(self.reading), self.name, alone, fetched)
             except ProcessDied as error:
                 died = str(error)
         reason = f"{TRIES} processes that did nothing else died with it ({died})"
@@ -240,14 +238,12 @@ class Worker:
 def _row_alone(
     opening: Callable[[], Segmenter],
     reading: dict[str, Any],
-    threads: int,
     name: str,
     unit: Unit,
     fetched: Fetched,
 ) -> PhotoRow:
     """What a process of its own does with a photo."""
-    require("torch", "batch", "everymask batch").set_num_threads(threads)
-    return Worker(opening(), None, reading, threads, name=name).alone(unit, fetched)
+    return Worker(opening(), None, reading, name=name).alone(unit, fetched)
 
 
 def _failed(row: PhotoRow, reason: str, tries: int) -> PhotoRow:

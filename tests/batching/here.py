@@ -16,6 +16,13 @@ from everymask.models.specs import MODELS
 from tests.cli.fake_engine import FakeSegmenter
 
 
+def fake_of(settings: dict) -> FakeSegmenter:
+    """The fake segmenter of a process of its own."""
+    segmenter = FakeSegmenter({}, {})
+    segmenter.settings = settings
+    return segmenter
+
+
 class NoRay:
     """What the run asks of Ray."""
 
@@ -27,7 +34,13 @@ class NoRay:
 
 def made_here(module, recipe, weights, manifest, pending, sizing, segmenter=None) -> Iterator[Made]:
     """As ``pipeline.made_parts``, with the fake segmenter."""
-    worker = Worker(segmenter or FakeSegmenter({}, {}), manifest.place / "air", recipe.reading, name="here")
+    worker = Worker(
+        segmenter or FakeSegmenter({}, {}),
+        manifest.place / "air",
+        recipe.reading,
+        name="here",
+        opening=partial(fake_of, manifest.settings),
+    )
     worker.segmenter.settings = manifest.settings
     for each in pending:
         for unit in each.units():
@@ -48,6 +61,7 @@ def prepared_here(model, options, reading, objects, sought=None) -> Prepared:
 def no_ray(monkeypatch, segmenter=None):
     """While it is entered, batches run here."""
     with monkeypatch.context() as patch:
+        patch.setattr(batch_run, "import_ray", lambda: None)
         patch.setattr(batch_run, "prepare", prepared_here)
         patch.setattr(batch_run, "running", lambda address: nullcontext(NoRay()))
         patch.setattr(batch_run, "sized", lambda *_: Sizing(1, 1.0, 0.0))
