@@ -305,11 +305,11 @@ def clips(studio: Studio) -> None:
         holes.append(hole > 0)
     middle = count // 2
     with open_frames(np.stack(frames)) as source:
-        seen = list(erased_frames(source, lambda index: holes[index], open_engine("patches")))
+        seen = list(erased_frames(source, lambda index: holes[index], open_engine("patches"), grow=6))
     panels = [
         Panel(frames[middle], "one of 13 frames"),
-        Panel(seen[middle], "erase clip.mp4: what other frames show"),
-        Panel(em.erase(frames[middle], holes[middle], engine="patches"), "the same frame alone: patches"),
+        Panel(seen[middle], "erase clip.mp4 --grow 6: what other frames show"),
+        Panel(em.erase(frames[middle], holes[middle], engine="patches", grow=6), "the same frame alone: patches"),
     ]
     studio.save("clips", panels, columns=3)
 
