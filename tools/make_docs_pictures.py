@@ -306,10 +306,11 @@ def clips(studio: Studio) -> None:
     middle = count // 2
     with open_frames(np.stack(frames)) as source:
         seen = list(erased_frames(source, lambda index: holes[index], open_engine("patches"), grow=6))
+    alone = em.erase(frames[middle], holes[middle], engine="patches", grow=6)
     panels = [
         Panel(frames[middle], "one of 13 frames"),
         Panel(seen[middle], "erase clip.mp4 --grow 6: what other frames show"),
-        Panel(em.erase(frames[middle], holes[middle], engine="patches", grow=6), "the same frame alone: patches"),
+        Panel(alone, "the same frame alone: patches"),
     ]
     studio.save("clips", panels, columns=3)
 

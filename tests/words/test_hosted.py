@@ -22,6 +22,7 @@ from everymask.errors import (
 from everymask.models.file_sets import pull_set
 from everymask.words.detect.grounding import Grounding
 from everymask.words.detect.owl import Owl
+from everymask.words.detect.sam3 import Sam3
 from everymask.words.detect.table import DETECTORS, detector_name, open_detector
 from everymask.words.detect.weights import HOSTED
 from tests.parity.torchvision_standin import hidden
@@ -56,6 +57,7 @@ def folders(tmp_path_factory):
         "grounding": tiny.grounding(home / "grounding"),
         "mm": tiny.grounding(home / "mm", "mm"),
         "owl": tiny.owl(home / "owl"),
+        "sam3": tiny.sam3(home / "sam3"),
     }
 
 
@@ -151,6 +153,42 @@ def test_find_outlines_what_a_detector_finds(folders, photo, model):
     assert {mask.label for mask in result} <= {"Red Block", "DOG"}
     assert {mask.attributes["detector"] for mask in result} == {"owl"}
     assert len(em.find(photo, "dog", model, detector=str(folders["owl"]), threshold=1.0)) == 0
+
+
+def test_sam3_gives_its_own_masks_with_scores_and_boxes_of_transformers(folders, photo):
+    detector = Sam3(folders["sam3"])
+    pixels = detector.prepare(photo)
+    assert pixels.shape == (1, 3, 112, 112)
+    assert -1 <= pixels.min() < pixels.max() <= 1
+    tokens = detector.tokenizer("dog", padding="max_length", max_length=32, return_tensors="pt")
+    with torch.inference_mode():
+        answer = detector.model(pixel_values=pixels, **tokens)
+        scores = answer.pred_logits[0].sigmoid() * answer.presence_logits[0].sigmoid()
+        masks = (
+            torch.nn.functional.interpolate(answer.pred_masks.sigmoid(), size=(50, 70), mode="bilinear")[0]
+            > 0.5
+        )
+        ours = detector.ask(detector.model.get_vision_features(pixels), "dog", (50, 70), 0.0)
+    shown = [row for row in range(10) if masks[row].any()]
+    assert shown
+    np.testing.assert_allclose([each[0] for each in ours], scores[shown], atol=1e-5)
+    boxes = (answer.pred_boxes[0, shown] * torch.tensor([70, 50, 70, 50])).clamp(min=0)
+    np.testing.assert_allclose(
+        [each[1] for each in ours], torch.minimum(boxes, torch.tensor([70.0, 50, 70, 50])), atol=1e-3
+    )
+    for (_, _, mask), row in zip(ours, shown, strict=True):
+        assert (mask.segmentation != masks[row].numpy()).mean() < 1e-3
+
+
+def test_sam3_is_a_detector_like_the_others(folders, photo, model):
+    result = em.find(photo, WORDS, model, detector=str(folders["sam3"]), threshold=0.0)
+    assert {mask.label for mask in result} <= set(WORDS)
+    assert {mask.attributes["detector"] for mask in result} == {"sam3"}
+    scores = [mask.attributes["score"] for mask in result]
+    assert scores == sorted(scores, reverse=True)
+    assert len(em.find(photo, "dog", model, detector=str(folders["sam3"]), threshold=1.0)) == 0
+    with pytest.raises(PromptError, match="longer than the 32 tokens"):
+        em.find(photo, "dogs " * 40, model, detector=str(folders["sam3"]))
 
 
 def test_words_that_no_token_fits_are_told(folders, photo):

@@ -20,6 +20,8 @@ from transformers import (
     Owlv2Config,
     Owlv2ForObjectDetection,
     Owlv2Processor,
+    Sam3Config,
+    Sam3Model,
     SwinConfig,
     WhisperConfig,
     WhisperFeatureExtractor,
@@ -157,4 +159,51 @@ def whisper(folder: Path, *, several_languages: bool = True) -> Path:
     )
     model.save_pretrained(folder)
     WhisperProcessor(WhisperFeatureExtractor(), tokenizer).save_pretrained(folder)
+    return folder
+
+
+def sam3(folder: Path) -> Path:
+    """SAM 3 for pictures of 112 pixels, with the tokenizer of OWLv2."""
+    torch.manual_seed(0)
+    letters = [chr(97 + i) for i in range(26)]
+    pieces = ["!", "<|startoftext|>", "<|endoftext|>", *letters, *(letter + "</w>" for letter in letters)]
+    vocab = {piece: number for number, piece in enumerate(pieces)}
+    trunk = {
+        "model_type": "sam3_vit_model",
+        "hidden_size": 32,
+        "intermediate_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "image_size": 112,
+        "pretrain_image_size": 56,
+        "patch_size": 14,
+        "window_size": 4,
+        "global_attn_indexes": [1],
+    }
+    text = {
+        "model_type": "clip_text_model",
+        "vocab_size": len(vocab),
+        "hidden_size": 32,
+        "intermediate_size": 32,
+        "projection_dim": 32,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "max_position_embeddings": 32,
+        "bos_token_id": 1,
+        "eos_token_id": 2,
+        "pad_token_id": 2,
+    }
+    part = {"hidden_size": 32, "num_attention_heads": 2}
+    layers = {**part, "num_layers": 1, "intermediate_size": 32}
+    sizes = [[32, 32], [16, 16], [8, 8]]
+    config = Sam3Config(
+        vision_config={"backbone_config": trunk, "fpn_hidden_size": 32, "backbone_feature_sizes": sizes},
+        text_config=text,
+        geometry_encoder_config=layers,
+        detr_encoder_config=layers,
+        detr_decoder_config={**layers, "num_queries": 10},
+        mask_decoder_config=part,
+    )
+    Sam3Model(config).eval().save_pretrained(folder)
+    CLIPTokenizer(vocab=vocab, merges=[], model_max_length=32).save_pretrained(folder)
     return folder

@@ -21,6 +21,7 @@ KINDS = {
     "grounding-dino": "everymask.words.detect.grounding:Grounding",
     "mm-grounding-dino": "everymask.words.detect.grounding:Grounding",
     "owlv2": "everymask.words.detect.owl:Owl",
+    "sam3": "everymask.words.detect.sam3:Sam3",
 }
 """By what a folder's ``config.json`` calls its model."""
 
