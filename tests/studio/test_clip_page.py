@@ -162,6 +162,8 @@ def test_a_video_is_dropped_onto_an_empty_page_and_is_there_again(
         page = Page(browser, studio, is_empty=True)
         page.tab.get_by_role("heading", name="Drop photos or a video here").wait_for()
         page.shot("empty")
+        for name in ("Export", "Next photo", "Photo is done, on to the next"):
+            assert page.tab.get_by_role("button", name=name).first.is_disabled(), name
         page.tab.evaluate(DROP, ["broken.mp4", "video/mp4", base64.b64encode(b"no video").decode()])
         page.told("this file")
         assert studio.get("/api/session")["clips"] == []

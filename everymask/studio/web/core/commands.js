@@ -25,6 +25,7 @@ const photo = () => get().photo;
 const draft = () => photo()?.draft ?? null;
 const chosen = () => [...get().selected];
 const some = () => get().selected.size > 0;
+const several = () => get().photos.length > 1;
 
 /**
  * @param {string} title
@@ -80,10 +81,10 @@ export const COMMANDS = {
   copyPython: { on: "photo", title: "Copy as Python", group: "Everything", keys: ["Shift+Y"], able: findingsShown, run: copyPython },
   everything: { on: "photo", title: "Find everything", group: "Photo", keys: ["A"], run: () => (set({ panel: "everything", sheet: true }), get().findings ? undefined : runEverything()) },
   masks: { title: "List of masks", group: "Photo", keys: ["Shift+A"], run: () => set({ panel: "masks", sheet: true }) },
-  nextPhoto: { on: "photo", title: "Next photo", group: "Photo", keys: ["N", "PageDown"], run: () => step(1) },
-  previousPhoto: { on: "photo", title: "Previous photo", group: "Photo", keys: ["P", "PageUp"], run: () => step(-1) },
+  nextPhoto: { on: "photo", title: "Next photo", group: "Photo", keys: ["N", "PageDown"], able: several, run: () => step(1) },
+  previousPhoto: { on: "photo", title: "Previous photo", group: "Photo", keys: ["P", "PageUp"], able: several, run: () => step(-1) },
   nextEmpty: { on: "photo", title: "Next photo without masks", group: "Photo", keys: ["Shift+N"], run: nextEmpty },
-  done: { on: "photo", title: "Photo is done, on to the next", group: "Photo", keys: ["D"], run: done },
+  done: { on: "photo", title: "Photo is done, on to the next", group: "Photo", keys: ["D"], able: () => here() !== undefined, run: done },
   previousFrame: onClip("Previous frame", ["P", "PageUp"], () => stepFrames(-1)),
   nextFrame: onClip("Next frame", ["N", "PageDown"], () => stepFrames(1)),
   tenBack: onClip("Ten frames back", ["Shift+P", "Shift+PageUp"], () => stepFrames(-10)),
@@ -103,7 +104,7 @@ export const COMMANDS = {
   words: { on: "photo", title: "Find by words", group: "Photo", keys: ["/"], run: askWords },
   listen: { title: "Speak a command", group: "Photo", keys: ["Shift+S"], able: () => get().listening !== "thinking", run: listen },
   add: { title: "Add photos or a video", group: "Photo", keys: ["Ctrl+O"], run: addFiles },
-  export: { title: "Export", group: "Photo", keys: ["Ctrl+E"], run: openExport },
+  export: { title: "Export", group: "Photo", keys: ["Ctrl+E"], able: () => get().clip !== null || get().photos.length > 0, run: openExport },
   keys: { title: "Show the keys", group: "Photo", keys: ["?"], run: openKeys },
 };
 
