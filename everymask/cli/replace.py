@@ -94,7 +94,7 @@ def replace(
     The photo keeps its size, depth, and every pixel outside of the grown mask. Needs weights of a model that
     paints (4.3 GB, fetched at the first run), and patience without a GPU.
     """
-    from ..inpaint.diffusion import Diffusion, Painting
+    from ..inpaint.diffusion import Diffusion, Painting, folder_of
     from ..inpaint.erase import checked_mask, filled, raw_pixels
     from ..inpaint.writing import write_picture
 
@@ -102,13 +102,14 @@ def replace(
     target = target_of(photo, output)
     if target.exists() and not overwrite:
         raise InputError(f"{target} is there already; pass --overwrite to replace it, or choose another -o")
+    folder = folder_of(painter)  # before any work: its weights may not be had
     pixels = raw_pixels(photo)
     chosen = model, device
     hole = asked_for(
         photo, pixels.shape[:2], points or [], boxes or [], masks or [], words, chosen, "replace"
     )
     checked_mask(hole, pixels.shape[:2])
-    written = write_picture(target, filled(pixels, hole, Diffusion(painter, painting, device), grow))
+    written = write_picture(target, filled(pixels, hole, Diffusion(str(folder), painting, device), grow))
     if as_json:
         typer.echo(json.dumps({"photo": str(photo), "area": int(hole.sum()), "written": [str(written)]}))
     typer.echo(f"replaced {int(hole.sum()):,} px", err=True)

@@ -52,14 +52,8 @@ class Diffusion(ColourEngine):
 
     def __init__(self, name: str | None, painting: Painting, device: str | None = None) -> None:
         """``name`` is one of ``PIPELINES`` (fetched if not here), or a folder; None: the first of them."""
-        name = name or next(iter(PIPELINES))
-        if name not in PIPELINES and not (Path(name) / INDEX).is_file():
-            raise OptionError(
-                f"a model that paints must be one of {', '.join(PIPELINES)}, or a folder with {INDEX}, "
-                f"got {name!r}"
-            )
+        folder = folder_of(name)
         library: Any = require("diffusers", "diffusion", "replacing things")
-        folder = pull_set(PIPELINES[name]) if name in PIPELINES else Path(name)
         self.pipeline = opened(library, folder).to(device or "cpu")
         self.pipeline.set_progress_bar_config(disable=True)
         self.painting = painting
@@ -106,6 +100,21 @@ class Diffusion(ColourEngine):
         scale = longest / max(height, width)
         rows, columns = (max(unit, round(each * scale / unit) * unit) for each in (height, width))
         return rows, columns
+
+
+def folder_of(name: str | None) -> Path:
+    """The folder of a pipeline by name (fetched if it is not here), or by its place; see :class:`Diffusion`.
+
+    Raises ``OptionError``, ``MissingExtraError`` or ``DownloadError``.
+    """
+    name = name or next(iter(PIPELINES))
+    if name not in PIPELINES and not (Path(name) / INDEX).is_file():
+        raise OptionError(
+            f"a model that paints must be one of {', '.join(PIPELINES)}, or a folder with {INDEX}, "
+            f"got {name!r}"
+        )
+    require("diffusers", "diffusion", "replacing things")  # before a download of gigabytes
+    return pull_set(PIPELINES[name]) if name in PIPELINES else Path(name)
 
 
 def opened(library: Any, folder: Path) -> Any:

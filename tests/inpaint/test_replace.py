@@ -164,7 +164,12 @@ def test_the_command_replaces_what_a_mask_covers(folder, tmp_path, monkeypatch, 
     before, after = cv2.imread("photo.png"), cv2.imread("new.png")
     np.testing.assert_array_equal(before[~mask], after[~mask])
     assert (before[mask] != after[mask]).any()
-    assert run(["replace", "photo.png", "--with", "a chair"]) == 2
+    assert run(["replace", "photo.png", "--with", "a chair", "--painter", str(folder)]) == 2
     assert "nothing to replace; give --point" in capsys.readouterr().err
     assert run(["replace", "photo.png", "--mask", "m.png", "--with", " "]) == 2
     assert "must say what is to be there" in capsys.readouterr().err
+    monkeypatch.setenv("EVERYMASK_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("EVERYMASK_OFFLINE", "1")
+    monkeypatch.setattr("everymask.cli.replace.asked_for", None)  # told before any work is done
+    assert run(["replace", "photo.png", "--mask", "m.png", "--with", "a chair"]) == 1
+    assert "sd15_inpaint is not in the cache" in capsys.readouterr().err

@@ -87,10 +87,11 @@ def erase(
     target = target_of(photo, output)
     if target.exists() and not overwrite:
         raise InputError(f"{target} is there already; pass --overwrite to replace it, or choose another -o")
+    filler = open_engine(engine)  # before any work: its weights may not be had
     pixels = raw_pixels(photo)
     hole = asked_for(photo, pixels.shape[:2], points or [], boxes or [], masks or [], words, (model, device))
     checked_mask(hole, pixels.shape[:2])
-    result = filled(pixels, hole, open_engine(engine), grow)
+    result = filled(pixels, hole, filler, grow)
     if target.suffix.lower() in (".jpg", ".jpeg", ".webp"):
         note(f"{target.suffix[1:]} changes every pixel a little; .png and .tif keep them")
     written = write_picture(target, result)
