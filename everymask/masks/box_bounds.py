@@ -18,6 +18,9 @@ from everymask.masks.cells import TOLERANCE, Axes
 from everymask.masks.interpolation import Axis
 from everymask.masks.regions import BEYOND
 
+UNKNOWN = 1e30
+"""A logit that none reaches."""
+
 
 @dataclass(frozen=True)
 class Bounds:
@@ -100,10 +103,12 @@ class BoxBounds:
     def sure_above(self, threshold: float, tolerance: np.ndarray) -> np.ndarray:
         """Logits from which on the pixel nearest to one is in the mask, float64 [m].
 
-        ``tolerance`` [m] as a patch has it tells the largest logit either way, too.
+        ``tolerance`` [m] as a patch has it tells the largest logit either way, too; 0, as of logits that came
+        from a GPU, tells nothing, and no logit is surely enough.
         """
         weight = (1 - self.rows.away) * (1 - self.columns.away)
-        lowest = np.maximum(tolerance.astype(np.float64) / TOLERANCE, abs(threshold) + BEYOND)
+        largest = np.where(tolerance > 0, tolerance.astype(np.float64) / TOLERANCE, UNKNOWN)
+        lowest = np.maximum(largest, abs(threshold) + BEYOND)
         return (threshold + 2.0 * tolerance + (1 - weight) * lowest) / weight
 
     def told(self, reached: tuple[np.ndarray, np.ndarray], sure: tuple[np.ndarray, np.ndarray]) -> Bounds:

@@ -42,6 +42,13 @@ def test_an_empty_mask_has_the_box_of_empty_masks():
     assert bounds.inner.tolist() == bounds.outer.tolist() == [[5, 7, 5, 7]]
 
 
+def test_nothing_is_sure_where_the_largest_logit_is_not_known():
+    limits = BoxBounds.of(Upscaler((8, 8), Squash((300, 420), 32).stretches).axes, (8, 8))
+    known, unknown = limits.sure_above(0.0, np.array([1e-4, 0.0], np.float32))
+    assert 0 < known < 30
+    assert unknown > 1e20
+
+
 def test_two_steps_have_no_bounds():
     upscaler = Upscaler((64, 64), Letterbox((300, 420), 256).stretches)
     assert BoxBounds.of(upscaler.axes, (64, 64)) is None
