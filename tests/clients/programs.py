@@ -188,46 +188,6 @@ def _exported(module: nn.Module, inputs: dict[str, Tensor], outputs: list[str]) 
     return [torch.from_numpy(each) for each in arrays]
 
 
-def peft(ours: bool) -> dict[str, Tensor]:
-    """LoRA by peft on the linear layers of SAM's encoder and of SAM 2's memory attention."""
-    found = {}
-    parts = {
-        "sam": (small_sam().image_encoder, ["qkv", "lin1", "lin2"]),
-        "sam2": (small_sam2(ours).memory_attention, ["q_proj", "k_proj", "v_proj", "linear1"]),
-    }
-    for name in [each for each in sys.modules if each.partition(".")[0] == "torchvision"]:
-        del sys.modules[name]  # peft would take the stand-in for the real one
-    from peft import LoraConfig, get_peft_model
-
-    calls: dict[str, Any] = {
-        "sam": lambda model: model(PICTURE),
-        "sam2": lambda model: model(
-            curr=_tokens(64, 64),
-            memory=_tokens(70, 16),
-            curr_pos=_tokens(64, 64),
-            memory_pos=_tokens(70, 16),
-            num_obj_ptr_tokens=6,
-        ),
-    }
-    for name, (part, targets) in parts.items():
-        config = LoraConfig(r=2, target_modules=targets, init_lora_weights=False, lora_dropout=0.0)
-        torch.manual_seed(5)
-        model = get_peft_model(part, config).eval()
-        answer = calls[name](model)
-        answer.square().mean().backward()
-        found[f"{name}/answer"] = answer.detach()
-        with torch.no_grad():
-            found[f"{name}/without gradients"] = calls[name](model)
-            found[f"{name}/merged"] = calls[name](model.merge_and_unload())
-        grads = {k: p.grad for k, p in model.named_parameters() if "lora_" in k and p.grad is not None}
-        found |= {f"{name}/gradient/{key}": grad for key, grad in grads.items()}
-    return found
-
-
-def _tokens(count: int, width: int) -> Tensor:
-    return torch.randn(count, 1, width, generator=torch.Generator().manual_seed(count + width))
-
-
 def _by_itself(path: str) -> Any:
     """A file of a package whose ``__init__`` wants more than is installed here."""
     folder = next(Path(each) for each in sys.path if (Path(each) / path).is_file())
@@ -239,7 +199,7 @@ def _by_itself(path: str) -> Any:
     return module
 
 
-PROGRAMS = {each.__name__: each for each in (micro_sam, micro_sam_builders, samexporter, peft)}
+PROGRAMS = {each.__name__: each for each in (micro_sam, micro_sam_builders, samexporter)}
 
 if __name__ == "__main__":
     from safetensors.torch import save_file
