@@ -11,7 +11,7 @@ from everymask.nn.records import ImageFeatures
 
 TOKENS = 1024
 """Image tokens are merged, 2 x 2 at a time, until there are at most so many: a quarter of the official
-models'. Smaller images stay as they are: with nano's 20 x 20 tokens merged, masks are other ones."""
+models'. Smaller images stay as they are: with nano's 24 x 24 tokens merged, masks are other ones."""
 
 
 def merged_tokens(features: ImageFeatures, position: Tensor) -> tuple[ImageFeatures, Tensor] | None:

@@ -34,6 +34,7 @@ GRID = 5  # clicks a side, one in each field
 LIMIT = 10.0  # of logits, so that none outvotes the others; they are kept in steps of LIMIT / 127
 BOXES = 12  # of the favourites of the first clicks
 LEAST_SHARE = 0.003  # of the view that a mask must cover for its box to be asked
+RANKING = 3.0  # times the usual weight of the estimates, which labelled photos teach only in part
 SHOWN = 0.75  # of a view's prompts that are asked in one step
 
 
@@ -277,9 +278,9 @@ def lesson_losses(model: PromptableModel, lesson: Lesson, options: TrainOptions)
     return {
         "taught": best_of_three(logits[:, 1:], truths[:, 1:], worth, weights).mean(),
         "taught_single": weights.single * mask_loss(logits[:, 0], truths[:, 0], weights).mean(),
-        "taught_iou": weights.iou * (clicked.iou - meant).square().mean(),
+        "taught_iou": RANKING * weights.iou * (clicked.iou - meant).square().mean(),
         "taught_box": (several[:, 0] + 0.3 * several[:, 1:].min(1).values).mean(),
-        "taught_box_iou": 0.5 * weights.iou * (boxed.iou - meant_by_box).square().mean(),
+        "taught_box_iou": 0.5 * RANKING * weights.iou * (boxed.iou - meant_by_box).square().mean(),
         "obey": 0.15 * weights.disobeyed * disobedience(logits, lesson.clicks[:, None], ones).mean(),
         "calm": calm,
     }
