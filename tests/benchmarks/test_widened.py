@@ -15,7 +15,8 @@ def test_the_wide_decoder_gives_the_narrow_ones_masks():
     spec = MODELS["sam2.1_hiera_tiny"]
     wide = Sam2(replace(spec, image_size=nano.spec.image_size, memory=None)).eval()
     widen_decoder(wide, nano)
-    pixels = torch.randn(1, 3, 320, 320, generator=torch.Generator().manual_seed(0))
+    side = nano.spec.image_size
+    pixels = torch.randn(1, 3, side, side, generator=torch.Generator().manual_seed(0))
     points, labels = torch.tensor([[[80.0, 200.0]], [[170.0, 40.0]]]), torch.ones(2, 1, dtype=torch.int32)
     with torch.inference_mode():
         maps = nano.image_encoder(pixels)
