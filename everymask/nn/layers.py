@@ -92,6 +92,12 @@ class DropPath(nn.Module):
         return x * (kept / keep if self.scale_by_keep and keep > 0 else kept)
 
 
+def under_autocast(x: Tensor) -> bool:
+    """Whether autocast is on for the device of ``x``; some devices (meta) have none."""
+    device = x.device.type
+    return torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
+
+
 class LayerNorm2d(nn.Module):
     """Layer normalisation over the channels of a map, pixel by pixel.
 
@@ -106,7 +112,7 @@ class LayerNorm2d(nn.Module):
         self.eps = eps
 
     def forward(self, x: Tensor) -> Tensor:  # [B, C, h, w] -> [B, C, h, w]
-        if torch.is_autocast_enabled(x.device.type):
+        if under_autocast(x):
             x = x.to(self.weight.dtype)  # as the formula's products with the weights do
         channels_last = x.permute(0, 2, 3, 1)
         normed = F.layer_norm(channels_last, self.weight.shape, self.weight, self.bias, self.eps)

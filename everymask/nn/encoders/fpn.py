@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from everymask.nn.layers import at_least_float32
+from everymask.nn.layers import at_least_float32, under_autocast
 from everymask.nn.touched import untouched
 
 
@@ -89,7 +89,7 @@ def _doubled(coarse: Tensor, fine: Tensor) -> Tensor:
 def summand(wide: Tensor, level: Tensor) -> Tensor:
     """What is added to ``level``: in its type, so that half models stay half; under autocast, as officially,
     in float32."""
-    return wide if torch.is_autocast_enabled(level.device.type) else wide.to(level.dtype)
+    return wide if under_autocast(level) else wide.to(level.dtype)
 
 
 def _chained_1x1(x: Tensor, first: nn.Conv2d, second: nn.Conv2d) -> Tensor:

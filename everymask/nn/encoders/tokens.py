@@ -19,6 +19,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from everymask.nn.layers import under_autocast
+
 # Products of 1024 rows run at the full speed of the core, those of 16384 up to a quarter slower
 # (docs/lab-notes.md, "Encoders").
 BAND_TOKENS = 1024
@@ -49,7 +51,7 @@ class StreamNorm(nn.LayerNorm):
 
 def normed(x: Tensor, norm: nn.LayerNorm) -> Tensor:  # [..., C] -> [..., C]
     """:class:`StreamNorm` with the weights of ``norm``, whatever class of layer norm it is."""
-    if x.dtype == norm.weight.dtype or torch.is_autocast_enabled(x.device.type):
+    if x.dtype == norm.weight.dtype or under_autocast(x):
         return F.layer_norm(x, norm.normalized_shape, norm.weight, norm.bias, norm.eps)
     weight, bias = norm.weight.to(x.dtype), norm.bias.to(x.dtype)
     return F.layer_norm(x, norm.normalized_shape, weight, bias, norm.eps).to(norm.weight.dtype)
