@@ -270,12 +270,16 @@ def effort(studio: Studio) -> None:
 
 def words(studio: Studio) -> None:
     """What is asked for, what everything is called, and the photo without it."""
-    asked = em.find(studio.photo, "beverage . dog", studio.model)
+    cat = em.read_photo(DEMO_PHOTO)
+    asked = em.find(cat, "cat . dog", studio.model)
     every = named(studio.photo, studio.find().masks, studio.model)
+    clicks = em.ImagePredictor(studio.model)
+    clicks.set_image(studio.photo)
+    cup = clicks.predict(points=[(300, 60)]).best().masks[0]
     panels = [
-        Panel(draw_overlay(studio.photo, asked, labels=True), 'find --text "beverage . dog"'),
-        Panel(draw_overlay(studio.photo, every, labels=True), "segment --name"),
-        Panel(em.erase(studio.photo, asked[:1], grow=8), "erase --text beverage --grow 8"),
+        Panel(draw_overlay(cat, asked, labels=True), 'find cat.jpg --text "cat . dog"'),
+        Panel(draw_overlay(studio.photo, every, labels=True), "segment photo.jpg --name"),
+        Panel(em.erase(studio.photo, cup, grow=8), "erase photo.jpg -p 300,60 --grow 8"),
     ]
     studio.save("words", panels, columns=3)
 

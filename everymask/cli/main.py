@@ -61,7 +61,7 @@ COMMANDS = (
         "find",
         "What words name, in photos or a video.",
         (
-            "everymask find photo.jpg --text cup --text beverage",
+            "everymask find photo.jpg --text cat --text dog",
             "everymask find photos/ -r --text bird --text vehicle -f yolo -o out",
         ),
     ),
@@ -82,7 +82,7 @@ COMMANDS = (
         "Something else where something was.",
         (
             "everymask replace photo.jpg --point 300,60 --with vase",
-            "everymask replace photo.jpg --text beverage --with vase --seed 7 -o vase.png",
+            "everymask replace photo.jpg --box 85,80,530,370 --with vase --seed 7 -o vase.png",
         ),
     ),
     Command(

@@ -49,7 +49,7 @@ PRESETS: Mapping[str, Preset] = {
     "aerial": Preset(
         "roofs, fields, roads from above",
         _CLOSER,
-        {"nano": {"pred_iou_thresh": 0.5}},
+        {"nano": {"pred_iou_thresh": 0.42, "stability_score_thresh": 0.9}},
     ),
 }
 """The presets by name."""

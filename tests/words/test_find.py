@@ -177,12 +177,13 @@ def test_words_with_dots_lists_and_repeats():
     assert find_module.read_words(["a dog", "cat . a  dog"]) == ["a dog", "cat"]
 
 
-def test_the_bundled_photo_shows_a_coffee():
-    photo = em.read_photo(Path(em.__file__).parent / "assets" / "photo.jpg")
-    result = em.find(photo, "beverage . dog", points_per_side=8)
-    assert [mask.label for mask in result] == ["beverage"]
+def test_the_bundled_photo_shows_a_cat():
+    photo = em.read_photo(Path(em.__file__).parent / "assets" / "cat.jpg")
+    result = em.find(photo, "cat . dog")
+    assert [mask.label for mask in result] == ["cat"]
     inside = result[0].segmentation
-    assert inside[150, 300]  # the cup
+    assert inside[180, 120]  # its cheek
+    assert not inside[250, 430]  # the blanket
 
 
 def test_what_only_the_surroundings_show_is_not_found(model, masks, monkeypatch):
