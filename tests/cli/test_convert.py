@@ -168,7 +168,7 @@ def test_the_largest_first_and_no_more_than_asked(tmp_path, monkeypatch, capsys)
     assert run("convert", "some.json", "-f", "coco", "--top", "2", "--sort", "area", "-o", "two") == 0
     assert [mask.area for mask in formats.read_masks("two/coco.json")] == [1200, 36]
     assert run("convert", "some.json", "-f", "coco", "--min-area", "2000", "-o", "none") == 0
-    assert "none of 3 masks is left by --min-area 2000.0" in capsys.readouterr().err
+    assert "none of 3 masks is left by --min-area 2000;" in capsys.readouterr().err
 
 
 def batch_in(folder, name: str, photos: dict[str, MaskSet | None]) -> None:

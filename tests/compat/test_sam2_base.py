@@ -286,12 +286,12 @@ MASKS[0, :, 30:90, 20:60] = 1
 MASKS[1, :, 10:50, 70:120] = 1
 
 
-def clip_of(model, *, points=None, reverse=False):
+def clip_of(model, *, points=None, reverse=False, frames=FRAMES):
     """Two objects prompted on two frames and followed, as SAM 2's training code does it: every output."""
     outs = {"cond_frame_outputs": {}, "non_cond_frame_outputs": {}}
-    order = range(len(FRAMES))[:: -1 if reverse else 1]
+    order = range(len(frames))[:: -1 if reverse else 1]
     for count, index in enumerate(order):
-        found = model.forward_image(FRAMES[index : index + 1].expand(len(MASKS), -1, -1, -1))
+        found = model.forward_image(frames[index : index + 1].expand(len(MASKS), -1, -1, -1))
         _, features, positions, sizes = model._prepare_backbone_features(found)
         prompted = count in (0, 3)
         clicks = points if prompted and count == 0 else None
@@ -304,7 +304,7 @@ def clip_of(model, *, points=None, reverse=False):
             point_inputs=clicks,
             mask_inputs=MASKS if prompted and clicks is None else None,
             output_dict=outs,
-            num_frames=len(FRAMES),
+            num_frames=len(frames),
             track_in_reverse=reverse,
         )
         outs["cond_frame_outputs" if prompted else "non_cond_frame_outputs"][index] = out
@@ -357,32 +357,39 @@ def test_a_touched_memory_attention_runs_its_parts_to_the_same_outputs(pair):
     assert all(len(shape) == 3 and shape[0] == len(MASKS) for shape in shapes)
 
 
+def gradients_of(model, frames=FRAMES):
+    """The loss of a clip, and the gradients by name."""
+    model.zero_grad()
+    outs = clip_of(model.train().requires_grad_(True), frames=frames)
+    found = [out for kind in outs.values() for out in kind.values()]
+    loss = sum(
+        out["pred_masks_high_res"].square().mean() * 1e-3 + out["obj_ptr"].square().mean() for out in found
+    )
+    loss.backward()
+    return loss.detach(), {name: each.grad for name, each in model.named_parameters()}
+
+
 def test_a_training_step_has_the_official_loss_and_gradients(pair):
-    losses = []
-    for model in pair:
-        model.train().requires_grad_(True)
-        outs = clip_of(model)
-        found = [out for kind in outs.values() for out in kind.values()]
-        loss = sum(
-            out["pred_masks_high_res"].square().mean() * 1e-3 + out["obj_ptr"].square().mean()
-            for out in found
-        )
-        loss.backward()
-        losses.append(loss.detach())
-    assert_close(losses[0], losses[1])
-    official = dict(pair[1].named_parameters())
-    with_gradient = 0
-    for name, parameter in pair[0].named_parameters():
-        other = official[name].grad
-        assert (parameter.grad is None) == (other is None), name
-        if other is not None:
-            with_gradient += 1
-            # not each number: rounding decides on which side of a ReLU some lie
-            assert float((parameter.grad - other).norm()) < 5e-3 * float(other.norm()) + 1e-6, name
-    assert with_gradient > 100
+    """As near as the official gradients are to those of the same clip 1e-5 brighter: in float32 rounding
+    decides on which side of a ReLU some values lie, and the official code does not run in float64."""
+    ours, official = pair
+    loss, gradients = gradients_of(ours)
+    expected_loss, expected = gradients_of(official)
+    _, brighter = gradients_of(official, FRAMES * (1 + 1e-5))
+    assert_close(loss, expected_loss)
+    assert {name for name, each in gradients.items() if each is None} == {
+        name for name, each in expected.items() if each is None
+    }
+    there = [name for name, each in expected.items() if each is not None]
+    assert len(there) > 100
+    for name in there:
+        own = float((brighter[name] - expected[name]).norm())
+        limit = 10 * own + 1e-3 * float(expected[name].norm()) + 1e-6
+        assert float((gradients[name] - expected[name]).norm()) < limit, name
 
 
 def test_lora_in_memory_attention_learns():
+    torch.manual_seed(0)  # other weights may see no object anywhere, and learn nothing
     model = SAM2Base.of(tiny(image_size=128)).requires_grad_(False)
     layer = model.memory_attention.layers[0].cross_attn_image
 
