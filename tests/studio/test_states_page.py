@@ -25,7 +25,7 @@ def test_a_photo_that_cannot_be_read_says_why_in_its_place(browser: Any, tmp_pat
         page.shot("unreadable")
         page.tab.keyboard.press("n")
         page.until("state.photo?.name === 'c.jpg'")
-        assert not page.tab.locator("#empty").is_visible()
+        page.tab.locator("#empty").wait_for(state="hidden")
         page.tab.keyboard.press("p")
         page.tab.get_by_role("heading", name="b.png cannot be shown").wait_for()
         page.tab.keyboard.press("p")
