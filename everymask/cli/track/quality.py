@@ -39,7 +39,7 @@ class Followed:
             "of": self.of,
             "first": _counted(self.first),
             "last": _counted(self.last),
-            "mean_score": None if self.mean_score is None else round(self.mean_score, 4),
+            "mean_score": self.mean_score,
             "first_weak": _counted(self.first_weak),
             "lost": [[first + 1, last + 1] for first, last in self.lost],
         }
@@ -78,7 +78,7 @@ def _one(clip: ClipMasks, object_id: int, tracked: Sequence[int]) -> Followed:
         of=len(since),
         first=seen[0] if seen else None,
         last=seen[-1] if seen else None,
-        mean_score=sum(scores.values()) / len(seen) if seen else None,
+        mean_score=round(sum(scores.values()) / len(seen), 4) if seen else None,
         first_weak=next((frame for frame in seen if scores[frame] < WEAK), None),
         lost=tuple(_stretches([frame for frame in since if frame not in scores])),
     )

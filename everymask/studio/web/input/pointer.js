@@ -201,10 +201,10 @@ function press(pressed, at) {
   if (panel === "everything" && get().findings) toggleFinding(at);
   else if (tool === "click" && pressed.index >= 0) act({ type: "remove_prompt", index: pressed.index });
   else if (tool === "click") prompt(at, !pressed.exclude);
-  else if (tool === "polygon" && get().outline) {
-    if (!pressed.corner) set({ selected: new Set(), outline: null, ring: [at] }); // elsewhere: a new polygon begins
-  } else if (tool === "polygon" && ring.length > 2 && Math.hypot(at[0] - ring[0][0], at[1] - ring[0][1]) <= REACH / get().camera.scale) closeRing(ring);
-  else if (tool === "polygon") set({ ring: [...ring, at] });
+  else if (tool === "polygon" && pressed.corner) return;
+  else if (tool === "polygon" && ring.length > 2 && Math.hypot(at[0] - ring[0][0], at[1] - ring[0][1]) <= REACH / get().camera.scale) closeRing(ring);
+  // A new polygon ends the selection: corners of it that are still on their way must not come between.
+  else if (tool === "polygon") set({ selected: new Set(), outline: null, ring: [...ring, at] });
   else if (tool === "select") {
     const mask = maskAt(at);
     const all = new Set(pressed.add ? selected : []);
