@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import BatchError
+from ..everything.keep import Keep
 from ..everything.objects import Objects
 from ..models.base import PromptableModel
 from ..models.download import Progress
@@ -33,6 +34,8 @@ class Recipe:
     dtype: str | None = None
     sought: Sought | None = None
     """Words that say which masks there are; None: all that everything mode finds."""
+    keep: Keep = field(default_factory=Keep)
+    """Which of the masks are kept."""
 
     def open(self, state: Mapping[str, Any], device: str) -> Any:
         """A segmenter with a model of its own, from weights that came over the network: they are verified."""
@@ -52,8 +55,8 @@ class Recipe:
         options = self.options if self.sought is None else self.sought.options(self.options)
         segmenter = EverythingSegmenter(model, self.model_hash, options, self.reading)
         if self.sought is not None:
-            return self.sought.by(segmenter, options)
-        return self.objects.after(segmenter, lambda text: None)
+            return self.keep.after(self.sought.by(segmenter, options))
+        return self.keep.after(self.objects.after(segmenter, lambda text: None))
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,7 @@ def prepare(
     reading: Mapping[str, Any],
     objects: Objects,
     sought: Sought | None = None,
+    keep: Keep = Keep(),
     progress: Progress | None = None,
 ) -> Prepared:
     """A model by name or path, or one that is loaded (its weights travel, hooks and replaced layers do not).
@@ -85,5 +89,5 @@ def prepare(
         state = read_weights(path)
         spec, dtype = known or recognise(state), None
     built = build(spec, dict(state), "cpu", read_dtype(dtype))
-    recipe = Recipe(spec, fingerprint(built), options, reading, objects, dtype, sought)
+    recipe = Recipe(spec, fingerprint(built), options, reading, objects, dtype, sought, keep)
     return Prepared(recipe, state, recipe.around(built).settings)

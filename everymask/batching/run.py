@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from ..errors import BatchError, InputError, OptionError
+from ..everything.keep import Keep
 from ..everything.objects import Objects
 from ..everything.settings import short_hash
 from ..media.photos import read_photo
@@ -138,6 +139,7 @@ def batch(
     page: int | None = None,
     bands: Sequence[int] | None = None,
     objects: Objects = Objects(),
+    keep: Keep = Keep(),
     photos_per_part: int = 64,
     text: str | Sequence[str] = (),
     detector: str | None = None,
@@ -154,7 +156,8 @@ def batch(
     ``inputs`` are folders, globs, photos, ``.tar`` (WebDataset) and ``.parquet`` shards, ``.txt`` lists,
     here or in object storage (``s3://``, ``gs://``, ``hf://``); ``"-"`` stands for the addresses in
     ``listed``. The masks are those of :func:`everymask.segment` with the same ``model`` and ``options``, or
-    with ``text`` those of :func:`everymask.find` with the same ``detector``, ``threshold`` and ``at_most``.
+    with ``text`` those of :func:`everymask.find` with the same ``detector``, ``threshold`` and ``at_most``;
+    ``keep`` says which of them stay, as ``MaskSet.filter`` does.
     ``output`` gets a folder per model and settings; in its ``parts`` a row a photo, also for one that
     failed three times, with the reason. The same call again does what is missing.
 
@@ -173,7 +176,7 @@ def batch(
     reading = reading_of(range, page, bands)
     search = Search(recursive, column)
     sought = sought_of(text, detector, threshold, at_most, objects)
-    job = Job.prepare(inputs, output, model, reading, objects, options, search, sought)
+    job = Job.prepare(inputs, output, model, reading, objects, options, search, sought, keep)
     manifest, note = open_manifest(job.output, job.settings)
     with alone(manifest), counters.served(metrics_port):
         if retry_failed:
@@ -258,13 +261,14 @@ class Job:
         options: dict[str, Any],
         search: Search,
         sought: Sought | None = None,
+        keep: Keep = Keep(),
     ) -> Job:
         """Check everything and read the weights."""
         words = [inputs] if isinstance(inputs, str | os.PathLike) else list(inputs)
         if not words:
             raise InputError("name photos: folders, globs, shards or lists")
         place = Place.of(output)
-        ready = prepare(model, options, reading, objects, sought)
+        ready = prepare(model, options, reading, objects, sought, keep)
         skipping = Search(search.recursive, search.column, (place.address,))
         named = tuple(os.fspath(word) for word in words)
         return cls(named, place, ready.recipe, ready.state, ready.settings, skipping)

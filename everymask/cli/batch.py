@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import require
+from ..everything.keep import Keep
 from ..everything.objects import Objects
 from .segment.generator_flags import with_generator_flags
 from .shared.flags import with_flags
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 CLUSTER = "Cluster"
 
 
-@with_flags(objects=Objects, words=Words)
+@with_flags(keep=Keep, objects=Objects, words=Words)
 @with_generator_flags
 def batch(
     inputs: Annotated[
@@ -116,6 +117,7 @@ def batch(
         ),
     ] = None,
     *,
+    keep: Keep,
     objects: Objects,
     words: Words,
     options: dict[str, Any],
@@ -149,7 +151,8 @@ def batch(
     if dry_run:
         looked_for = sought_of(**sought, objects=objects)
         search = Search(recursive, column)
-        job = Job.prepare(inputs, output, model, reading_of(**reading), objects, options, search, looked_for)
+        how = reading_of(**reading)
+        job = Job.prepare(inputs, output, model, how, objects, options, search, looked_for, keep)
         told = job.estimate(ray, actors, cpus_per_actor, gpus_per_actor, listed, price)
         _say(estimate_lines(told), told.to_dict(), as_json)
         return
@@ -166,6 +169,7 @@ def batch(
                 recursive=recursive,
                 column=column,
                 objects=objects,
+                keep=keep,
                 photos_per_part=photos_per_part,
                 retry_failed=retry_failed,
                 metrics_port=metrics_port,

@@ -14,6 +14,7 @@ import numpy as np
 import typer
 
 from ..errors import EverymaskError, InputError
+from ..everything.keep import Keep, nothing_left
 from ..formats import FORMATS, Losses, PhotoMasks, find_format, read_photos
 from ..formats.georeference import Georeference, read_georeference
 from ..formats.parquet import holds_photos
@@ -23,7 +24,6 @@ from ..media.photos import photo_size, read_photo
 from ..media.picture_files import PICTURE_SUFFIXES
 from .shared.flags import with_flags
 from .shared.inputs import Keys
-from .shared.keep import Keep, nothing_left
 from .shared.look import Look
 from .shared.messages import note, warn
 from .shared.options import INPUT, OUTPUT, AsJson, Output, Overlap, Overwrite, Rings, Val, format_names

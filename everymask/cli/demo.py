@@ -9,10 +9,10 @@ from pathlib import Path
 
 import typer
 
+from ..everything.keep import Keep
 from ..formats import PhotoMasks
 from ..media.photos import read_photo
 from .shared.engine import open_segmenter
-from .shared.keep import Keep
 from .shared.look import Look
 from .shared.options import Device, Model, Output
 from .shared.outputs import Item, choose_outputs, write_at_once

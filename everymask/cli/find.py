@@ -6,12 +6,12 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 from ..errors import PromptError
+from ..everything.keep import Keep
 from ..everything.protocol import Segmenter
 from ..media.videos import VIDEO_SUFFIXES
 from .segment.command import over_photos
 from .segment.scenes import Tiles
 from .shared.flags import with_flags
-from .shared.keep import Keep
 from .shared.look import Look, Style
 from .shared.options import (
     Again,

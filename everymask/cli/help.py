@@ -17,6 +17,8 @@ ARGUMENTS, OTHERS = "Arguments", "Options"
 GROUPS = (ARGUMENTS, "Input", "Output", "Look", "Filters", "Generator", "Model", OTHERS)
 """The order in which groups are shown. Groups of other names come before the last one."""
 NARROW, NARROW_COLUMN, WIDE_COLUMN = 70, 20, 30
+WIDEST = 120
+"""Columns that help fills at most; longer lines are hard to read."""
 
 
 class Command(TyperCommand):

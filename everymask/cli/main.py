@@ -16,8 +16,8 @@ from typing import Annotated, Any
 import typer
 
 from ..errors import EverymaskError, InputError, UnknownModelError
+from .help import WIDEST, Front, Group
 from .help import Command as Leaf
-from .help import Front, Group
 
 DONE, FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
 
@@ -338,7 +338,7 @@ def _assembled(wanted: str | None) -> Any:
         pretty_exceptions_enable=False,
         rich_markup_mode=None,
         epilog=EPILOG,
-        context_settings={"help_option_names": ["-h", "--help"]},
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": WIDEST},
     )
     app.callback()(_front)
     for command in COMMANDS:

@@ -12,6 +12,7 @@ from everymask.batching.reading import fetch
 from everymask.batching.recipe import Prepared, Recipe
 from everymask.batching.storage import persistently
 from everymask.batching.worker import Made, Worker
+from everymask.everything.keep import Keep
 from everymask.models.specs import MODELS
 from tests.cli.fake_engine import FakeSegmenter
 
@@ -35,7 +36,7 @@ class NoRay:
 def made_here(module, recipe, weights, manifest, pending, sizing, segmenter=None) -> Iterator[Made]:
     """As ``pipeline.made_parts``, with the fake segmenter."""
     worker = Worker(
-        segmenter or FakeSegmenter({}, {}),
+        recipe.keep.after(segmenter or FakeSegmenter({}, {})),
         manifest.place / "air",
         recipe.reading,
         name="here",
@@ -50,11 +51,12 @@ def made_here(module, recipe, weights, manifest, pending, sizing, segmenter=None
             yield made
 
 
-def prepared_here(model, options, reading, objects, sought=None) -> Prepared:
+def prepared_here(model, options, reading, objects, sought=None, keep=Keep()) -> Prepared:
     """As ``recipe.prepare``, without a model."""
-    recipe = Recipe(MODELS["nano"], "none", options, reading, objects)
+    recipe = Recipe(MODELS["nano"], "none", options, reading, objects, keep=keep)
     words = {} if sought is None else {"words": list(sought.words), "detector": sought.detector}
-    return Prepared(recipe, {}, {"model": str(model), **options, **reading, **words})
+    kept = {"keep": str(keep)} if keep.is_active else {}
+    return Prepared(recipe, {}, {"model": str(model), **options, **reading, **words, **kept})
 
 
 @contextmanager

@@ -122,6 +122,32 @@ def test_the_same_command_does_what_is_missing(tmp_path, monkeypatch, capsys):
         assert json.loads((home / "report.json").read_text("utf-8"))["settings"]["model"] == "nano"
 
 
+def test_rows_hold_the_masks_that_a_filter_keeps_as_those_of_segment(tmp_path, monkeypatch, capsys):
+    save_photos(tmp_path / "in", 3)
+    words = ["batch", str(tmp_path / "in"), "-o", str(tmp_path / "out")]
+    with no_ray(monkeypatch):
+        assert cli.run(words) == 0
+        (everything,) = (tmp_path / "out").glob("batch-*")
+        areas = [[mask["area"] for mask in row["masks"]] for row in rows_in(everything)]
+        most = sorted(area for each in areas for area in each)[1]
+        capsys.readouterr()
+        assert cli.run([*words, "--max-area", str(most), "--sort", "area:asc"]) == 0
+        said = capsys.readouterr().err
+    assert "keep: None -> --max-area" in said
+    (kept,) = set((tmp_path / "out").glob("batch-*")) - {everything}
+    found = [[mask["area"] for mask in row["masks"]] for row in rows_in(kept)]
+    assert found == [sorted(area for area in each if area <= most) for each in areas]
+    assert 0 < sum(map(len, found)) < sum(map(len, areas))
+
+
+@pytest.mark.parametrize("words", [["--top", "0"], ["--min-area", "9", "--max-area", "8"], ["--sort", "x"]])
+def test_a_filter_that_is_none_ends_a_batch_before_it_begins(tmp_path, words, capsys):
+    save_photos(tmp_path / "in", 1)
+    assert cli.run(["batch", str(tmp_path / "in"), "-o", str(tmp_path / "out"), *words]) == 2
+    assert capsys.readouterr().err.startswith(f"error: {words[0] if words[0] != '--sort' else '--sort must'}")
+    assert not (tmp_path / "out").exists()
+
+
 def test_failures_are_done_again_when_asked(tmp_path, monkeypatch, capsys):
     save_photos(tmp_path / "in", 3)
     words = ["batch", str(tmp_path / "in"), "-o", str(tmp_path / "out"), "--json"]

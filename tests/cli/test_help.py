@@ -34,6 +34,17 @@ def test_help_is_in_groups_and_ends_with_the_examples(capsys):
     assert said.rstrip().endswith("-o out")
 
 
+@pytest.mark.parametrize(("columns", "least"), [(60, 50), (80, 70), (120, 105), (200, 105)])
+@pytest.mark.parametrize("name", NAMES)
+def test_help_fills_the_terminal_up_to_120_columns(name, columns, least, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    assert cli.run([name, "--help"]) == 0
+    longest = max(len(line) for line in capsys.readouterr().out.splitlines())
+    assert longest <= min(columns, 120)
+    if name in ("segment", "track"):  # with much to say
+        assert longest >= least
+
+
 def test_a_long_example_is_folded_as_a_shell_takes_it():
     lines = folded("everymask segment photos/ --format yolo --output somewhere", 30)
     assert lines == ["everymask segment photos/ \\", "    --format yolo --output \\", "    somewhere"]

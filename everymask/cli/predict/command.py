@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 import typer
 
+from ...everything.keep import Keep, nothing_left
 from ...formats import PhotoMasks
 from ...formats.georeference import read_georeference
 from ...maskset import Mask, MaskSet
 from ...media.photos import read_pixels
 from ..shared.flags import with_flags
-from ..shared.keep import Keep, nothing_left
 from ..shared.look import Look
 from ..shared.messages import disobedience, note, warn
 from ..shared.options import (

@@ -12,12 +12,12 @@ from typing import Annotated, Any
 import typer
 
 from ...errors import InputError
+from ...everything.keep import Keep, nothing_left
 from ...everything.objects import Objects
 from ...everything.settings import as_read_back, differences
 from ..shared.engine import open_segmenter
 from ..shared.flags import with_flags
 from ..shared.inputs import Photo, find_photos, printable
-from ..shared.keep import Keep, nothing_left
 from ..shared.look import Look
 from ..shared.messages import note, warn
 from ..shared.options import (

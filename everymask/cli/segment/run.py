@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import EverymaskError
+from ...everything.keep import Keep
 from ...everything.protocol import Segmenter
 from ...everything.settings import short_hash
 from ...everything.tiles import Tiling
@@ -24,7 +25,6 @@ from ...maskset import MaskSet
 from ...media.photos import read_photo, read_pixels
 from ...media.scenes import Scene, open_scene
 from ..shared.inputs import Photo
-from ..shared.keep import Keep
 from ..shared.messages import note
 from ..shared.outputs import CUTOUTS, FROM_THE_PHOTO, OVERLAY, Outputs, write_output, write_run
 from ..shared.progress import Progress

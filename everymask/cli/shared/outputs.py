@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import InputError, OptionError
+from ...everything.keep import Keep
 from ...formats import (
     FORMATS,
     Format,
@@ -38,7 +39,6 @@ from ...formats.record import UNLABELLED
 from ...formats.yolo_folder import YoloFolder
 from ...maskset import MaskSet
 from .inputs import OWN_FOLDER
-from .keep import Keep
 from .look import Look
 
 OVERLAY, CUTOUTS, COLOUR_MAP = "overlay", "cutouts", "colour_map"

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from typing import ClassVar
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar
 
-from ...errors import OptionError
-from ...maskset import SORT_KEYS, MaskSet
-from .flags import flag
+import numpy as np
+
+from everymask.errors import OptionError
+from everymask.everything.protocol import Segmenter
+from everymask.maskset import SORT_KEYS, MaskSet
+
+
+def _flag(help: str, **more: Any) -> Any:
+    """A field of which the command line makes a flag."""
+    return field(default=None, metadata={"help": help, **more})
+
 
 CALLED = {"score": "predicted_iou", "stability": "stability_score"}
 """Shorter names of what masks are sorted by."""
@@ -24,18 +32,17 @@ class Keep:
 
     PANEL: ClassVar[str] = "Filters"
 
-    min_area: float | None = flag(None, "Keep masks of at least so many pixels.", metavar="PX")
-    max_area: float | None = flag(None, "Keep masks of at most so many pixels.", metavar="PX")
-    min_score: float | None = flag(
-        None,
+    min_area: float | None = _flag("Keep masks of at least so many pixels.", metavar="PX")
+    max_area: float | None = _flag("Keep masks of at most so many pixels.", metavar="PX")
+    min_score: float | None = _flag(
         "Keep masks whose predicted IoU is at least this.",
         flags=("--min-score", "--min-predicted-iou"),
         metavar="SHARE",
     )
-    min_stability_score: float | None = flag(None, "Keep masks at least so stable.", metavar="SHARE")
-    top: int | None = flag(None, "Keep the N best by --sort, or by score, or by area.", metavar="N")
-    sort: str | None = flag(
-        None, "Order: area, score or stability, largest first; area:asc turns it round.", metavar="KEY"
+    min_stability_score: float | None = _flag("Keep masks at least so stable.", metavar="SHARE")
+    top: int | None = _flag("Keep the N best by --sort, or by score, or by area.", metavar="N")
+    sort: str | None = _flag(
+        "Order: area, score or stability, largest first; area:asc turns it round.", metavar="KEY"
     )
 
     def __post_init__(self) -> None:
@@ -87,6 +94,25 @@ class Keep:
             chosen = {id(mask) for mask in best}
             kept = MaskSet((mask for mask in kept if id(mask) in chosen), kept.photo_hw)
         return kept if order is None else kept.sorted_by(order[0], descending=order[1])
+
+    def after(self, segmenter: Segmenter) -> Segmenter:
+        """The segmenter with only these masks left, or the same if nothing is asked for."""
+        return _KeepingSegmenter(segmenter, self) if self.is_active else segmenter
+
+
+class _KeepingSegmenter:
+    """A segmenter whose masks pass a filter."""
+
+    def __init__(self, segmenter: Segmenter, keep: Keep) -> None:
+        self._segmenter, self._keep = segmenter, keep
+        self.model, self.model_hash = segmenter.model, segmenter.model_hash
+        self.settings = {**segmenter.settings, "keep": str(keep)}
+
+    def __call__(
+        self, photo: np.ndarray, watch: Callable[[int, int], None], valid: np.ndarray | None = None
+    ) -> MaskSet:
+        """The masks of an RGB photo that are kept; ``valid``, bool [H, W], is where it has data."""
+        return self._keep.apply(self._segmenter(photo, watch, valid))
 
 
 def _best_by(masks: MaskSet) -> str:
