@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from ..errors import PromptError
 from ..everything.keep import Keep
 from ..everything.protocol import Segmenter
 from ..media.videos import VIDEO_SUFFIXES
+from .predict.prompts import read_numbers
 from .segment.command import over_photos
 from .segment.scenes import Tiles
 from .shared.flags import with_flags
@@ -32,6 +36,9 @@ from .shared.options import (
 from .shared.outputs import choose_outputs
 from .shared.words import Words, classes_of, open_finder
 
+if TYPE_CHECKING:
+    from ..words.detect.protocol import Exemplars
+
 
 @with_flags(look=Look, keep=Keep, words=Words)
 def find(
@@ -48,6 +55,20 @@ def find(
     overwrite: Again = False,
     model: Model = "nano",
     device: Device = None,
+    like: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="X0,Y0,X1,Y1",
+            help="A box in the photo: find more of what it shows (SAM 3 alone). May be repeated.",
+            rich_help_panel=Words.PANEL,
+        ),
+    ] = None,
+    unlike: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="X0,Y0,X1,Y1", help="A box around what is not meant.", rich_help_panel=Words.PANEL
+        ),
+    ] = None,
     *,
     look: Look,
     keep: Keep,
@@ -59,21 +80,38 @@ def find(
     as dog, vehicle or fruit, and says so of a word that it cannot know. Of a video what is found is followed,
     and written as `track` does it, which has more options for it.
     """
+    exemplars = exemplars_of(inputs, like or [], unlike or [])
     asked = words.asked
-    if not asked:
+    if not asked and exemplars is None:
         raise PromptError('nothing to look for; give --text "dog . leash" or --vocabulary FILE')
     videos = [each for each in inputs if Path(each).suffix.lower() in VIDEO_SUFFIXES]
     if videos:
         return in_video(inputs, videos, output, formats, (model, device), words, look, overwrite, as_json)
     chosen = choose_outputs(output, formats or [], replace(look, labels=True), keep, overlap, rings)
-    outputs = replace(chosen, categories=classes_of(asked))
+    outputs = replace(chosen, categories=classes_of(asked)) if asked else chosen
     reading = reading_of(range, page, bands)
 
     def opened() -> Segmenter:
-        return open_finder(model, device, words, {}, reading)
+        return open_finder(model, device, words, {}, reading, exemplars)
 
     over_photos(inputs, outputs, opened, reading, Tiles(), recursive, overwrite, False, as_json)
     return None
+
+
+def exemplars_of(inputs: list[str], like: list[str], unlike: list[str]) -> Exemplars | None:
+    """The boxes of --like and --unlike, which are those of one photo; None where there are none."""
+    if not like and not unlike:
+        return None
+    if len(inputs) != 1 or not Path(inputs[0]).is_file() or Path(inputs[0]).suffix.lower() in VIDEO_SUFFIXES:
+        raise PromptError(
+            f"--like and --unlike are boxes in one photo; give one photo, got {', '.join(inputs)}"
+        )
+    from ..words.find import read_exemplars
+
+    return read_exemplars(
+        [read_numbers(text, "--like", (4,)) for text in like],
+        [read_numbers(text, "--unlike", (4,)) for text in unlike],
+    )
 
 
 def in_video(

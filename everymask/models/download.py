@@ -15,6 +15,7 @@ import errno
 import hashlib
 import http.client
 import shutil
+import socket
 import ssl
 import time
 import urllib.error
@@ -34,6 +35,8 @@ Progress = Callable[[int, "int | None"], None]
 CHUNK_BYTES = 1 << 20
 TRIES = 5
 """Failures in a row, without a megabyte of progress between them, before giving up."""
+TRIES_WITHOUT_A_NAME = 2
+"""Where the server's name is not known: mostly there is no network, and waiting brings none."""
 FIRST_PAUSE_SECONDS = 0.5
 TIMEOUT_SECONDS = 30.0
 RETRY_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
@@ -56,9 +59,10 @@ class FileAbsentError(DownloadError):
 class _Broken(Exception):
     """The connection ended early or the server had a bad moment: worth another try."""
 
-    def __init__(self, why: str, pause_seconds: float = 0.0):
+    def __init__(self, why: str, pause_seconds: float = 0.0, tries: int = TRIES):
         super().__init__(why)
         self.pause_seconds = pause_seconds
+        self.tries = tries
 
 
 @dataclass(frozen=True)
@@ -133,7 +137,7 @@ def _download(wanted: Wanted, part: Path, progress: Progress | None, first_pause
             if _size(part) >= landmark + CHUNK_BYTES:
                 failures, landmark = 0, _size(part)
             failures += 1
-            if failures >= TRIES:
+            if failures >= error.tries:
                 raise _given_up(wanted, part, error) from error
             time.sleep(max(error.pause_seconds, first_pause_seconds * 2 ** (failures - 1)))
 
@@ -240,14 +244,17 @@ def _no_connection(wanted: Wanted, error: Exception) -> Exception:
             f"{wanted.url} shows a certificate that cannot be verified ({reason.verify_message}); behind a "
             "company proxy, point SSL_CERT_FILE to its certificates"
         )
-    return _Broken(f"no connection ({reason})")
+    unknown = isinstance(reason, socket.gaierror)
+    return _Broken(f"no connection ({reason})", tries=TRIES_WITHOUT_A_NAME if unknown else TRIES)
 
 
 def _given_up(wanted: Wanted, part: Path, error: _Broken) -> DownloadError:
+    came = _size(part)
+    kept = f" The {came} bytes that came are kept, and the next try goes on from there." if came else ""
     return DownloadError(
-        f"{wanted.name} could not be fetched from {wanted.url}: {error}, {TRIES} times in a row. The "
-        f"{_size(part)} bytes that came are kept, and the next try goes on from there; without a connection, "
-        "set EVERYMASK_MIRROR, or fetch the file elsewhere and give its path instead of the name"
+        f"{wanted.name} could not be fetched from {wanted.url}: {error}, {error.tries} times in a row.{kept} "
+        "Without a connection, set EVERYMASK_MIRROR, or fetch the file elsewhere and put it at "
+        f"{part.with_name(part.name.removesuffix('.part'))}"
     )
 
 

@@ -15,18 +15,23 @@ from everymask.image import ImagePredictor
 from everymask.maskset import Mask, MaskSet
 from everymask.media.photos import PhotoLike, read_photo
 from everymask.models.base import PromptableModel
-from everymask.words.detect.protocol import Detection, Detector
+from everymask.words.detect.protocol import Detection, Detector, Exemplars, check_takes
 from everymask.words.detect.table import open_detector
+
+VISUAL = "visual"
+"""What SAM 3 was trained to read where boxes alone say what is meant."""
 
 
 def find(
     photo: PhotoLike,
-    words: str | Sequence[str],
+    words: str | Sequence[str] = (),
     model: str | Path | PromptableModel = "nano",
     *,
     detector: str | Detector | None = None,
     threshold: float | None = None,
     at_most: int | None = None,
+    like: Sequence[Sequence[float]] = (),
+    unlike: Sequence[Sequence[float]] = (),
     masks: MaskSet | None = None,
     device: str | None = None,
     **options: Any,
@@ -40,13 +45,18 @@ def find(
     chosen from (``lite`` only) instead of running everything mode, whose ``options`` these are. A mask's
     ``attributes`` hold ``score`` (0 to 1) and ``detector``.
 
+    ``like`` are boxes XYXY, in pixels, around things of the photo to find more of, ``unlike`` around things
+    that are none of these (SAM 3 alone); without ``words`` such masks have no label.
+
     Raises ``PromptError`` for words that are empty or that the detector cannot know (with the nearest that it
     does), and as :func:`everymask.segment` does.
 
     >>> em.find("photo.jpg", "cup", model)      # doctest: +SKIP
     MaskSet(1 mask of a 600 x 400 photo)
     """
-    asked = read_words(words)
+    exemplars = read_exemplars(like, unlike)
+    unnamed = bool(exemplars) and not words
+    asked = [VISUAL] if unnamed else read_words(words)
     if at_most is not None and at_most < 1:
         raise OptionError(f"at_most must be at least 1, got {at_most}")
     if threshold is not None and not 0 <= threshold <= 1:
@@ -60,11 +70,28 @@ def find(
         finder = open_detector(detector, ready, masks, options)
     else:
         finder = detector
+    check_takes(finder, exemplars)
+    exemplars.check(picture.shape)
     finder.check(asked)
     lowest = finder.threshold if threshold is None else threshold
-    found = sorted(finder.detect(picture, asked, lowest), key=lambda each: -each.score)
-    result = outlined(picture, limited(found, at_most), asked, ready, finder.name)
+    if exemplars:
+        detected = finder.detect_like(picture, asked, lowest, exemplars)  # type: ignore[attr-defined]
+    else:
+        detected = finder.detect(picture, asked, lowest)
+    found = sorted(detected, key=lambda each: -each.score)
+    labels: list[str | None] = [None] if unnamed else [*asked]
+    result = outlined(picture, limited(found, at_most), labels, ready, finder.name)
     return MaskSet(result, picture.shape[:2], photo=None if isinstance(photo, Image) else photo)
+
+
+def read_exemplars(like: Sequence[Sequence[float]], unlike: Sequence[Sequence[float]]) -> Exemplars:
+    """Exemplar boxes as numbers. Raises ``PromptError`` for what is no list of four."""
+    try:
+        boxes = [np.asarray(each, np.float64).reshape(-1, 4) for each in (like, unlike)]
+    except (TypeError, ValueError) as error:
+        raise PromptError("like and unlike must be lists of boxes [x0, y0, x1, y1] in pixels") from error
+    one, other = (tuple(tuple(map(float, box)) for box in each) for each in boxes)
+    return Exemplars(one, other)  # type: ignore[arg-type]
 
 
 def read_words(words: str | Sequence[str]) -> list[str]:
@@ -98,7 +125,7 @@ def limited(found: Sequence[Detection], at_most: int | None) -> list[Detection]:
 def outlined(
     picture: np.ndarray,
     found: Sequence[Detection],
-    words: Sequence[str],
+    labels: Sequence[str | None],
     model: PromptableModel,
     detector: str,
 ) -> list[Mask]:
@@ -109,7 +136,7 @@ def outlined(
     for each in found:
         mask = next(answers) if each.mask is None else each.mask
         attributes = {**mask.attributes, "score": round(each.score, 4), "detector": detector}
-        result.append(mask.replace(label=words[each.word], attributes=attributes))
+        result.append(mask.replace(label=labels[each.word], attributes=attributes))
     return result
 
 

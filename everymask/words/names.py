@@ -91,7 +91,21 @@ class Names:
         for number, concept in enumerate(self.concepts):
             for name in concept.searched:
                 found[name.lower()].append(number)
+        for number, concept in enumerate(self.concepts):
+            if not concept.searched and self.classes_below[number]:
+                # "volcano": its usual sense is no kind of thing here, and it has no other name
+                found[concept.names[0].lower()].append(number)
         return dict(found)
+
+    @cached_property
+    def _labels(self) -> list[str]:
+        """What each concept is called in answers: a name that also finds it, if it has one."""
+        labels = []
+        for concept in self.concepts:
+            first = concept.names[0]
+            near = [name for name in concept.searched if first in name]  # "computer mouse" of a "mouse"
+            labels.append((*near, *concept.searched, first)[0])
+        return labels
 
     @cached_property
     def known_words(self) -> dict[str, None]:
@@ -106,15 +120,15 @@ class Names:
     def class_names(self) -> list[str]:
         """What each class is called."""
         names = [""] * CLASSES
-        for concept in self.concepts:
+        for number, concept in enumerate(self.concepts):
             if concept.class_number is not None:
-                names[concept.class_number] = concept.names[0]
+                names[concept.class_number] = self._labels[number]
         return names
 
     @cached_property
     def labels(self) -> list[str]:
         """Every name that :meth:`name` can give, by the alphabet."""
-        return sorted({self.concepts[number].names[0] for number in self._telling})
+        return sorted({self._labels[number] for number in self._telling})
 
     def meaning(self, word: str) -> Meaning:
         """The classes of a word, in singular or plural, of any case.
@@ -161,7 +175,7 @@ class Names:
             parent = to_do.pop(0)
             below = self.classes_below[parent]
             if below and len(below) <= TOO_GENERAL:
-                above = [self.concepts[parent].names[0]] if self._is_telling(parent) else []
+                above = [self._labels[parent]] if self._is_telling(parent) else []
                 return list(dict.fromkeys([*above, *(self.class_names[each] for each in sorted(below))]))[
                     :count
                 ]
@@ -225,7 +239,7 @@ class Names:
         rows = np.flatnonzero(good)
         if not len(rows):
             return None
-        return self.concepts[self._telling[rows[0]]].names[0], float(min(shares[rows[0]], 1))
+        return self._labels[self._telling[rows[0]]], float(min(shares[rows[0]], 1))
 
 
 def read_names(path: Path = TABLE) -> Names:

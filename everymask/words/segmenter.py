@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from everymask.errors import OptionError
 from everymask.everything.protocol import Segmenter
 from everymask.masks.rle import encode
 from everymask.maskset import MaskSet
+from everymask.words.detect.protocol import Exemplars, check_takes
 from everymask.words.detect.table import check_words, detector_name, open_detector
 from everymask.words.find import find
 
@@ -25,6 +26,8 @@ class Sought:
     """A name of ``words/detect/table.py``."""
     threshold: float | None = None
     at_most: int | None = None
+    exemplars: Exemplars = field(default_factory=Exemplars)
+    """Boxes in the one photo that is looked at."""
 
     @classmethod
     def checked(
@@ -46,9 +49,9 @@ class Sought:
     def by(self, segmenter: Segmenter, options: Mapping[str, Any]) -> FindingSegmenter:
         """What finds the words with a segmenter's model; ``options`` are those that it has."""
         own = options if self.detector == "lite" else {}
-        return FindingSegmenter(
-            segmenter, self, open_detector(self.detector, segmenter.model, None, dict(own))
-        )
+        detector = open_detector(self.detector, segmenter.model, None, dict(own))
+        check_takes(detector, self.exemplars)
+        return FindingSegmenter(segmenter, self, detector)
 
 
 class FindingSegmenter:
@@ -58,7 +61,8 @@ class FindingSegmenter:
         self.model, self.model_hash = segmenter.model, segmenter.model_hash
         self._sought, self._detector = sought, detector
         chosen = {"threshold": sought.threshold, "at_most": sought.at_most, "detector": detector.name}
-        self.settings = {**segmenter.settings, "words": list(sought.words), **chosen}
+        boxes = {"like": sought.exemplars.like, "unlike": sought.exemplars.unlike} if sought.exemplars else {}
+        self.settings = {**segmenter.settings, "words": list(sought.words), **chosen, **boxes}
 
     def __call__(
         self, photo: np.ndarray, watch: Callable[[int, int], None], valid: np.ndarray | None = None
@@ -71,6 +75,8 @@ class FindingSegmenter:
             detector=self._detector,
             threshold=self._sought.threshold,
             at_most=self._sought.at_most,
+            like=self._sought.exemplars.like,
+            unlike=self._sought.exemplars.unlike,
         )
         watch(1, 1)
         return found if valid is None else within(found, valid)

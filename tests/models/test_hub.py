@@ -263,6 +263,14 @@ def test_no_server_at_all_is_a_download_error(entry, server, cache, monkeypatch)
         pull()
 
 
+def test_an_unknown_server_is_asked_twice_and_the_file_has_a_place(entry, server, cache, monkeypatch):
+    monkeypatch.setenv("EVERYMASK_MIRROR", "http://nowhere.invalid/")
+    with pytest.raises(DownloadError, match=r"no connection .*, 2 times in a row\. Without a") as error:
+        pull()
+    assert "bytes that came" not in str(error.value)
+    assert str(error.value).endswith(f"put it at {cache / FILE}")
+
+
 # --- statuses
 
 

@@ -22,6 +22,7 @@ from everymask.errors import (
 from everymask.models.file_sets import pull_set
 from everymask.words.detect.grounding import Grounding
 from everymask.words.detect.owl import Owl
+from everymask.words.detect.roi_align import roi_align
 from everymask.words.detect.sam3 import Sam3
 from everymask.words.detect.table import DETECTORS, detector_name, open_detector
 from everymask.words.detect.weights import HOSTED
@@ -189,6 +190,89 @@ def test_sam3_is_a_detector_like_the_others(folders, photo, model):
     assert len(em.find(photo, "dog", model, detector=str(folders["sam3"]), threshold=1.0)) == 0
     with pytest.raises(PromptError, match="longer than the 32 tokens"):
         em.find(photo, "dogs " * 40, model, detector=str(folders["sam3"]))
+
+
+@pytest.mark.parametrize(
+    "box",
+    [
+        (0, 0, 7, 5),
+        (1.3, 0.7, 4.9, 3.1),
+        (-0.5, -0.2, 0.3, 0.4),
+        (2, 2, 2.2, 2.1),
+        (6.5, 4.5, 8, 6),
+        (-3, -3, 9, 9),
+    ],
+)
+def test_boxes_are_pooled_as_mask_r_cnn_defines_it(box):
+    """Sample by sample, as torchvision documents its default; the package itself has no build for here."""
+    features = np.random.default_rng(0).normal(size=(2, 5, 7)).astype(np.float32)
+    size, (channels, height, width) = 3, features.shape
+
+    def sample(y, x):
+        if not (-1 <= y <= height and -1 <= x <= width):
+            return np.zeros(channels)
+        y, x = min(max(y, 0), height - 1), min(max(x, 0), width - 1)
+        top, left = int(y), int(x)
+        down, right = min(top + 1, height - 1), min(left + 1, width - 1)
+        upper = features[:, top, left] * (1 - x + left) + features[:, top, right] * (x - left)
+        lower = features[:, down, left] * (1 - x + left) + features[:, down, right] * (x - left)
+        return upper * (1 - y + top) + lower * (y - top)
+
+    x0, y0, x1, y1 = box
+    cell_h, cell_w = max(y1 - y0, 1) / size, max(x1 - x0, 1) / size
+    rows, columns = int(np.ceil(cell_h)), int(np.ceil(cell_w))
+    expected = np.zeros((channels, size, size))
+    for i in range(size):
+        for j in range(size):
+            ys = [y0 + cell_h * (i + (k + 0.5) / rows) for k in range(rows)]
+            xs = [x0 + cell_w * (j + (k + 0.5) / columns) for k in range(columns)]
+            expected[:, i, j] = np.mean([sample(y, x) for y in ys for x in xs], axis=0)
+    found = roi_align(torch.from_numpy(features)[None], [torch.tensor([box], dtype=torch.float32)], size)
+    np.testing.assert_allclose(found[0], expected, atol=1e-5)
+
+
+def test_sam3_finds_more_of_what_boxes_show(folders, photo, model):
+    detector = Sam3(folders["sam3"])
+    pixels = detector.prepare(photo)
+    tokens = detector.tokenizer("dog", padding="max_length", max_length=32, return_tensors="pt")
+    with torch.inference_mode():
+        answer = detector.model(
+            pixel_values=pixels,
+            **tokens,
+            input_boxes=torch.tensor([[[0.25, 0.5, 0.5, 1.0], [0.9, 0.9, 0.2, 0.2]]]),
+            input_boxes_labels=torch.tensor([[1, 0]]),
+        )
+        scores = answer.pred_logits[0].sigmoid() * answer.presence_logits[0].sigmoid()
+    boxes = {"like": [(0, 0, 35, 50)], "unlike": [(56, 40, 70, 50)]}
+    sam3 = str(folders["sam3"])
+    theirs = sorted(scores[(answer.pred_masks[0] > 0).any(-1).any(-1)].tolist(), reverse=True)
+    ours = em.find(photo, "dog", model, detector=sam3, threshold=0.0, **boxes)
+    assert ours[0].attributes["score"] == pytest.approx(theirs[0], abs=1e-3)
+    assert ours[0].label == "dog"
+    alone = em.find(photo, model=model, detector=sam3, threshold=0.0, like=boxes["like"])
+    assert {mask.label for mask in alone} == {None}
+    scored = [[mask.attributes["score"] for mask in each] for each in (ours, alone)]
+    assert scored[0] != scored[1]
+
+
+@pytest.mark.parametrize(
+    ("boxes", "error", "said"),
+    [
+        ([(0, 0, 80, 20)], PromptError, "within the photo, 70 x 50, got 0,0,80,20"),
+        ([(5, 5, 5, 9)], PromptError, "must be a box"),
+        ([(5, 5)], PromptError, "must be lists of boxes"),
+        (["a"], PromptError, "must be lists of boxes"),
+    ],
+)
+def test_exemplars_that_are_no_boxes_of_the_photo_are_refused(folders, photo, model, boxes, error, said):
+    with pytest.raises(error, match=said):
+        em.find(photo, model=model, detector=str(folders["sam3"]), like=boxes)
+
+
+def test_exemplars_are_for_sam3_alone(folders, photo, model):
+    for detector in ("lite", str(folders["owl"])):
+        with pytest.raises(OptionError, match="like and unlike are for SAM 3 alone"):
+            em.find(photo, "dog", model, detector=detector, like=[(0, 0, 10, 10)])
 
 
 def test_words_that_no_token_fits_are_told(folders, photo):

@@ -66,6 +66,18 @@ def test_a_word_near_nothing_is_refused_plainly_and_an_empty_one_too():
         small().meaning(" ")
 
 
+def test_every_name_that_masks_get_can_be_looked_for():
+    table = names()
+    certain = np.eye(1000, dtype=np.float32)
+    for label in table.labels:
+        assert table.meaning(label).classes
+    for number in range(0, 1000, 7):
+        label, _ = table.name(certain[number])
+        assert number in table.meaning(label).classes
+    assert {"computer mouse", "ring-binder", "volcano"} <= set(table.labels)
+    assert small().name(certain[3])[0] == "computer mouse"
+
+
 def test_chance_is_taken_off_a_words_share():
     meaning = names().meaning("animal")
     nothing_known = np.full(1000, 0.001, np.float32)

@@ -56,10 +56,10 @@ def read_object_prompts(
         value, object_id, prompt = said_of(text, str(number) if several_boxes else "1")
         if prompt.box is not None:
             raise PromptError(f"object {object_id} has two boxes; give each object one")
-        prompt.box = _numbers(value, "--box", (4,))
+        prompt.box = read_numbers(value, "--box", (4,))
     for text in points:
         value, _, prompt = said_of(text, "1")
-        x, y, *label = _numbers(value, "--point", (2, 3))
+        x, y, *label = read_numbers(value, "--point", (2, 3))
         if label and label[0] not in (0, 1):
             raise PromptError(f"the third number of --point is 1 (object) or 0 (not), got {text!r}")
         prompt.points.append((x, y))
@@ -111,12 +111,13 @@ def names_of(labels: Sequence[str], prompts: dict[str, ObjectPrompt]) -> dict[st
     return {object_id: name or f"object {object_id}" for object_id, name in called.items()}
 
 
-def _numbers(text: str, flag: str, counts: tuple[int, ...]) -> list[float]:
+def read_numbers(text: str, flag: str, counts: tuple[int, ...]) -> list[float]:
+    """The numbers of a point or box, as many as one of ``counts``. Raises ``PromptError``."""
     try:
         numbers = [float(part) for part in text.split(",")]
     except ValueError:
         numbers = []
     if len(numbers) not in counts:
-        expected = {"--point": "X,Y or X,Y,0|1", "--box": "X0,Y0,X1,Y1"}[flag]
+        expected = "X,Y or X,Y,0|1" if flag == "--point" else "X0,Y0,X1,Y1"
         raise PromptError(f"{flag} must be {expected} in pixels, got {text!r}")
     return numbers

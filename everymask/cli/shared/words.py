@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -18,6 +18,7 @@ from .flags import flag
 from .messages import note
 
 if TYPE_CHECKING:
+    from ...words.detect.protocol import Exemplars
     from ...words.segmenter import FindingSegmenter, Sought
 
 
@@ -112,15 +113,22 @@ def read_vocabulary(path: Path) -> list[str]:
 
 
 def open_finder(
-    model: str, device: str | None, words: Words, options: dict[str, Any], reading: dict[str, Any]
+    model: str,
+    device: str | None,
+    words: Words,
+    options: dict[str, Any],
+    reading: dict[str, Any],
+    exemplars: Exemplars | None = None,
 ) -> FindingSegmenter:
-    """What finds the words in photos: a detector, and the model that outlines what it finds.
+    """What finds the words in photos, or what is like exemplars: a detector, and the model that outlines.
 
     Words that the detector cannot know are refused before a model is loaded.
     """
     from .engine import open_segmenter
 
     sought = words.sought()
+    if exemplars:
+        sought = replace(sought, exemplars=exemplars)
     options = sought.options(options)
     return sought.by(open_segmenter(model, device, options, reading), options)
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from everymask.errors import PromptError
 from everymask.everything.generate import AutomaticMaskGenerator
 from everymask.masks.scores import rle_intersection
 from everymask.maskset import Mask, MaskSet
@@ -23,6 +24,8 @@ SMALLEST = 0.002
 """Masks below this share of the photo have too few pixels to be named."""
 LARGEST = 0.95
 """Masks above this share are the photo."""
+TOLD = 20
+"""Words named in an error, of a vocabulary with many unknown ones."""
 SHARED = 0.5
 """Two masks are of one thing if this share of the smaller one's pixels belongs to both."""
 RELATIVE = 0.5
@@ -67,9 +70,22 @@ class Lite:
 
 
 def check(words: Sequence[str]) -> None:
-    """Raise ``PromptError`` with the nearest known words for one that no class is a kind of."""
+    """Raise ``PromptError`` for words that no class is a kind of: all of them, of one the nearest known."""
+    refused: dict[str, PromptError] = {}
     for word in words:
-        names().meaning(word)
+        try:
+            names().meaning(word)
+        except PromptError as error:
+            refused[word] = error
+    if len(refused) > 1:
+        told = ", ".join(repr(word) for word in list(refused)[:TOLD])
+        raise PromptError(
+            f"{len(refused):,} of {len(words):,} words are no kinds of things that the bundled classifier "
+            f"knows: {told}{', ...' if len(refused) > TOLD else ''}; leave them out, or use a text detector, "
+            "which knows more words (see docs/words.md)"
+        )
+    for alone in refused.values():
+        raise alone
 
 
 def likelihoods(

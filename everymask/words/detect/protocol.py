@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
+from everymask.errors import OptionError, PromptError
 from everymask.maskset import Mask
 
 
@@ -25,6 +26,30 @@ class Detection:
     """Its pixels, where the detector knows them itself."""
 
 
+Box = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class Exemplars:
+    """Boxes XYXY in pixels of the photo: things to find more of, and things that are none of these."""
+
+    like: tuple[Box, ...] = ()
+    unlike: tuple[Box, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.like or self.unlike)
+
+    def check(self, photo_hw: tuple[int, ...]) -> None:
+        """Raise ``PromptError`` for a box that is none, or has nothing of the photo."""
+        height, width = photo_hw[:2]
+        for x0, y0, x1, y1 in (*self.like, *self.unlike):
+            if not (0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height):
+                raise PromptError(
+                    f"an exemplar must be a box X0,Y0,X1,Y1 within the photo, {width} x {height}, "
+                    f"got {x0:g},{y0:g},{x1:g},{y1:g}"
+                )
+
+
 class Detector(Protocol):
     """Finds things by their names."""
 
@@ -37,3 +62,22 @@ class Detector(Protocol):
 
     def detect(self, photo: np.ndarray, words: Sequence[str], threshold: float) -> list[Detection]:
         """What is found in an RGB uint8 photo [H, W, 3] with at least this score, each for one word."""
+
+
+@runtime_checkable
+class ExemplarDetector(Protocol):
+    """A detector that also finds more of what boxes show."""
+
+    def detect_like(
+        self, photo: np.ndarray, words: Sequence[str], threshold: float, exemplars: Exemplars
+    ) -> list[Detection]:
+        """As ``detect``, of things that are like the exemplars."""
+
+
+def check_takes(detector: Detector, exemplars: Exemplars) -> None:
+    """Raise ``OptionError`` for exemplars that a detector cannot look at."""
+    if exemplars and not isinstance(detector, ExemplarDetector):
+        raise OptionError(
+            f"like and unlike are for SAM 3 alone, not {detector.name}; name a folder with its weights as "
+            "the detector"
+        )

@@ -1,12 +1,13 @@
 """SAM 3: finds every thing that a phrase names, with masks of its own, a phrase at a time.
 
 Its weights are gated: they come into a folder by hand, and `transformers` opens them there. What it looks at
-is prepared here, since its own preparation needs torchvision; so does "more like this box", which is not
-offered.
+is prepared here, since its own preparation needs torchvision; for "more like this box" it is lent the one
+operation of torchvision that it calls.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,8 @@ from everymask.errors import CheckpointError, PromptError, one_line
 from everymask.masks.nms import suppress_pixels
 from everymask.maskset import Mask
 from everymask.words.detect.hosted import SAME_THING_IOU, library
-from everymask.words.detect.protocol import Detection
+from everymask.words.detect.protocol import Detection, Exemplars
+from everymask.words.detect.roi_align import lend
 
 MASK_THRESHOLD = 0.5
 
@@ -43,6 +45,7 @@ class Sam3:
             raise CheckpointError(
                 f"{folder} is no SAM 3 that transformers opens: {one_line(error)}"
             ) from error
+        lend(sys.modules[type(loaded).__module__])
         self.model: Any = loaded.to(device).eval()
 
     @property
@@ -58,28 +61,42 @@ class Sam3:
                     f"{word[:40]!r}... is longer than the {self.longest} tokens {self.name} reads"
                 )
 
-    @torch.inference_mode()
     def detect(self, photo: np.ndarray, words: Sequence[str], threshold: float) -> list[Detection]:
         """See :class:`everymask.words.detect.protocol.Detector`."""
+        return self.detect_like(photo, words, threshold, Exemplars())
+
+    @torch.inference_mode()
+    def detect_like(
+        self, photo: np.ndarray, words: Sequence[str], threshold: float, exemplars: Exemplars
+    ) -> list[Detection]:
+        """See :class:`everymask.words.detect.protocol.ExemplarDetector`."""
         seen = self.model.get_vision_features(self.prepare(photo).to(self.model.device))
         found = [
             Detection(number, score, box, mask)
             for number, word in enumerate(words)
-            for score, box, mask in self.ask(seen, word, photo.shape[:2], threshold)
+            for score, box, mask in self.ask(seen, word, photo.shape[:2], threshold, exemplars)
         ]
         found.sort(key=lambda each: -each.score)
         kept = suppress_pixels([each.mask.runs for each in found if each.mask], SAME_THING_IOU).kept
         return [found[index] for index in kept]
 
     def ask(
-        self, seen: Any, word: str, photo_hw: tuple[int, ...], threshold: float
+        self,
+        seen: Any,
+        word: str,
+        photo_hw: tuple[int, ...],
+        threshold: float,
+        exemplars: Exemplars = Exemplars(),
     ) -> list[tuple[float, tuple[float, float, float, float], Mask]]:
-        """Score, box XYXY in pixels and mask of each thing that one phrase names."""
+        """Score, box XYXY in pixels and mask of each thing that a phrase names, or that is like exemplars."""
         tokens = self.tokenizer(word, padding="max_length", max_length=self.longest, return_tensors="pt").to(
             self.model.device
         )
         answer = self.model(
-            vision_embeds=seen, input_ids=tokens["input_ids"], attention_mask=tokens["attention_mask"]
+            vision_embeds=seen,
+            input_ids=tokens["input_ids"],
+            attention_mask=tokens["attention_mask"],
+            **boxes_as_asked(exemplars, photo_hw, self.model.device),
         )
         scores = scores_of(answer.pred_logits[0].float(), answer.presence_logits[0].float())
         height, width = photo_hw
@@ -103,6 +120,24 @@ class Sam3:
             photo, (side, side), interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
         )
         return torch.from_numpy(square).permute(2, 0, 1)[None].float() / 127.5 - 1
+
+
+def boxes_as_asked(exemplars: Exemplars, photo_hw: tuple[int, ...], device: Any) -> dict[str, Tensor]:
+    """Exemplar boxes as the model takes them: centre and size as shares of the photo [1, N, 4]; 0: unlike.
+
+    >>> boxes_as_asked(Exemplars(((0, 0, 20, 10),)), (10, 40), "cpu")["input_boxes"].tolist()
+    [[[0.25, 0.5, 0.5, 1.0]]]
+    """
+    if not exemplars:
+        return {}
+    corners = torch.tensor([*exemplars.like, *exemplars.unlike], dtype=torch.float64)
+    corners = corners / torch.tensor([photo_hw[1], photo_hw[0]] * 2)
+    low, high = corners.split(2, dim=1)
+    labels = [1] * len(exemplars.like) + [0] * len(exemplars.unlike)
+    return {
+        "input_boxes": torch.cat([(low + high) / 2, high - low], 1)[None].float().to(device),
+        "input_boxes_labels": torch.tensor([labels], device=device),
+    }
 
 
 def scores_of(logits: Tensor, presence: Tensor) -> Tensor:
