@@ -46,7 +46,7 @@ $(CORE): pyproject.toml constraints.txt
 	touch $@
 
 # Official packages that would shadow one another, each in a folder of its own.
-RELATIVES := edgetam segment_anything_hq
+RELATIVES := edgetam efficienttam segment_anything_hq
 
 $(INSTALLED): $(CORE) tests/parity/requirements.txt $(RELATIVES:%=tests/parity/relatives/%.txt) \
 		tests/clients/requirements.txt

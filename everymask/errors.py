@@ -100,6 +100,10 @@ class SlowTypeWarning(UserWarning):
     """A number type that was asked for is slower on this machine than float32."""
 
 
+class SameTensorsWarning(UserWarning):
+    """Weights fit several models, and their file's name says none of them."""
+
+
 class MissingExtraError(EverymaskError, ImportError):
     """An optional dependency is not installed; the message names the install command."""
 

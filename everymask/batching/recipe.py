@@ -87,7 +87,7 @@ def prepare(
     else:
         path, known = locate(model, progress)
         state = read_weights(path)
-        spec, dtype = known or recognise(state), None
+        spec, dtype = known or recognise(state, path), None
     built = build(spec, dict(state), "cpu", read_dtype(dtype))
     recipe = Recipe(spec, fingerprint(built), options, reading, objects, dtype, sought, keep)
     return Prepared(recipe, state, recipe.around(built).settings)

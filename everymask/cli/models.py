@@ -230,7 +230,7 @@ def _contents(path: Path) -> dict[str, Any]:
     from ..models.weights import read_weights, recognise
 
     state = read_weights(path)
-    spec = recognise(state)
+    spec = recognise(state, path)
     weights = [tensor for tensor in state.values() if tensor.is_floating_point()]  # others count batches
     digest = hub.sha256_of(path)
     published = next((entry.name for entry in CATALOG.values() if entry.sha256 == digest), None)

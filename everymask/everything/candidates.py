@@ -287,10 +287,13 @@ def _single_or_fallback(
     if not passes.any():
         return _NONE
     one = slice(prompt, prompt + 1)
-    logits = points.masks_of(attended, [(prompt, range(len(passes)))])[0][None]
-    chosen = choose_masks(
-        Decoded(logits, attended.iou[one], attended.mask_tokens[one]), False, decoder.model.spec.fallback
-    )
+    finer = getattr(attended, "hq_logits", None)  # HQ-SAM 2: added to the mask that is chosen without it
+    if finer is None:
+        logits = points.masks_of(attended, [(prompt, range(len(passes)))])[0][None]
+    else:
+        logits, finer = attended.mask_logits[one].float(), finer[one].float()
+    decoded = Decoded(logits, attended.iou[one], attended.mask_tokens[one], hq_logits=finer)
+    chosen = choose_masks(decoded, False, decoder.model.spec.fallback)
     iou = chosen.iou[0].float().cpu().numpy()
     keep = filters.by_predicted_iou(iou, threshold)
     return iou[keep], chosen.mask_logits[0][torch.from_numpy(keep)]

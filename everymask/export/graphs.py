@@ -34,11 +34,10 @@ class Signature:
 
 def feature_names(model: PromptableModel) -> tuple[str, ...]:
     """What the encoder gives and the decoder takes, the embedding last for SAM 2 and first for SAM."""
-    if model.spec.family == "sam2":
+    decoder = model.spec.decoder
+    if decoder.high_res:
         return "image_features_0", "image_features_1", "image_embeddings"
-    return (
-        ("image_embeddings",) if model.spec.decoder.early_dim is None else ("image_embeddings", "hq_features")
-    )
+    return ("image_embeddings",) if decoder.early_dim is None else ("image_embeddings", "hq_features")
 
 
 def _as_features(model: PromptableModel, maps: tuple[Tensor, ...]) -> ImageFeatures:

@@ -45,7 +45,7 @@ def convert_weights(
     if target.exists() and path.exists() and os.path.samefile(target, path):
         raise OptionError(f"{target} is the file that is read; write to another one")
     state = read_weights(path)
-    spec = known or recognise(state)
+    spec = known or recognise(state, path)
     build(spec, dict(state))  # refuses what does not fit, before anything is written
     if layout == "official":
         _write(target, state, spec)

@@ -75,6 +75,12 @@ def _check(model: PromptableModel, masks: str, precision: str, opset: int) -> No
             raise OptionError(f"{name} must be one of {', '.join(known)}, got {value!r}")
     if not 13 <= opset <= 20:
         raise OptionError(f"opset must be from 13 to 20, got {opset}")
+    decoder = model.spec.decoder
+    if masks == "all" and decoder.hq_token:
+        raise OptionError(
+            f"{model.spec.name} adds its finer mask to the one that was chosen without it, so all masks of a "
+            "prompt at once say too little; export with masks='multi' or 'single'"
+        )
     if isinstance(model, OnnxModel):
         raise OptionError(f"{model.folder} is an export already")
     if model.device.type != "cpu" or str(model.dtype) != "torch.float32":

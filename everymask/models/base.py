@@ -18,6 +18,7 @@ from everymask.geometry import Frame
 from everymask.models.specs import ModelSpec
 from everymask.nn.choice import choose_masks
 from everymask.nn.decode_many import WORTH_PREPARING, decode_many
+from everymask.nn.hq_decoder import HqMaskDecoder
 from everymask.nn.mask_decoder import MaskDecoder
 from everymask.nn.prompt_encoder import BOX_FIRST, BOX_SECOND, PAD, PromptEncoder
 from everymask.nn.records import Decoded, ImageFeatures, PromptEmbeddings
@@ -40,6 +41,9 @@ class PromptableModel(nn.Module):
 
     mask_threshold: float = 0.0
     """A logit above it belongs to the mask."""
+
+    hq_token_only = False
+    """HQ-SAM and HQ-SAM 2: hand on the mask of its own token alone, not added to SAM's."""
 
     def __init__(self, spec: ModelSpec) -> None:
         super().__init__()
@@ -151,7 +155,14 @@ class PromptableModel(nn.Module):
 
     def choose(self, decoded: Decoded, multimask: bool) -> Decoded:
         """The three masks of an ambiguous prompt, or the one of a clear prompt, by the family's rule."""
-        return choose_masks(decoded, multimask, self.spec.fallback)
+        decoder = self.spec.decoder
+        return choose_masks(
+            decoded,
+            multimask,
+            self.spec.fallback,
+            hq_token_only=self.hq_token_only,
+            hq_best=decoder.early_dim is not None,
+        )
 
     def cast(self: Self, dtype: torch.dtype) -> Self:
         """The model itself, its weights in ``dtype``; half types leave :data:`KEPT_IN_FLOAT32` alone."""
@@ -178,6 +189,12 @@ def prompt_encoder(spec: ModelSpec) -> PromptEncoder:
         image_size=spec.image_size,
         mask_channels=spec.mask_channels,
     )
+
+
+def mask_decoder(spec: ModelSpec) -> MaskDecoder:
+    """The mask decoder, with HQ-SAM's token where the spec has it."""
+    kind = HqMaskDecoder if spec.decoder.is_hq else MaskDecoder
+    return kind(spec.embed_dim, spec.decoder)
 
 
 def standardised(pixels: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:

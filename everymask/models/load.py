@@ -57,7 +57,7 @@ def load(
     if path.is_dir() and (path / EXPORT_NOTE).is_file():
         return _exported(path, device, chosen_dtype)
     state = read_weights(path)
-    return build(spec or recognise(state), state, chosen_device, chosen_dtype, consume=True)
+    return build(spec or recognise(state, path), state, chosen_device, chosen_dtype, consume=True)
 
 
 def _exported(folder: Path, device: str | torch.device | None, dtype: torch.dtype) -> PromptableModel:

@@ -41,7 +41,12 @@ def note_of(model: PromptableModel, masks: str, precision: str) -> dict[str, Any
         "family": spec.family,
         "image_size": spec.image_size,
         "embed_dim": spec.embed_dim,
-        "decoder": {"masks": decoder.masks, "high_res": decoder.high_res, "early_dim": decoder.early_dim},
+        "decoder": {
+            "masks": decoder.masks,
+            "high_res": decoder.high_res,
+            "hq_token": decoder.hq_token,
+            "early_dim": decoder.early_dim,
+        },
         "fallback": None if spec.fallback is None else asdict(spec.fallback),
         "generator": dict(spec.generator),
         "masks": masks,
@@ -203,4 +208,4 @@ class _OnnxSam(OnnxModel, Sam):
 
 
 class _OnnxSam2(OnnxModel, Sam2):
-    """SAM 2, EdgeTAM or nano through ONNX Runtime."""
+    """SAM 2, EdgeTAM, EfficientTAM or nano through ONNX Runtime."""

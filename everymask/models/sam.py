@@ -10,15 +10,21 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from everymask.geometry import Letterbox
-from everymask.models.base import PromptableModel, corner_points, prompt_encoder, standardised, with_padding
+from everymask.models.base import (
+    PromptableModel,
+    corner_points,
+    mask_decoder,
+    prompt_encoder,
+    standardised,
+    with_padding,
+)
 from everymask.models.specs import ModelSpec
-from everymask.nn.choice import choose_masks
 from everymask.nn.encoders.tiny_vit import TinyViT, TinyViTSpec
 from everymask.nn.encoders.vit import ViT, ViTSpec
 from everymask.nn.hq_decoder import HqMaskDecoder
 from everymask.nn.mask_decoder import MaskDecoder
 from everymask.nn.prompt_encoder import PromptEncoder
-from everymask.nn.records import Decoded, ImageFeatures
+from everymask.nn.records import ImageFeatures
 
 PIXEL_MEAN = (123.675, 116.28, 103.53)  # of values 0 to 255
 PIXEL_STD = (58.395, 57.12, 57.375)
@@ -27,15 +33,11 @@ PIXEL_STD = (58.395, 57.12, 57.375)
 class Sam(PromptableModel):
     """SAM, MobileSAM or HQ-SAM. Attribute names are those of the official checkpoints."""
 
-    hq_token_only = False
-    """HQ-SAM: hand on the mask of its own token alone, not added to SAM's."""
-
     def __init__(self, spec: ModelSpec) -> None:
         super().__init__(spec)
         self.image_encoder = _trunk(spec)
         self.prompt_encoder = prompt_encoder(spec)
-        kind = MaskDecoder if spec.decoder.early_dim is None else HqMaskDecoder
-        self.mask_decoder = kind(spec.embed_dim, spec.decoder)
+        self.mask_decoder = mask_decoder(spec)
 
     @property
     def prompts(self) -> PromptEncoder:
@@ -61,9 +63,6 @@ class Sam(PromptableModel):
         embedding = self.image_encoder(pixels.to(self.dtype), seen)
         assert isinstance(self.mask_decoder, HqMaskDecoder)
         return ImageFeatures(embedding, early=(self.mask_decoder.fine_map(embedding, seen[0]),))
-
-    def choose(self, decoded: Decoded, multimask: bool) -> Decoded:
-        return choose_masks(decoded, multimask, self.spec.fallback, hq_token_only=self.hq_token_only)
 
     def arrange(
         self, points: Tensor | None, labels: Tensor | None, boxes: Tensor | None

@@ -1,8 +1,9 @@
-"""SAM 2 and SAM 2.1 (Ravi et al. 2024), EdgeTAM and nano: a multi-scale trunk with a pyramid neck, the prompt
-encoder, the mask decoder, and the parts that remember objects from frame to frame.
+"""SAM 2 and SAM 2.1 (Ravi et al. 2024), EdgeTAM, EfficientTAM, HQ-SAM 2 and nano: a trunk with a neck, the
+prompt encoder, the mask decoder, and the parts that remember objects from frame to frame.
 
 How those parts are used through a video is the business of the room ``video``. EdgeTAM is a SAM 2 with
-another trunk and a perceiver behind the memory encoder.
+another trunk and a perceiver behind the memory encoder; EfficientTAM one whose trunk gives a single map;
+HQ-SAM 2 one whose decoder has HQ-SAM's token.
 """
 
 from __future__ import annotations
@@ -14,11 +15,19 @@ import torch
 from torch import Tensor, nn
 
 from everymask.geometry import Squash
-from everymask.models.base import PromptableModel, corner_points, prompt_encoder, standardised, with_padding
+from everymask.models.base import (
+    PromptableModel,
+    corner_points,
+    mask_decoder,
+    prompt_encoder,
+    standardised,
+    with_padding,
+)
 from everymask.models.specs import MemorySpec, ModelSpec
 from everymask.nn.encoders.convnet import PIXEL_MEAN, PIXEL_STD, ConvNet, ConvSpec
 from everymask.nn.encoders.fpn import FpnNeck
 from everymask.nn.encoders.hiera import Hiera, HieraSpec
+from everymask.nn.encoders.plain_vit import PlainViT, PlainViTSpec, ViTDetNeck
 from everymask.nn.encoders.repvit import RepViT, RepViTSpec
 from everymask.nn.layers import MLP
 from everymask.nn.mask_decoder import MaskDecoder
@@ -34,26 +43,28 @@ from everymask.nn.touched import untouched
 class ImageEncoder(nn.Module):
     """Trunk and neck, under the names of the checkpoints."""
 
-    PARTS: ClassVar = {"neck": FpnNeck}
+    PARTS: ClassVar = {"neck": FpnNeck | ViTDetNeck}
 
     def __init__(self, spec: ModelSpec) -> None:
         super().__init__()
         self.trunk, channels = trunk_of(spec)
-        self.neck = FpnNeck(channels, spec.embed_dim)
+        self.neck: FpnNeck | ViTDetNeck = (
+            FpnNeck(channels, spec.embed_dim) if len(channels) > 1 else ViTDetNeck(channels, spec.embed_dim)
+        )
 
     def forward(self, pixels: Tensor, heads: tuple[nn.Conv2d, ...] = ()) -> list[Tensor]:
-        """Maps at strides 4, 8 and 16, finest first; ``heads`` narrow the finest ones."""
+        """Maps at strides 4, 8 and 16, finest first, or that at 16 alone; ``heads`` narrow the finest."""
         return self.neck(self.trunk(pixels), heads)
 
 
 class Sam2(PromptableModel):
-    """SAM 2, SAM 2.1, EdgeTAM or nano. Attribute names are those of the official checkpoints."""
+    """SAM 2 or one of its relatives. Attribute names are those of the official checkpoints."""
 
     def __init__(self, spec: ModelSpec) -> None:
         super().__init__(spec)
         self.image_encoder = ImageEncoder(spec)
         self.sam_prompt_encoder = prompt_encoder(spec)
-        self.sam_mask_decoder = MaskDecoder(spec.embed_dim, spec.decoder)
+        self.sam_mask_decoder = mask_decoder(spec)
         # Added to the features of a photo, or of a video's first frame, in place of memories.
         self.no_mem_embed = nn.Parameter(_small(1, 1, spec.embed_dim))
         if spec.memory is not None:
@@ -61,7 +72,12 @@ class Sam2(PromptableModel):
 
     def _add_memory(self, dim: int, memory: MemorySpec) -> None:
         self.memory_attention = MemoryAttention(
-            dim, memory.dim, layers=memory.layers, hidden=memory.mlp_dim, heads=memory.heads
+            dim,
+            memory.dim,
+            layers=memory.layers,
+            hidden=memory.mlp_dim,
+            heads=memory.heads,
+            pooling=memory.pooling,
         )
         self.memory_encoder = MemoryEncoder(dim, memory.dim)
         if memory.perceiver is not None:
@@ -93,8 +109,10 @@ class Sam2(PromptableModel):
 
     def encode_frame(self, pixels: Tensor) -> ImageFeatures:
         """[B, 3, S, S] -> the features that memory attention starts from: nothing of memory in them."""
-        heads = (self.sam_mask_decoder.conv_s0, self.sam_mask_decoder.conv_s1)
         pixels = pixels.to(self.dtype)
+        if not self.spec.decoder.high_res:
+            return ImageFeatures(self.image_encoder(pixels)[-1])
+        heads = (self.sam_mask_decoder.conv_s0, self.sam_mask_decoder.conv_s1)
         if all(
             untouched(part, pixels) for part in (self.image_encoder, *heads)
         ):  # heads merged into the neck
@@ -178,10 +196,13 @@ def trunk_of(spec: ModelSpec) -> tuple[nn.Module, tuple[int, ...]]:
             return Hiera(spec.trunk), spec.trunk.channels
         case RepViTSpec():
             return RepViT(spec.trunk), spec.trunk.channels
+        case PlainViTSpec():
+            return PlainViT(spec.trunk), spec.trunk.channels
         case ConvSpec():
             return ConvNet(spec.trunk), spec.trunk.dims
     raise TypeError(
-        f"a SAM 2 model needs a HieraSpec, RepViTSpec or ConvSpec as its trunk, got {spec.trunk!r}"
+        "a SAM 2 model needs a HieraSpec, RepViTSpec, PlainViTSpec or ConvSpec as its trunk, "
+        f"got {spec.trunk!r}"
     )
 
 

@@ -16,13 +16,15 @@ from everymask.nn.choice import StabilityFallback
 from everymask.nn.encoders.convnet import ConvSpec
 from everymask.nn.encoders.efficientnet_lite import LiteSpec
 from everymask.nn.encoders.hiera import HieraSpec
+from everymask.nn.encoders.plain_vit import PlainViTSpec
 from everymask.nn.encoders.repvit import RepViTSpec
 from everymask.nn.encoders.tiny_vit import TinyViTSpec
 from everymask.nn.encoders.vit import ViTSpec
 from everymask.nn.mask_decoder import DecoderSpec
 from everymask.nn.memory.perceiver import PerceiverSpec
+from everymask.nn.memory.pooling import Pooling
 
-TrunkSpec = ViTSpec | TinyViTSpec | HieraSpec | RepViTSpec | ConvSpec
+TrunkSpec = ViTSpec | TinyViTSpec | HieraSpec | RepViTSpec | PlainViTSpec | ConvSpec
 STRIDE = 16  # model pixels per cell of the image embedding, in every family
 
 
@@ -39,7 +41,8 @@ class MemorySpec:
     mask_scale: float = 20.0  # mask probabilities enter memory as p * scale + bias
     mask_bias: float = -10.0
     perceiver: PerceiverSpec | None = None  # EdgeTAM: a memory is kept as its latents
-    # SAM 2.1 adds these; SAM 2.0 and EdgeTAM checkpoints have none of their weights:
+    pooling: Pooling | None = None  # EfficientTAM _1 and _2: looked at in cells of 2 x 2
+    # SAM 2.1 adds these; SAM 2.0, EdgeTAM and EfficientTAM checkpoints have none of their weights:
     pointer_times: bool = True  # pointers carry their (signed, projected) distance in time
     no_object_embedding: bool = True  # memories of frames without the object carry a mark
 
@@ -79,12 +82,19 @@ def _hq(name: str, trunk: ViTSpec | TinyViTSpec) -> ModelSpec:
 _SAM2_DECODER = DecoderSpec(mlp_block=False, iou_sigmoid=True, high_res=True, object_score=True)
 
 
-def _sam2(name: str, trunk: HieraSpec | RepViTSpec, memory: MemorySpec) -> ModelSpec:
+def _sam2(
+    name: str,
+    trunk: HieraSpec | RepViTSpec | PlainViTSpec,
+    memory: MemorySpec,
+    decoder: DecoderSpec = _SAM2_DECODER,
+    image_size: int = 1024,
+) -> ModelSpec:
     return ModelSpec(
         name,
         "sam2",
         trunk,
-        decoder=_SAM2_DECODER,
+        image_size=image_size,
+        decoder=decoder,
         memory=memory,
         fallback=StabilityFallback(offset=0.05, threshold=0.98),
         generator={"pred_iou_thresh": 0.8},
@@ -104,6 +114,14 @@ _HIERA_L = HieraSpec(144, 2, (2, 6, 36, 4), (23, 33, 43), (7, 7), window_sizes=(
 _SAM21 = MemorySpec()
 _SAM20 = replace(_SAM21, pointer_times=False, no_object_embedding=False)
 _EDGETAM = replace(_SAM20, layers=2, perceiver=PerceiverSpec())
+
+_PLAIN_DECODER = replace(_SAM2_DECODER, high_res=False)  # its trunk has no finer maps
+
+
+def _efficient(name: str, pooling: Pooling | None = None, image_size: int = 1024) -> ModelSpec:
+    trunk = PlainViTSpec(384, 6) if name.startswith("efficienttam_s") else PlainViTSpec(192, 3)
+    return _sam2(name, trunk, replace(_SAM20, pooling=pooling), _PLAIN_DECODER, image_size)
+
 
 _NANO = ModelSpec(
     "nano",
@@ -143,9 +161,18 @@ MODELS: dict[str, ModelSpec] = {
         _sam2("sam2.1_hiera_base_plus", _HIERA_B, _SAM21),
         _sam2("sam2.1_hiera_large", _HIERA_L, _SAM21),
         _sam2("edgetam", RepViTSpec(), _EDGETAM),
+        _efficient("efficienttam_s"),
+        _efficient("efficienttam_s_1", "weighted"),
+        _efficient("efficienttam_s_2", "shifted"),
+        _efficient("efficienttam_s_512x512", image_size=512),
+        _efficient("efficienttam_ti"),
+        _efficient("efficienttam_ti_1", "weighted"),
+        _efficient("efficienttam_ti_2", "shifted"),
+        _efficient("efficienttam_ti_512x512", image_size=512),
         _hq("sam_hq_vit_b", _VIT_B),
         _hq("sam_hq_vit_l", _VIT_L),
         _hq("sam_hq_vit_h", _VIT_H),
         _hq("sam_hq_vit_tiny", TinyViTSpec()),
+        _sam2("sam2.1_hq_hiera_large", _HIERA_L, _SAM21, replace(_SAM2_DECODER, hq_token=True)),
     )
 }

@@ -26,6 +26,7 @@ from everymask.errors import (
     CheckpointError,
     KeyMismatchError,
     OptionError,
+    SameTensorsWarning,
     UnknownModelError,
     UnsafeCheckpointError,
 )
@@ -38,6 +39,7 @@ from everymask.models.transformers_layout import (
 )
 from everymask.nn.encoders.convnet import ConvSpec
 from everymask.nn.encoders.hiera import HieraSpec
+from everymask.nn.encoders.plain_vit import PlainViTSpec
 from everymask.nn.encoders.repvit import RepViTSpec
 from everymask.nn.encoders.tiny_vit import TinyViTSpec
 from everymask.nn.encoders.vit import ViTSpec
@@ -164,8 +166,11 @@ def _refusal(path: Path, what: str) -> UnsafeCheckpointError:
 # --- recognising ----------------------------------------------------------------------------------
 
 
-def recognise(state: Mapping[str, Tensor]) -> ModelSpec:
+def recognise(state: Mapping[str, Tensor], file: str | Path = "") -> ModelSpec:
     """The spec of the table that these weights (under official key names) belong to.
+
+    Where several models have the same tensors, as EfficientTAM's variants do, the name of the ``file``
+    decides; without one that says it, the first of them is meant and a SameTensorsWarning says so.
 
     Raises UnknownModelError. A spec of your own is not in the table: pass it to
     :func:`everymask.models.load.build` together with the weights.
@@ -173,17 +178,34 @@ def recognise(state: Mapping[str, Tensor]) -> ModelSpec:
     found = _signature_of_state(state)
     # transformers' Sam2Model has no memory, so it does not say whether it is of SAM 2 or 2.1.
     photos_only = found[0] == "sam2" and not any(key.startswith("memory_attention.") for key in state)
-    for spec in (*MODELS.values(), FORMER_NANO):
-        known = _signature_of_spec(spec)
-        if photos_only and known[:-1] == found[:-1]:
-            return replace(spec, memory=None)
-        if not photos_only and known == found:
-            return _of_its_size(spec, state)
+    until = -1 if photos_only else None
+    fits = [
+        spec for spec in (*MODELS.values(), FORMER_NANO) if _signature_of_spec(spec)[:until] == found[:until]
+    ]
+    if fits:
+        spec = _called(fits, Path(file).stem, photos_only=photos_only)
+        return replace(spec, memory=None) if photos_only else _of_its_size(spec, state)
     keys = _shortened(sorted(state))
     raise UnknownModelError(
         f"no model of the table fits these {len(state)} tensors ({keys}); "
         f"expected weights of one of {', '.join(MODELS)}"
     )
+
+
+def _called(fits: Sequence[ModelSpec], name: str, *, photos_only: bool) -> ModelSpec:
+    """Which of the specs that fit is meant."""
+    names = [spec.name for spec in fits]
+    wanted = name.lower().replace("-", "_")
+    if wanted in names:
+        return fits[names.index(wanted)]
+    if len(fits) > 1 and not photos_only:
+        warnings.warn(
+            f"the tensors of {', '.join(names)} are the same in kind; these are taken for {names[0]}. "
+            "Give the file the published name, or build(MODELS[name], read_weights(file))",
+            SameTensorsWarning,
+            stacklevel=3,
+        )
+    return fits[0]
 
 
 def _of_its_size(spec: ModelSpec, state: Mapping[str, Tensor]) -> ModelSpec:
@@ -212,11 +234,13 @@ def _signature_of_state(state: Mapping[str, Tensor]) -> tuple[object, ...]:
     """Family, kind and sizes of the trunk, and whether the keys that HQ-SAM or SAM 2.1 added are there."""
     family = "sam2" if any(key.startswith("sam_mask_decoder.") for key in state) else "sam"
     prefix = "image_encoder.trunk." if family == "sam2" else "image_encoder."
-    is_new = "obj_ptr_tpos_proj.weight" in state or "mask_decoder.hf_token.weight" in state
+    is_hq = any(key.endswith("mask_decoder.hf_token.weight") for key in state)
+    is_new = "obj_ptr_tpos_proj.weight" in state
     for kind, mark, first in _TRUNKS:
         if prefix + mark in state and prefix + first in state:
-            return family, kind, state[prefix + first].shape[0], _count(state, prefix + "blocks"), is_new
-    return family, "unknown", 0, 0, is_new
+            width, depth = state[prefix + first].shape[0], _count(state, prefix + "blocks")
+            return family, kind, width, depth, is_hq, is_new
+    return family, "unknown", 0, 0, is_hq, is_new
 
 
 def _count(state: Mapping[str, Tensor], prefix: str) -> int:
@@ -230,7 +254,7 @@ def _signature_of_spec(spec: ModelSpec) -> tuple[object, ...]:
     match spec.trunk:
         case HieraSpec(embed_dim=width, stages=stages):
             sizes = ("hiera", width, sum(stages))
-        case ViTSpec(embed_dim=width, depth=depth):
+        case ViTSpec(embed_dim=width, depth=depth) | PlainViTSpec(embed_dim=width, depth=depth):
             sizes = ("vit", width, depth)
         case TinyViTSpec(embed_dims=widths):
             sizes = ("tiny_vit", widths[0] // 2, 0)
@@ -238,8 +262,8 @@ def _signature_of_spec(spec: ModelSpec) -> tuple[object, ...]:
             sizes = ("repvit", widths[0] // 2, 0)
         case ConvSpec(dims=widths, pretrained=pretrained):
             sizes = ("conv" if pretrained is None else "conv with pretrained", widths[0] // 2, 0)
-    is_new = spec.decoder.early_dim is not None or (spec.memory is not None and spec.memory.pointer_times)
-    return spec.family, *sizes, is_new
+    is_new = spec.memory is not None and spec.memory.pointer_times
+    return spec.family, *sizes, spec.decoder.is_hq, is_new
 
 
 # --- key names ------------------------------------------------------------------------------------
@@ -266,7 +290,8 @@ def to_transformers(model: nn.Module) -> State:
 
 def refuse_without_transformers(spec: Any, name: str) -> None:
     """Raise OptionError for a model that ``transformers`` does not have."""
-    if not isinstance(spec, ModelSpec) or not isinstance(spec.trunk, ViTSpec | HieraSpec | RepViTSpec):
+    known = isinstance(spec, ModelSpec) and isinstance(spec.trunk, ViTSpec | HieraSpec | RepViTSpec)
+    if not known or (spec.family == "sam2" and spec.decoder.is_hq):
         raise OptionError(
             f"transformers has SAM and HQ-SAM (ViT), SAM 2 (Hiera) and EdgeTAM, not {name}; "
             "keep the official names"

@@ -100,7 +100,7 @@ def _can_be_kept(model: PromptableModel) -> bool:
     from everymask.models.sam import Sam
     from everymask.models.sam2 import Sam2
 
-    plain = type(model) in (Sam, Sam2) and model.spec.decoder.early_dim is None  # no HQ-SAM
+    plain = type(model) in (Sam, Sam2) and not model.spec.decoder.is_hq
     return plain and model.device.type == "cpu" and model.dtype == torch.float32
 
 

@@ -27,6 +27,7 @@ def choose_masks(
     fallback: StabilityFallback | None = None,
     *,
     hq_token_only: bool = False,
+    hq_best: bool = True,
 ) -> Decoded:
     """The masks to hand on: the three of an ambiguous prompt, or one.
 
@@ -34,15 +35,18 @@ def choose_masks(
     given a ``fallback``, the best of the others where mask 0 is unstable. The token stays that of mask 0 even
     then: SAM 2 makes its object pointer of it.
 
-    HQ-SAM hands on one mask even with ``multimask``: the one of the three of highest predicted IoU, or mask
-    0, with the logits of its own token added, or these alone if ``hq_token_only``.
+    HQ-SAM adds the logits of its own token to what it hands on, or hands on these alone if ``hq_token_only``;
+    of the three it keeps the one of highest predicted IoU. HQ-SAM 2 (``hq_best`` False) keeps all three.
     """
-    if decoded.hq_logits is not None:
-        return _finer(decoded, multimask, decoded.hq_logits, hq_token_only)
-    if multimask:
-        return _slice(decoded, slice(1, None))
-    single = _slice(decoded, slice(0, 1))
-    return single if fallback is None else _fall_back(single, decoded, fallback)
+    if not multimask:
+        chosen = _slice(decoded, slice(0, 1))
+        if fallback is not None:
+            chosen = _fall_back(chosen, decoded, fallback)
+    else:
+        chosen = _slice(decoded, slice(1, None))
+        if decoded.hq_logits is not None and hq_best:
+            chosen = best_by_iou(chosen)
+    return chosen if decoded.hq_logits is None else _finer(chosen, decoded.hq_logits, hq_token_only)
 
 
 def best_by_iou(decoded: Decoded) -> Decoded:
@@ -68,9 +72,8 @@ def single_mask_stability(mask_logits: Tensor, offset: float) -> Tensor:
     return torch.where(outer > 0, inner / outer, 1.0)
 
 
-def _finer(decoded: Decoded, multimask: bool, hq_logits: Tensor, alone: bool) -> Decoded:
-    chosen = best_by_iou(_slice(decoded, slice(1, None))) if multimask else _slice(decoded, slice(0, 1))
-    logits = hq_logits if alone else chosen.mask_logits + hq_logits
+def _finer(chosen: Decoded, hq_logits: Tensor, alone: bool) -> Decoded:
+    logits = hq_logits.expand_as(chosen.mask_logits) if alone else chosen.mask_logits + hq_logits
     return replace(chosen, mask_logits=logits, hq_logits=None)
 
 

@@ -1,8 +1,8 @@
 """HQ-SAM's mask decoder (Ke et al. 2023): SAM's, and one more token whose mask is read from a finer map.
 
-That map is what SAM upscales, convolved twice more, plus a map of the photo alone that an early layer of the
-trunk has a say in. The mask of the token is added to the one that SAM would hand on
-(:func:`everymask.nn.choice.choose_masks`). Key names are those of the official checkpoints.
+That map is what SAM upscales, convolved twice more; in HQ-SAM plus a map of the photo alone that an early
+layer of the trunk has a say in, which HQ-SAM 2 does without. The mask of the token is added to those that are
+handed on (:func:`everymask.nn.choice.choose_masks`). Key names are those of the official checkpoints.
 
 Letters used in shapes: B images, P prompts, T tokens, M masks of SAM (4), C channels, E of the early map,
 h x w the embedding grid.
@@ -21,17 +21,17 @@ from everymask.nn.records import Decoded
 
 
 class HqMaskDecoder(MaskDecoder):
-    """A mask decoder with HQ-SAM's output token; ``spec.early_dim`` is E."""
+    """A mask decoder with HQ-SAM's output token; ``spec.early_dim`` is E, None in HQ-SAM 2."""
 
     usual = False  # the fast form for many prompts knows nothing of the token
 
     def __init__(self, dim: int, spec: DecoderSpec, transformer: nn.Module | None = None) -> None:
         super().__init__(dim, spec, transformer)
-        assert spec.early_dim is not None, "an HQ decoder needs the channels of the early map"
         self.hf_token = nn.Embedding(1, dim)
         self.hf_mlp = MLP(dim, dim, dim // 8, 3)
-        self.compress_vit_feat = _quadrupled(spec.early_dim, dim, dim // 8)
-        self.embedding_encoder = _quadrupled(dim, dim // 4, dim // 8)
+        if spec.early_dim is not None:
+            self.compress_vit_feat = _quadrupled(spec.early_dim, dim, dim // 8)
+            self.embedding_encoder = _quadrupled(dim, dim // 4, dim // 8)
         self.embedding_maskfeature = nn.Sequential(
             nn.Conv2d(dim // 8, dim // 4, 3, padding=1),
             LayerNorm2d(dim // 4),
@@ -47,20 +47,22 @@ class HqMaskDecoder(MaskDecoder):
         return self.embedding_encoder(embedding) + self.compress_vit_feat(early)
 
     def tokens(self, sparse: Tensor) -> Tensor:
-        """Output tokens before prompt tokens, [P, T, C]: IoU, masks, the finer mask, prompt."""
-        own = torch.cat([self.iou_token.weight, self.mask_tokens.weight, self.hf_token.weight])
-        return torch.cat([own[None].expand(sparse.shape[0], -1, -1), sparse], dim=1)
+        """Output tokens before prompt tokens, [P, T, C]: (object,) IoU, masks, the finer mask, prompt."""
+        finer = self.hf_token.weight[None].expand(sparse.shape[0], -1, -1)
+        return super().tokens(torch.cat([finer, sparse], dim=1))
 
     def forward(
         self, image: Tensor, image_position: Tensor, sparse: Tensor, high_res: tuple[Tensor, ...] = ()
     ) -> Decoded:
-        """As :meth:`MaskDecoder.forward`; ``high_res`` is the one map of :meth:`fine_map`, [P or 1, ...]."""
-        (fine,) = high_res
+        """As :meth:`MaskDecoder.forward`; HQ-SAM's last ``high_res`` is the map of :meth:`fine_map`."""
         tokens, attended = self.attend(image, image_position, self.tokens(sparse))
-        upscaled = self.upscale(attended, image.shape[-2:], ())
-        hyper = self.hf_mlp(tokens[:, 1 + self.spec.masks])[:, None]  # [P, 1, C/8]
-        finer = (self.embedding_maskfeature(upscaled) + fine).to(hyper.dtype)
-        logits = torch.einsum("pmc,pchw->pmhw", hyper, finer)
+        upscaled = self.upscale(attended, image.shape[-2:], high_res)
+        place = int(self.spec.object_score) + 1 + self.spec.masks
+        hyper = self.hf_mlp(tokens[:, place])[:, None]  # [P, 1, C/8]
+        finer = self.embedding_maskfeature(upscaled)
+        if self.spec.early_dim is not None:
+            finer = finer + high_res[-1]
+        logits = torch.einsum("pmc,pchw->pmhw", hyper, finer.to(hyper.dtype))
         return replace(self.read_out(tokens, upscaled), hq_logits=logits)
 
 

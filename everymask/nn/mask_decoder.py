@@ -34,6 +34,11 @@ class DecoderSpec:
     high_res: bool = False  # SAM 2: adds the encoder's stride-4 and stride-8 maps while upscaling
     object_score: bool = False  # SAM 2: one more token that says whether the object is there at all
     early_dim: int | None = None  # HQ-SAM: channels of the trunk's early map, for one more token and mask
+    hq_token: bool = False  # HQ-SAM 2: that token and mask without an early map
+
+    @property
+    def is_hq(self) -> bool:
+        return self.hq_token or self.early_dim is not None
 
 
 class MaskDecoder(nn.Module):

@@ -18,7 +18,7 @@ from everymask.export.write import export_onnx
 from everymask.models.load import build
 from tests.parity import torchvision_standin
 from tests.parity.conftest import seeded_photo
-from tests.parity.relatives import edgetam, hq_sam
+from tests.parity.relatives import edgetam, efficienttam, hq_sam
 from tests.parity.seeded import seeded_state
 from tests.parity.test_models_parity import SMALL, prompts_of_kind
 
@@ -36,6 +36,7 @@ SPECS = {
     "hq": hq_sam.SPECS["small"],
     "sam2.1": SMALL["sam2.1"],
     "edgetam": edgetam.SPECS["small"],
+    "efficienttam": efficienttam.SPECS["small"],
 }
 PHOTO = Path(em.__file__).parent / "assets" / "photo.jpg"
 

@@ -49,7 +49,7 @@ def seeded(spec):
 
 def test_every_key_of_every_published_model_comes_back():
     for name, spec in MODELS.items():
-        if name in ("nano", "mobile_sam", "sam_hq_vit_tiny"):
+        if name.startswith(("nano", "mobile_sam", "sam_hq_vit_tiny", "efficienttam", "sam2.1_hq")):
             continue
         with torch.device("meta"):
             official = to_official(empty(spec))
@@ -183,7 +183,7 @@ def test_keys_and_values_of_edgetam_are_parted_and_joined():
 def test_a_converted_folder_is_what_from_pretrained_reads(tmp_path, monkeypatch, name):
     transformers = pytest.importorskip("transformers")
     spec = {"sam": SAM, "sam_hq": HQ, "sam2": SAM2}[name]
-    monkeypatch.setattr(weights_file, "recognise", lambda state: spec)
+    monkeypatch.setattr(weights_file, "recognise", lambda state, file: spec)
     state = to_official(seeded(spec))
     save_file(state, tmp_path / "mine.safetensors")
     written = weights_file.convert_weights(tmp_path / "mine.safetensors", tmp_path / "hf", "transformers")

@@ -5,12 +5,13 @@ from torch import nn
 
 from everymask.nn.encoders.convnet import ConvNet, ConvSpec
 from everymask.nn.encoders.hiera import Hiera, HieraSpec
+from everymask.nn.encoders.plain_vit import PlainViT, PlainViTSpec
 from everymask.nn.encoders.repvit import RepViT, RepViTSpec
 from everymask.nn.encoders.tiny_vit import TinyViT, TinyViTSpec
 from everymask.nn.encoders.vit import ViT, ViTSpec
 from tests.parity.seeded import seeded_state
 
-TRUNKS = ("vit", "hiera", "tiny_vit", "repvit", "convnet")
+TRUNKS = ("vit", "plain_vit", "hiera", "tiny_vit", "repvit", "convnet")
 
 
 def trunk(kind: str) -> nn.Module:
@@ -19,6 +20,8 @@ def trunk(kind: str) -> nn.Module:
     module: nn.Module
     if kind == "vit":  # windows of 14 overhang the 16 tokens of a side
         module = ViT(ViTSpec(32, depth=4, num_heads=2, global_blocks=(1, 3), out_dim=16), 256)
+    elif kind == "plain_vit":
+        module = PlainViT(PlainViTSpec(32, 2, depth=4, global_blocks=(1, 3)))
     elif kind == "hiera":
         module = Hiera(HieraSpec(16, 1, (1, 2, 2, 1), (3,), (7, 7)))
     elif kind == "tiny_vit":

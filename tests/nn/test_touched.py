@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from everymask.nn.encoders.convnet import ConvNet
+from everymask.nn.encoders.plain_vit import PlainViT
 from everymask.nn.encoders.repvit import RepViT
 from everymask.nn.encoders.tiny_vit import TinyViT
 from everymask.nn.encoders.vit import ViT
@@ -160,7 +161,7 @@ def test_what_hooks_on_every_part_keep_is_not_overwritten(small):
 @torch.no_grad()
 def test_blocks_called_by_hand_leave_their_inputs_alone(small):
     module, _ = small
-    x = torch.randn(*((1, 8, 8, 32) if isinstance(module, ViT) else (1, 16, 16, 16)))
+    x = torch.randn(*((1, 8, 8, 32) if isinstance(module, ViT | PlainViT) else (1, 16, 16, 16)))
     first = blocks_of(module)[0]
     given, before = x, x.clone()
     first(given)

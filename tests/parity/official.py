@@ -22,11 +22,10 @@ from everymask.nn.encoders.vit import ViTSpec
 from tests.parity import torchvision_standin
 from tests.parity.seeded import fill
 
-WITH_OFFICIAL_CODE = [
-    name for name in MODELS if name not in ("mobile_sam", "edgetam") and not name.startswith("sam_hq")
-]
+_RELATIVES = ("mobile_sam", "edgetam", "efficienttam", "sam_hq", "sam2.1_hq")
+WITH_OFFICIAL_CODE = [name for name in MODELS if not name.startswith(_RELATIVES)]
 """Models of these two packages; the others are tested against their own: ``tests/golden``,
-``tests/parity/test_edgetam.py``, ``tests/parity/test_hq_sam.py``."""
+``tests/parity/test_edgetam.py``, ``test_efficienttam.py``, ``test_hq_sam.py``, ``test_hq_sam2.py``."""
 
 
 def official_model(spec: ModelSpec, *, video: bool = False) -> nn.Module:

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from everymask.nn.attend import attend
 from everymask.nn.encoders.relative import attend_relative, relative_bias
 from everymask.nn.encoders.tokens import (
     PatchEmbed,
@@ -32,7 +33,7 @@ from everymask.nn.encoders.windows import (
     window_partition,
     window_unpartition,
 )
-from everymask.nn.layers import LayerNorm2d, MLPBlock, is_exact_gelu
+from everymask.nn.layers import MLP, LayerNorm2d, MLPBlock, is_exact_gelu
 from everymask.nn.touched import untouched
 
 
@@ -82,10 +83,6 @@ class Attention(nn.Module):
             self.rel_pos_h = nn.Parameter(torch.zeros(2 * input_size[0] - 1, dim // num_heads))
             self.rel_pos_w = nn.Parameter(torch.zeros(2 * input_size[1] - 1, dim // num_heads))
 
-    @property
-    def usual(self) -> bool:
-        return self.use_rel_pos
-
     def forward(self, x: Tensor) -> Tensor:
         """Attention over all of [B, H, W, C]: a picture, or one window of several."""
         batch, height, width, _ = x.shape
@@ -104,7 +101,10 @@ class Attention(nn.Module):
         windows = split_windows(qkv, window, self.qkv.bias) if window else qkv[:, None, None]
         down, across, high, wide = windows.shape[1:5]
         q, k, v = (part.flatten(1, 2) for part in split_heads(windows, self.num_heads))  # [P, T, D]
-        mixed = attend_relative(q, k, v, self.rel_pos_h, self.rel_pos_w, (high, wide))
+        if self.use_rel_pos:
+            mixed = attend_relative(q, k, v, self.rel_pos_h, self.rel_pos_w, (high, wide))
+        else:
+            mixed = attend(q, k, v)
         picture = join_heads(mixed.unflatten(1, (high, wide)), (down, across), self.num_heads, hw)
         return linear(picture, self.proj)
 
@@ -134,7 +134,7 @@ class Block(nn.Module):
         self.norm1 = norm_layer(dim)
         self.attn = Attention(dim, num_heads, qkv_bias, use_rel_pos, rel_pos_zero_init, table_hw)
         self.norm2 = norm_layer(dim)
-        self.mlp = MLPBlock(dim, int(dim * mlp_ratio), act_layer)
+        self.mlp: MLPBlock | MLP = MLPBlock(dim, int(dim * mlp_ratio), act_layer)
 
     @property
     def usual(self) -> bool:
@@ -157,10 +157,16 @@ class Block(nn.Module):
         window = self.window_size
         rows = band_rows(x, window) if window else x.shape[1]
         x = add_branch(x, lambda band: self.attn.fast(normed(band, norm1), window), rows, own=own)
-        mlp = self.mlp
+        widen, narrow = self.linears
         return add_branch(
-            x, lambda band: feed_forward(normed(band, norm2), mlp.lin1, mlp.lin2), band_rows(x), own=True
+            x, lambda band: feed_forward(normed(band, norm2), widen, narrow), band_rows(x), own=True
         )
+
+    @property
+    def linears(self) -> tuple[nn.Linear, nn.Linear]:
+        """The two layers of the feed-forward branch."""
+        mlp = cast(MLPBlock, self.mlp)
+        return mlp.lin1, mlp.lin2
 
 
 class ViT(nn.Module):

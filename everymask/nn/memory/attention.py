@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from everymask.nn.attend import attend
 from everymask.nn.memory.by_axes import average_by_axes, worth_it
+from everymask.nn.memory.pooling import Pooling, pooled, pooled_keys, worth_pooling
 from everymask.nn.memory.rope import Rotation, grid_rotation, rotate
 from everymask.nn.memory.softmax_product import softmax_product
 from everymask.nn.touched import untouched
@@ -46,9 +47,12 @@ class RotaryAttention(nn.Module):
         key_channels: int | None = None,
         dropout: float = 0.0,
         inner: int | None = None,
+        pooling: Pooling | None = None,
     ):
-        """``inner``: channels within attention, where others than those of queries."""
+        """``inner``: channels within attention, where others than those of queries; ``pooling``: keys are
+        looked at in cells (``nn/memory/pooling.py``)."""
         super().__init__()
+        self.pooling = pooling
         key_channels, inner = key_channels or channels, inner or channels
         self.heads = heads
         self.dropout = dropout
@@ -79,9 +83,11 @@ class RotaryAttention(nn.Module):
             k = self._rotated_keys(keys, rotation, unplaced)
             v = self._split(self.v_proj(values))
             q = q.expand(len(k), -1, -1, -1)
+            k, v, added = self._in_cells(k, v, rotation, unplaced)
             dropout = self.dropout if self.training else 0.0
-            return self.out_proj(_join(F.scaled_dot_product_attention(q, k, v, dropout_p=dropout)))
-        if values.shape[-1] == queries.shape[-1] and self.heads == 1:  # nothing to gain from averaging first
+            return self.out_proj(_join(F.scaled_dot_product_attention(q, k, v, added, dropout_p=dropout)))
+        alike = values.shape[-1] == queries.shape[-1] and self.heads == 1
+        if alike and self.pooling is None:  # nothing to gain from averaging first
             k, v = self._rotated_keys(keys, rotation, unplaced), self._split(self.v_proj(values))
             inner = product_dtype or q.dtype
             mixed = attend(*(x[:, 0].to(inner) for x in (q, k, v)))  # [B, L, C]
@@ -106,6 +112,10 @@ class RotaryAttention(nn.Module):
     ) -> Tensor:
         """One object's values averaged by the softmax of its scores, [H, L, D]."""
         placed = len(keys) - unplaced
+        if self.pooling is not None:
+            k = self._rotated_keys(keys[None], rotation, unplaced)[0]
+            k, values, added = self._in_cells(k, values, rotation, unplaced)
+            return softmax_product(q, k, values, added=added, product_dtype=product_dtype)
         can = self.heads == 1 and unplaced and q.device.type == "cpu" and q.dtype in ON_CPU
         if can and worth_it(q.shape[-1], keys.shape[-1], rotation.grid_hw, placed):
             weight, bias = self.k_proj.weight, self.k_proj.bias
@@ -125,6 +135,16 @@ class RotaryAttention(nn.Module):
             return rotate(k, rotation)
         placed = k.shape[-2] - unplaced
         return torch.cat([rotate(k[..., :placed, :], rotation), k[..., placed:, :]], dim=-2)
+
+    def _in_cells(
+        self, k: Tensor, v: Tensor, rotation: Rotation, unplaced: int
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Turned keys and values [..., T, .] as attention looks at them, and what scores get [1, T]."""
+        grid = rotation.grid_hw
+        if self.pooling is None or not worth_pooling(k.shape[-2] - unplaced, grid):
+            return k, v, None
+        keys, added = pooled_keys(k, self.pooling, grid, unplaced)
+        return keys, pooled(v, grid, unplaced), added
 
     def _project_values(self, averaged: Tensor) -> Tensor:
         """Each head's averages [B, H, L, D] through that head's rows of the value projection."""
@@ -146,11 +166,19 @@ class MemoryAttentionLayer(nn.Module):
         **{f"norm{index}": nn.LayerNorm for index in (1, 2, 3)},
     }
 
-    def __init__(self, channels: int, memory_channels: int, hidden: int, heads: int, dropout: float):
+    def __init__(
+        self,
+        channels: int,
+        memory_channels: int,
+        hidden: int,
+        heads: int,
+        dropout: float,
+        pooling: Pooling | None = None,
+    ):
         super().__init__()
         self.self_attn = RotaryAttention(channels, heads=heads, dropout=dropout)
         self.cross_attn_image = RotaryAttention(
-            channels, heads=heads, key_channels=memory_channels, dropout=dropout
+            channels, heads=heads, key_channels=memory_channels, dropout=dropout, pooling=pooling
         )
         self.linear1 = nn.Linear(channels, hidden)
         self.linear2 = nn.Linear(hidden, channels)
@@ -216,11 +244,13 @@ class MemoryAttention(nn.Module):
         heads: int = 1,
         dropout: float = 0.1,
         theta: float = 10000.0,
+        pooling: Pooling | None = None,
     ):
         super().__init__()
         self.channels, self.heads, self.theta = channels, heads, theta
         self.layers = nn.ModuleList(
-            MemoryAttentionLayer(channels, memory_channels, hidden, heads, dropout) for _ in range(layers)
+            MemoryAttentionLayer(channels, memory_channels, hidden, heads, dropout, pooling)
+            for _ in range(layers)
         )
         self.norm = nn.LayerNorm(channels)
 

@@ -28,9 +28,10 @@ def softmax_product(
     k: Tensor,  # [H, T, d]
     v: Tensor,  # [T, D], shared by the heads
     *,
+    added: Tensor | None = None,  # [1, T], to every query's scores
     product_dtype: torch.dtype | None = None,
 ) -> Tensor:
-    """Averages of ``v`` weighted by the softmax of ``q k^T / sqrt(d)``: [H, L, D]. For inference only.
+    """Averages of ``v`` by the softmax of ``q k^T / sqrt(d) + added``: [H, L, D]. For inference only.
 
     >>> v = torch.tensor([[1.0], [3.0]])
     >>> softmax_product(torch.zeros(1, 1, 4), torch.zeros(1, 2, 4), v).item()
@@ -38,15 +39,16 @@ def softmax_product(
     """
     if q.device.type != "cpu":
         shared = v.expand(len(q), -1, -1)
-        return F.scaled_dot_product_attention(q[None], k[None], shared[None])[0]
+        return F.scaled_dot_product_attention(q[None], k[None], shared[None], added)[0]
     inner = product_dtype or q.dtype
     wide = torch.promote_types(v.dtype, torch.float32)  # of sums and of the softmax
     q, k = (q * (LOG2_E / math.sqrt(q.shape[-1]))).to(inner), k.to(inner)
     values = v.to(inner)
+    more = None if added is None else (added * LOG2_E).to(inner)
     out = v.new_empty(len(q), q.shape[1], v.shape[-1])
     on_all_cores(
         [
-            partial(_rows, q[head, rows], k[head], values, out[head, rows], wide)
+            partial(_rows, q[head, rows], k[head], values, more, out[head, rows], wide)
             for head in range(len(q))
             for rows in _blocks(q.shape[1])
         ]
@@ -60,7 +62,7 @@ def _blocks(length: int) -> list[slice]:
     return [slice(start, start + size) for start in range(0, length, size)]
 
 
-def _rows(q: Tensor, k: Tensor, v: Tensor, out: Tensor, wide: torch.dtype) -> None:
+def _rows(q: Tensor, k: Tensor, v: Tensor, added: Tensor | None, out: Tensor, wide: torch.dtype) -> None:
     """Blockwise softmax with a running maximum (Milakov & Gimelshein 2018; Dao et al. 2022), into ``out``."""
     peak = torch.full((len(q), 1), -math.inf, dtype=wide)
     mass = torch.zeros(len(q), 1, dtype=wide)  # the sum of all weights
@@ -68,7 +70,11 @@ def _rows(q: Tensor, k: Tensor, v: Tensor, out: Tensor, wide: torch.dtype) -> No
     room = q.new_empty(len(q), min(KEY_BLOCK, len(k)))  # used over and over: it stays in the cache
     for first in range(0, len(k), KEY_BLOCK):
         keys, values = k[first : first + KEY_BLOCK], v[first : first + KEY_BLOCK]
-        scores = torch.mm(q, keys.T, out=room[:, : len(keys)]).to(wide)  # [<=1024, <=512]
+        block = room[:, : len(keys)]  # [<=1024, <=512]
+        if added is None:
+            scores = torch.mm(q, keys.T, out=block).to(wide)
+        else:
+            scores = torch.addmm(added[:, first : first + KEY_BLOCK], q, keys.T, out=block).to(wide)
         higher = torch.maximum(peak, scores.amax(dim=-1, keepdim=True))
         faded = torch.exp2(peak - higher)
         weights = scores.sub_(higher).exp2_()

@@ -1,7 +1,8 @@
-"""Official packages of the relatives, each in a folder of its own: EdgeTAM's is called ``sam2`` as well.
+"""Official packages of the relatives, each in a folder of its own: EdgeTAM's and EfficientTAM's are called
+``sam2`` as well.
 
-``make`` puts them into ``.venv/relatives/NAME``. They are only ever imported in a process of their own, which
-says what it computed in a file.
+``make`` puts them into ``.venv/relatives/NAME``; ``EVERYMASK_RELATIVES`` is another place. They are only ever
+imported in a process of their own, which says what it computed in a file.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ ROOT = Path(__file__).parents[3]
 
 def folder(name: str) -> Path:
     """Where the packages of ``relatives/NAME.txt`` are; the test is skipped where they are not."""
-    path = Path(sys.prefix) / "relatives" / name
+    path = Path(os.environ.get("EVERYMASK_RELATIVES") or Path(sys.prefix) / "relatives") / name
     if not path.is_dir():
         pytest.skip(f"{name} is not in {path}: run make setup")
     return path

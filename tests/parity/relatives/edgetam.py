@@ -132,30 +132,32 @@ def of_photo(spec: ModelSpec) -> dict[str, Tensor]:
 
     model = official_edgetam(spec, video=False)
     fill(model)
-    found = {f"float32.{name}": value for name, value in _asked(spec, model).items()}
+    found = {f"float32.{name}": value for name, value in asked(spec, model).items()}
     with positions_in_double():
-        exact = _asked(spec, _double(model))
+        exact = asked(spec, in_double(model))
     return found | {f"float64.{name}": value for name, value in exact.items()}
 
 
-def _double(model: Any) -> Any:
+def in_double(model: Any) -> Any:
     """The model in float64, whose parts take float32 and the bfloat16 of memories as well."""
     from tests.video.parity import _cast_inputs
 
     model = model.double()
-    for part in (
+    parts = [
         model.image_encoder,
         model.memory_attention,
         model.memory_encoder,
-        model.spatial_perceiver,
         model.mask_downsample,
         model.sam_prompt_encoder.mask_downscaling,
-    ):
+    ]
+    if hasattr(model, "spatial_perceiver"):
+        parts.append(model.spatial_perceiver)
+    for part in parts:
         part.register_forward_pre_hook(_cast_inputs(torch.float64), with_kwargs=True)
     return model
 
 
-def _asked(spec: ModelSpec, model: Any) -> dict[str, Tensor]:
+def asked(spec: ModelSpec, model: Any) -> dict[str, Tensor]:
     import numpy as np
     from sam2.sam2_image_predictor import SAM2ImagePredictor
 
@@ -198,7 +200,7 @@ def of_clip(spec: ModelSpec, clip: str) -> dict[str, Tensor]:
 
     model: Any = official_edgetam(spec, video=True)
     fill(model)
-    model = _double(model)
+    model = in_double(model)
     with (
         components_without_cuda(),
         positions_in_double(),
