@@ -11,8 +11,12 @@ import numpy as np
 from ..errors import FormatError, one_line, require
 from ..tiff_tags import read_tags
 
-MODEL_TAGS = {33550, 34264}
-"""TIFF tags that place a picture: ModelPixelScale, ModelTransformation."""
+MODEL_TAGS = {33550, 33922, 34264, 50844}
+"""TIFF tags that place a picture: ModelPixelScale, ModelTiepoint, ModelTransformation, RPCCoefficient."""
+JPEG2000_MARKS = (b"\xb1\x4b\xf8\xbd\x08\x3d\x4b\x43\xa5\xae\x8c\xd7\xd5\xa6\xce\x03", b"gml.data")
+"""In the boxes of a JPEG 2000 that lies on a map: GeoJP2's UUID, GMLJP2's label."""
+NEAR = 0.25
+"""Pixels that ground control points may lie off an affine map for it to stand for them."""
 
 
 @dataclass(frozen=True)
@@ -73,20 +77,39 @@ def _warp(points: np.ndarray, source: str, target: str) -> np.ndarray:
 
 
 def has_georeference(path: Path) -> bool:
-    """Whether a file is a TIFF that says where it lies; needs no extra, and no library that can open it."""
-    if path.suffix.lower() not in {".tif", ".tiff"}:
-        return False
+    """Whether a file says where it lies; needs no extra, and no library that can open it.
+
+    A TIFF and a JPEG 2000 say so themselves, of any picture a world file beside it may.
+    """
+    kind = path.suffix.lower()
+    if kind in {".vrt", ".img"} or _has_world_file(path):
+        return True
     try:
         with path.open("rb") as file:
-            return bool(MODEL_TAGS & read_tags(file).keys())
+            if kind in {".tif", ".tiff"}:
+                return bool(MODEL_TAGS & read_tags(file).keys())
+            if kind in {".jp2", ".j2k"}:
+                start = file.read(1 << 16)
+                return any(mark in start for mark in JPEG2000_MARKS)
     except OSError:
-        return False  # what is wrong with the file is said where it is read
+        pass  # what is wrong with the file is said where it is read
+    return False
+
+
+def _has_world_file(path: Path) -> bool:
+    """Six numbers in a file of the same name: photo.jgw, photo.jpgw or photo.wld for photo.jpg."""
+    kind = path.suffix[1:]
+    if not 3 <= len(kind) <= 4:
+        return False
+    return any(path.with_suffix(f".{end}").exists() for end in (f"{kind[0]}{kind[-1]}w", f"{kind}w", "wld"))
 
 
 def read_georeference(path: Path) -> Georeference | None:
-    """The georeference of a GeoTIFF, or None for a picture without one.
+    """The georeference of a GeoTIFF or another picture that lies on a map, or None.
 
-    Raises :class:`MissingExtraError` for a GeoTIFF when rasterio is not installed.
+    Ground control points count where an affine map stands for them; of others, and of rational functions, a
+    warning says that they are not used.
+    Raises :class:`MissingExtraError` for a picture with a place when rasterio is not installed.
     """
     if not has_georeference(path):
         return None
@@ -95,9 +118,40 @@ def read_georeference(path: Path) -> Georeference | None:
         warnings.simplefilter("ignore")  # rasterio warns of tags that we look at ourselves
         try:
             with rasterio.open(path) as picture:
-                if picture.transform.is_identity:
-                    return None
-                wkt = "" if picture.crs is None else picture.crs.to_wkt()
-                return Georeference(tuple(picture.transform)[:6], wkt)
+                transform, crs, (points, their_crs) = picture.transform, picture.crs, picture.gcps
+                has_rpcs = picture.rpcs is not None
         except rasterio.errors.RasterioError as error:
             raise FormatError(f"the georeference of {path} cannot be read: {one_line(error)}") from error
+    if not transform.is_identity:
+        return Georeference(tuple(transform)[:6], "" if crs is None else crs.to_wkt())
+    affine = _affine_through([(each.col, each.row, each.x, each.y) for each in points])
+    if affine is not None:
+        return Georeference(affine, "" if their_crs is None else their_crs.to_wkt())
+    if points or has_rpcs:
+        by = "ground control points" if points else "rational functions"
+        warnings.warn(
+            f"{path.name} lies on the map by {by}, which are not used: its masks are in pixels; gdalwarp "
+            "makes a GeoTIFF of it",
+            UserWarning,
+            stacklevel=2,
+        )
+    return None
+
+
+def _affine_through(
+    points: list[tuple[float, float, float, float]],
+) -> tuple[float, float, float, float, float, float] | None:
+    """The affine map through ground control points (column, row, X, Y), or None where they are not on one."""
+    if len(points) < 3:
+        return None
+    pixels, there = np.array(points)[:, :2], np.array(points)[:, 2:]
+    middle = there.mean(axis=0)
+    known = np.column_stack([pixels, np.ones(len(pixels))])
+    solved, _, rank, _ = np.linalg.lstsq(known, there - middle, rcond=None)
+    if rank < 3 or abs(np.linalg.det(solved[:2])) == 0:
+        return None
+    off = (known @ solved - (there - middle)) @ np.linalg.inv(solved[:2])
+    if np.abs(off).max() > NEAR:
+        return None
+    (a, d), (b, e), (c, f) = solved.tolist()
+    return a, b, c + float(middle[0]), d, e, f + float(middle[1])

@@ -11,7 +11,8 @@ transparency                dropped, the stored colours stay (as ``PIL.Image.con
 16-bit, 32-bit, float       mapped to 0..255 by ``range``: see :func:`to_bytes`
 8-bit                       never remapped
 bands of a raster file      ``bands=(4, 3, 2)``, from 1 (extra ``geo``); by default the first three of 3 or 4
-pixels without data         (a TIFF's nodata value or mask): do not count for ``range``, become black
+pixels without data         (a raster's nodata value or mask, on a map its alpha): do not count for
+                            ``range``, become black
 several pages or frames     refused unless ``page=`` says which; an MPO file (a phone's JPEG with a
                             preview behind it) and a TIFF's reduced overviews count as one page
 hyperstacks                 of ImageJ and OME-TIFF: a page is a time and a depth, ``bands`` are its channels

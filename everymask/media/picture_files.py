@@ -13,13 +13,22 @@ from PIL import Image, ImageOps
 
 from everymask.errors import InputError, MissingExtraError, PictureError, one_line
 from everymask.media.dicom import dicom_frames, dicom_hw, is_dicom, read_dicom
-from everymask.media.rasters import Pixels, has_rasterio, is_scene, raster_size, read_raster
+from everymask.media.rasters import (
+    OTHER_RASTERS,
+    Pixels,
+    has_rasterio,
+    is_scene,
+    raster_pages,
+    raster_size,
+    read_raster,
+)
 from everymask.media.stacks import is_stack, opened_stack
 from everymask.opencv import silent
 from everymask.pillow import silent as libtiff_silent
 
 _OVERVIEW_TAG = 254  # TIFF NewSubfileType; bit 0: a reduced version of another page
 _ORIENTATION_TAG = 0x0112
+_BITS_TAG, _PLANAR_TAG = 258, 284
 PICTURE_SUFFIXES = {
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif"),
     *(".heic", ".heif", ".avif", ".jp2", ".ppm", ".pgm", ".pnm", ".dcm"),
@@ -40,7 +49,7 @@ def read_file(path: Path, page: int | None, bands: Sequence[int] | None = None) 
         if is_dicom(path):
             _check_page(page, dicom_frames(path), str(path))
             return Pixels(read_dicom(path, page or 0))
-        if bands is not None or (page is None and is_scene(path) and has_rasterio()):
+        if bands is not None or (page is None and is_scene(path) and _can_read_scene(path)):
             return read_raster(path, bands)
         try:
             picture = opened(path)
@@ -49,14 +58,20 @@ def read_file(path: Path, page: int | None, bands: Sequence[int] | None = None) 
         with picture:
             _turn_to_page(picture, path, page)
             try:
+                if _is_cut(picture, path):
+                    return read_raster(path)
                 if _is_deep_colour(picture):
+                    if _is_planar(picture):  # OpenCV reads its first page for every page
+                        return _turned_raster(read_raster(path, page=page), picture)
                     pixels = _decode_deep(path, page or 0)
                     return Pixels(_turned(pixels, picture.getexif().get(_ORIENTATION_TAG, 1)))
                 return Pixels(upright_pixels(picture))
-            except Exception:  # Pillow opens TIFFs whose layout it then cannot unpack
-                if page is not None or picture.format != "TIFF" or not has_rasterio():
+            except InputError:
+                raise
+            except Exception:  # Pillow opens files whose layout it then cannot unpack
+                if picture.format not in ("TIFF", "JPEG2000") or not has_rasterio():
                     raise
-                return read_raster(path)
+                return read_raster(path, page=page if picture.format == "TIFF" else None)
 
 
 def photo_size(path: str | os.PathLike[str]) -> tuple[int, int]:
@@ -85,6 +100,19 @@ def photo_size(path: str | os.PathLike[str]) -> tuple[int, int]:
             width, height = picture.size
             turned = picture.getexif().get(_ORIENTATION_TAG, 1) in (5, 6, 7, 8)
     return (width, height) if turned else (height, width)
+
+
+def _can_read_scene(path: Path) -> bool:
+    """Whether rasterio is there to read it; else says what is lost."""
+    if not has_rasterio() and path.suffix.lower() not in OTHER_RASTERS:
+        warnings.warn(
+            f"of {path.name}, pixels without data and further bands are read with rasterio only: "
+            "pip install 'everymask[geo]'",
+            UserWarning,
+            stacklevel=2,
+        )
+        return False
+    return True
 
 
 def _is_tiff(path: Path) -> bool:
@@ -151,7 +179,7 @@ def _decode_by_other_means(path: Path, page: int | None = None) -> Pixels:
     if start[4:8] == b"ftyp" and start[8:12] in (b"heic", b"heix", b"hevc", b"mif1", b"msf1"):
         return Pixels(_decode_heic(path))
     if _is_tiff(path):
-        return read_raster(path) if has_rasterio() and not page else Pixels(_decode_deep(path, page or 0))
+        return read_raster(path, page=page) if has_rasterio() else Pixels(_decode_deep(path, page or 0))
     raise PictureError(f"{str(path)!r} is not a picture in a known format (it starts with {start[:8]!r})")
 
 
@@ -174,10 +202,12 @@ def count_pages(path: Path) -> int:
                 return stack.frames
         if is_dicom(path):
             return dicom_frames(path)
+        if is_scene(path) and has_rasterio():
+            return raster_pages(path)
         try:
             picture = opened(path)
         except Image.UnidentifiedImageError:
-            return 1
+            return raster_pages(path) if _is_tiff(path) and has_rasterio() else 1
         with picture:
             return _full_pages(picture, 1 if picture.format == "MPO" else getattr(picture, "n_frames", 1))
 
@@ -250,9 +280,30 @@ def _in_a_plain_mode(picture: Image.Image) -> Image.Image:
 
 
 def _is_deep_colour(picture: Image.Image) -> bool:
-    """Colour of more than 8 bits, which Pillow would cut to the upper 8 without a word."""
+    """Colour of more than 8 bits, which Pillow would cut to the upper 8 without a word, or read wrongly."""
+    if picture.mode not in ("RGB", "RGBA"):
+        return False
+    bits = getattr(picture, "tag_v2", {}).get(_BITS_TAG, 8)
     tiles = getattr(picture, "tile", ())  # how the decoder will unpack: (codec, extents, offset, args)
-    return picture.mode in ("RGB", "RGBA") and any(";16" in str(tile[3]) for tile in tiles)
+    return np.max(bits) > 8 or any(";16" in str(tile[3]) for tile in tiles)
+
+
+def _is_planar(picture: Image.Image) -> bool:
+    """Whether a TIFF keeps its bands one after the other."""
+    return getattr(picture, "tag_v2", {}).get(_PLANAR_TAG, 1) == 2
+
+
+def _is_cut(picture: Image.Image, path: Path) -> bool:
+    """Whether Pillow reads less of a JPEG 2000 than it holds: the upper 8 bits, or fewer channels."""
+    if picture.format != "JPEG2000":
+        return False
+    with path.open("rb") as file:
+        start = file.read(1 << 16)
+    place = start.find(b"\xff\x4f\xff\x51")  # the code stream's SIZ segment: Csiz, then Ssiz of each
+    if not 0 <= place < len(start) - 42:
+        return False
+    channels, bits = int.from_bytes(start[place + 40 : place + 42], "big"), (start[place + 42] & 0x7F) + 1
+    return channels != len(picture.getbands()) or (bits > 8 and channels > 1)
 
 
 def _decode_deep(path: Path, page: int = 0) -> np.ndarray:
@@ -274,6 +325,13 @@ def _decode_deep(path: Path, page: int = 0) -> np.ndarray:
     if pixels.ndim == 3 and pixels.shape[2] in (3, 4):
         return pixels[..., [2, 1, 0, 3][: pixels.shape[2]]]
     return pixels
+
+
+def _turned_raster(pixels: Pixels, picture: Image.Image) -> Pixels:
+    """Pixels of a raster upright, by the orientation that Pillow finds."""
+    orientation = picture.getexif().get(_ORIENTATION_TAG, 1)
+    valid = None if pixels.valid is None else _turned(pixels.valid, orientation)
+    return Pixels(_turned(pixels.values, orientation), valid)
 
 
 def _turned(pixels: np.ndarray, orientation: int) -> np.ndarray:

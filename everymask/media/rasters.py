@@ -16,10 +16,15 @@ from typing import Any
 import numpy as np
 
 from everymask.errors import OptionError, PictureError, one_line, require
-from everymask.tiff_tags import read_tags
+from everymask.tiff_tags import has_mask_page, read_tags
 
 NODATA_TAG = 42113  # GDAL_NODATA
 SAMPLES_TAG = 277  # SamplesPerPixel
+EXTRA_SAMPLES_TAG = 338
+ALPHA = (1, 2)  # values of ExtraSamples
+MAP_TAGS = {33550, 33922, 34264}  # ModelPixelScale, ModelTiepoint, ModelTransformation
+OTHER_RASTERS = frozenset((".vrt", ".img"))
+"""Rasters that no picture library knows by their content."""
 
 
 @dataclass(frozen=True)
@@ -32,13 +37,23 @@ class Pixels:
 
 
 def is_scene(path: Path) -> bool:
-    """Whether a TIFF says what only rasterio reads: pixels without data, or more than four bands."""
+    """Whether a file says what only rasterio reads: pixels without data, or more than four bands.
+
+    Pixels without data are named by a value, by a page that is a mask, or on a map by alpha.
+    """
+    if path.suffix.lower() in OTHER_RASTERS:
+        return True
     try:
         with path.open("rb") as file:
             tags = read_tags(file)
+            on_a_map = bool(MAP_TAGS & tags.keys())
+            if NODATA_TAG in tags or tags.get(SAMPLES_TAG, 1) > 4:
+                return True
+            if on_a_map and tags.get(EXTRA_SAMPLES_TAG) in ALPHA and tags.get(SAMPLES_TAG) in (2, 4):
+                return True
+            return bool(tags) and has_mask_page(file)
     except OSError:
         return False
-    return NODATA_TAG in tags or tags.get(SAMPLES_TAG, 1) > 4
 
 
 def has_rasterio() -> bool:
@@ -48,13 +63,16 @@ def has_rasterio() -> bool:
     return importlib.util.find_spec("rasterio") is not None
 
 
-def opened(path: str | os.PathLike[str]) -> Any:
-    """The file as a rasterio dataset, to be closed by the caller. Raises PictureError, MissingExtraError."""
+def opened(path: str | os.PathLike[str], page: int | None = None) -> Any:
+    """The file as a rasterio dataset, to be closed by the caller; ``page`` of a TIFF counts from 0.
+
+    Raises PictureError, MissingExtraError.
+    """
     rasterio = require("rasterio", "geo", f"reading {Path(path).name}")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of files without a place on the map, which is said elsewhere
         try:
-            return rasterio.open(path)
+            return rasterio.open(path if page is None else f"GTIFF_DIR:{page + 1}:{path}")
         except rasterio.errors.RasterioError as error:
             raise PictureError(f"{str(path)!r} cannot be decoded: {one_line(error)}") from error
 
@@ -65,14 +83,27 @@ def raster_size(path: Path) -> tuple[int, int]:
         return raster.height, raster.width
 
 
-def read_raster(path: str | os.PathLike[str], bands: Sequence[int] | None = None) -> Pixels:
+def raster_pages(path: Path) -> int:
+    """Pages of the file, without overviews and masks."""
+    with opened(path) as raster:
+        return max(1, len(raster.subdatasets))
+
+
+def read_raster(
+    path: str | os.PathLike[str], bands: Sequence[int] | None = None, page: int | None = None
+) -> Pixels:
     """One or three bands of a raster, [H, W] or [H, W, 3], and where they have data.
 
     ``bands`` count from 1 (``(4, 3, 2)`` is a false colour picture); by default the only one, or the first
-    three of three or four. Raises PictureError where that leaves a choice, and OptionError for a band that
-    is not there.
+    three of three or four; ``page`` of a TIFF counts from 0. Raises PictureError where bands or pages leave a
+    choice, and OptionError for a band that is not there.
     """
-    with opened(path) as raster:
+    with opened(path, page) as raster:
+        if (pages := len(raster.subdatasets)) > 1:
+            raise PictureError(
+                f"{str(path)!r} holds {pages} pages or frames; pass page=0 to page={pages - 1} "
+                f"(--page 1 to --page {pages} in the shell)"
+            )
         return read_window(raster, chosen_bands(raster, bands, str(path)), str(path))
 
 

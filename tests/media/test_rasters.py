@@ -9,7 +9,8 @@ from PIL import Image
 from everymask.cli import main as cli
 from everymask.errors import OptionError, PictureError
 from everymask.formats.georeference import has_georeference, read_georeference
-from everymask.media.photos import photo_size, read_photo
+from everymask.media.photos import photo_size, read_photo, read_pixels
+from everymask.media.picture_files import count_pages
 from everymask.tiff_tags import read_tags
 
 rasterio = pytest.importorskip("rasterio")
@@ -183,6 +184,166 @@ def test_no_tiff_has_no_tags(tmp_path, content):
     with path.open("rb") as file:
         assert read_tags(file) == {}
     assert not has_georeference(path)
+
+
+# --- what files of others say of pixels without data, and of their place
+
+
+def half(shape=(4, 5)):
+    """Where there is data: the lower rows."""
+    valid = np.ones(shape, bool)
+    valid[: shape[0] // 2] = False
+    return valid
+
+
+MASKED = {
+    "deflate": {"compress": "deflate"},
+    "JPEG of YCbCr, tiled": {
+        **{"compress": "jpeg", "photometric": "ycbcr", "interleave": "pixel", "tiled": True},
+        **{"blockxsize": 16, "blockysize": 16},
+    },
+    "BigTIFF, big-endian": {"BIGTIFF": "YES", "ENDIANNESS": "BIG"},
+    "bands one after the other": {"interleave": "band"},
+}
+
+
+@pytest.mark.parametrize("overviews", [(), (2, 4)])
+@pytest.mark.parametrize("case", MASKED)
+def test_a_page_that_is_a_mask_is_where_there_is_no_data(tmp_path, case, overviews):
+    """As cloud-optimised GeoTIFFs keep it: Pillow takes it for another picture, or cannot open the file."""
+    path, shape = tmp_path / "a.tif", (64, 48)
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True):
+        write(path, np.full((3, *shape), 90, np.uint8), **MASKED[case])
+        with rasterio.open(path, "r+") as file:
+            file.write_mask(half(shape))
+            file.build_overviews(overviews)
+    photo = read_pixels(path)
+    assert np.array_equal(photo.valid, half(shape))
+    assert (photo.values[32:] == 90).all()
+    assert (photo_size(path), count_pages(path)) == (shape, 1)
+
+
+@pytest.mark.parametrize(("count", "on_a_map"), [(4, True), (2, True), (4, False), (2, False)])
+def test_alpha_of_a_map_says_where_there_is_data_and_of_a_picture_it_does_not(tmp_path, count, on_a_map):
+    bands = np.full((count, 4, 5), 200, np.uint8)
+    bands[-1] = half() * 255
+    path = tmp_path / "a.tif"
+    if on_a_map:
+        write(path, bands, alpha="yes", photometric="rgb" if count == 4 else "minisblack")
+    else:
+        Image.fromarray(bands.transpose(1, 2, 0), "RGBA" if count == 4 else "LA").save(path)
+    photo = read_pixels(path)
+    if on_a_map:
+        assert np.array_equal(photo.valid, half())
+    else:
+        assert photo.valid is None
+    assert (photo.values[2:] == 200).all()
+
+
+def test_pages_are_a_question_also_for_rasters(tmp_path):
+    bands = ramp("uint16")
+    tifffile = pytest.importorskip("tifffile")
+    with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+        for more in range(3):
+            file.write(bands + more, photometric="rgb", planarconfig="separate", metadata=None)
+    with pytest.raises(PictureError, match=r"holds 3 pages or frames; pass page=0 to page=2 \(--page 1 to"):
+        read_photo(tmp_path / "a.tif")
+    assert count_pages(tmp_path / "a.tif") == 3
+    lowest = [int(read_photo(tmp_path / "a.tif", page=n, range=(0, 255)).min()) for n in range(3)]
+    assert lowest == [0, 1, 2]
+
+
+def test_without_rasterio_what_it_alone_reads_is_said(tmp_path, monkeypatch):
+    from everymask.media import picture_files
+
+    path = write(tmp_path / "a.tif", np.full((3, 4, 5), 9, np.uint8), interleave="pixel", nodata=0)
+    monkeypatch.setattr(picture_files, "has_rasterio", lambda: False)
+    with pytest.warns(UserWarning, match=r"of a.tif, pixels without data .*pip install 'everymask\[geo\]'"):
+        assert read_pixels(path).valid is None
+
+
+WORLD = "10\n0\n0\n-10\n500005\n5399995\n"  # of the first pixel's middle
+
+
+@pytest.mark.parametrize(
+    ("name", "beside"),
+    [("a.png", "a.pgw"), ("a.jpg", "a.jgw"), ("a.jpg", "a.jpgw"), ("a.tif", "a.tfw"), ("a.png", "a.wld")],
+)
+def test_a_world_file_beside_a_picture_places_it(tmp_path, name, beside):
+    Image.new("RGB", (5, 4), (1, 2, 3)).save(tmp_path / name)
+    assert read_georeference(tmp_path / name) is None
+    (tmp_path / beside).write_text(WORLD)
+    place = read_georeference(tmp_path / name)
+    assert (place.affine, place.crs_wkt) == (tuple(TRANSFORM)[:6], "")
+
+
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+def test_jpeg_2000_of_a_satellite_keeps_place_and_depth(tmp_path):
+    bands = ramp("uint16", low=1000, high=1100)
+    profile = {"driver": "JP2OpenJPEG", "width": 64, "height": 64, "count": 3, "dtype": "uint16"}
+    bands = np.tile(bands, (1, 16, 13))[:, :64, :64]
+    with rasterio.open(
+        tmp_path / "a.jp2", "w", **profile, crs=UTM, transform=TRANSFORM, QUALITY="100", REVERSIBLE="YES"
+    ) as file:
+        file.write(bands)
+    photo = read_photo(tmp_path / "a.jp2", range="minmax")
+    expected = (bands - 1000.0).transpose(1, 2, 0) * 255 / 120
+    assert np.abs(photo - expected).max() <= 1
+    assert read_georeference(tmp_path / "a.jp2").affine == tuple(TRANSFORM)[:6]
+    with rasterio.open(tmp_path / "b.jp2", "w", **profile, QUALITY="100", REVERSIBLE="YES") as file:
+        file.write(bands)
+    assert not has_georeference(tmp_path / "b.jp2")
+
+
+def test_a_virtual_raster_is_read_like_its_file(tmp_path):
+    write(tmp_path / "a.tif", ramp("uint8"))
+    (tmp_path / "a.vrt").write_text(
+        '<VRTDataset rasterXSize="5" rasterYSize="4"><SRS>EPSG:32632</SRS>'
+        "<GeoTransform>500000, 10, 0, 5400000, 0, -10</GeoTransform>"
+        + "".join(
+            f'<VRTRasterBand dataType="Byte" band="{n}"><SimpleSource><SourceFilename relativeToVRT="1">a.tif'
+            f"</SourceFilename><SourceBand>{n}</SourceBand></SimpleSource></VRTRasterBand>"
+            for n in (1, 2, 3)
+        )
+        + "</VRTDataset>"
+    )
+    assert np.array_equal(read_photo(tmp_path / "a.vrt"), read_photo(tmp_path / "a.tif"))
+    assert read_georeference(tmp_path / "a.vrt").affine == tuple(TRANSFORM)[:6]
+
+
+def with_points(path, points):
+    control = [rasterio.control.GroundControlPoint(row, col, x, y) for col, row, x, y in points]
+    with rasterio.open(
+        path, "w", driver="GTiff", count=1, height=40, width=50, dtype="uint8", gcps=control, crs=UTM
+    ) as file:
+        file.write(np.ones((1, 40, 50), np.uint8))
+    return path
+
+
+CORNERS = [(0, 0), (50, 0), (0, 40), (50, 40)]
+
+
+def on_map(x, y):
+    """A pixel's corner by TRANSFORM."""
+    return 500000 + 10 * x, 5400000 - 10 * y
+
+
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+def test_ground_control_points_on_an_affine_map_are_one(tmp_path):
+    points = [(x, y, *on_map(x, y)) for x, y in CORNERS]
+    place = read_georeference(with_points(tmp_path / "a.tif", points))
+    assert np.allclose(place.affine, tuple(TRANSFORM)[:6], rtol=1e-9, atol=1e-6)
+    assert "32632" in place.crs_wkt
+
+
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+@pytest.mark.parametrize(
+    "bend", [lambda x, y: (x * y / 100, 0), lambda x, y: (0, 30 * (x == y == 0)), lambda x, y: (-10 * x, 0)]
+)
+def test_ground_control_points_that_no_affine_map_goes_through_are_said(tmp_path, bend):
+    points = [(x, y, *np.add(on_map(x, y), bend(x, y)).tolist()) for x, y in CORNERS]
+    with pytest.warns(UserWarning, match=r"a.tif lies on the map by ground control points, which are not"):
+        assert read_georeference(with_points(tmp_path / "a.tif", points)) is None
 
 
 def test_damage_is_one_clear_error_and_nothing_is_printed(tmp_path, capfd):
