@@ -95,7 +95,7 @@ def in_a_batch(photos: Path, out: Path, actors: int, flags: list[str], total: in
 def resident(pid: int) -> float:
     """Megabytes of a process."""
     try:
-        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+        pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="utf-8").split()[1])
     except OSError:
         return 0.0
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20

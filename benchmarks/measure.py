@@ -169,14 +169,14 @@ def peak_bytes() -> int:
 def reset_peak() -> None:
     """Start counting the peak anew (Linux; elsewhere the peak is that of the process's whole life)."""
     try:
-        Path("/proc/self/clear_refs").write_text("5")
+        Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
     except OSError:
         return
 
 
 def _status(field_name: str) -> int:
     try:
-        text = Path("/proc/self/status").read_text()
+        text = Path("/proc/self/status").read_text(encoding="utf-8")
     except OSError:
         return 0
     return next((int(line.split()[1]) * 1024 for line in text.splitlines() if line.startswith(field_name)), 0)

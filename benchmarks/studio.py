@@ -211,7 +211,7 @@ def traced(browser: Any, page: Any, file: Path, speed: float = 1.0) -> str:
         moves += 1
     page.mouse.up()
     browser.stop_tracing()
-    events = json.loads(file.read_text())["traceEvents"]
+    events = json.loads(file.read_text(encoding="utf-8"))["traceEvents"]
     # what is new on the page reaches the compositor; without a window Chromium draws nothing else
     drawn = sorted({each["ts"] for each in events if each["name"] == ACTIVATED and each["ph"] == "X"})
     frames = [each for each in events if each["name"] == "FireAnimationFrame" and "dur" in each]

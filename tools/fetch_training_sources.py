@@ -91,7 +91,7 @@ def main() -> None:
                 )
                 count += 1
         print(f"{source.package}: {count} pictures")
-    with open(folder / "bank" / "manifest.csv", "w", newline="") as file:
+    with open(folder / "bank" / "manifest.csv", "w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows([("file", "package", "licence", "origin"), *rows])
 
 
@@ -181,7 +181,7 @@ def licences(copyright_file: Path):
     Patterns name paths of the source package, so they are matched at the end of installed ones.
     """
     stanzas: list[tuple[list[str], str]] = []
-    for block in re.split(r"\n\s*\n", copyright_file.read_text(errors="replace")):
+    for block in re.split(r"\n\s*\n", copyright_file.read_text(encoding="utf-8", errors="replace")):
         found = re.search(r"^Files:((?:.|\n )*)", block, re.M)
         licence = re.search(r"^License:\s*(.*)", block, re.M)
         if found and licence:

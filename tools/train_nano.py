@@ -262,7 +262,7 @@ def write_row(out: Path, row: dict) -> None:
     columns += ["regions", "click_best", "click_top", "click_single", "box_iou", "rank_correlation"]
     target = out / "curve.csv"
     new = not target.exists()
-    with open(target, "a", newline="") as file:
+    with open(target, "a", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, columns, extrasaction="ignore", restval="")
         if new:
             writer.writeheader()

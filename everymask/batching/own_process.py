@@ -42,7 +42,7 @@ def in_own_process(call: Callable[..., Value], *arguments: object) -> Value:
         listening = threading.Thread(target=lambda stream: said.append(stream.read()), args=(process.stderr,))
         listening.start()
         try:
-            with suppress(BrokenPipeError):  # it died before it had heard all
+            with suppress(OSError):  # it died before it had heard all; Windows calls that an invalid argument
                 pickle.dump((call, arguments), process.stdin, protocol=5)
                 process.stdin.flush()
             process.wait()
@@ -51,7 +51,7 @@ def in_own_process(call: Callable[..., Value], *arguments: object) -> Value:
             process.wait()
             listening.join()
             process.stderr.close()
-            with suppress(BrokenPipeError):
+            with suppress(OSError):
                 process.stdin.close()
         if process.returncode != 0:
             raise ProcessDied(_what_of(process.returncode, said[0].decode(errors="replace")))

@@ -135,6 +135,12 @@ class Place:
             os.link(temporary, self.path)
         except FileExistsError:
             return False
+        except OSError:  # a disk without hard links, as memory cards have it
+            try:
+                with self.path.open("xb") as file:
+                    file.write(content)
+            except FileExistsError:
+                return False
         finally:
             temporary.unlink(missing_ok=True)
         return True

@@ -5,7 +5,10 @@ Exit status of every command: 0 all done, 1 something failed (and what), 2 the c
 
 from __future__ import annotations
 
+import codecs
+import errno
 import importlib
+import io
 import os
 import sys
 import warnings
@@ -255,6 +258,7 @@ class _Front(Front):
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit with its status."""
     _open_closed_streams()
+    _print_any_name()
     sys.exit(run(list(sys.argv[1:] if arguments is None else arguments)))
 
 
@@ -266,6 +270,14 @@ def _open_closed_streams() -> None:
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 (for good)
+
+
+def _print_any_name() -> None:
+    """What a console or pipe has no characters for is printed by number instead of ending the run: Windows'
+    pipes have 256 of them. In UTF-8, names that are no text keep their bytes."""
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        is_utf8 = codecs.lookup(sys.stdout.encoding).name == "utf-8"
+        sys.stdout.reconfigure(errors="surrogateescape" if is_utf8 else "backslashreplace")
 
 
 def run(arguments: list[str]) -> int:
@@ -298,6 +310,8 @@ def _run(arguments: list[str]) -> int:
     except EverymaskError as error:
         return _complain(f"error: {error}", FAILED)
     except OSError as error:
+        if os.name == "nt" and error.errno == errno.EINVAL and error.filename is None:
+            return FAILED  # a closed pipe is called that there
         return _complain(f"error: {error}", FAILED)
     except Exception as error:
         if not hasattr(error, "format_message"):  # what the command parser raises has it

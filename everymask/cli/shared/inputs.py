@@ -9,9 +9,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, chain, count
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from ...errors import InputError
 from ...formats import FORMATS
+from ...formats.folder_names import safe_path
 from ...media.picture_files import PICTURE_SUFFIXES
 
 OWN_FOLDER = ".everymask"
@@ -62,7 +64,7 @@ def find_photos(
     found: dict[str, _Found] = {}
     for word in words:
         for each in _of_word(word, recursive, listed, skip):
-            found.setdefault(str(each.path.absolute()), each)
+            found.setdefault(os.path.normcase(each.path.absolute()), each)
     places = taken((each.name, each.path) for each in found.values()) if callable(taken) else taken
     return _named(list(found.values()), places or {})
 
@@ -157,11 +159,23 @@ def _distinct_names(
     uses = Counter([*fresh, *used])
     if not uses or max(uses.values()) == 1:
         return [each.name for each in found]
-    shared = os.path.commonpath([os.path.dirname(source) for source in sources])
-    return [
-        each.name if uses[each.name] <= 1 else Path(os.path.relpath(source, shared)).as_posix()
-        for each, source in zip(found, sources, strict=True)
-    ]
+    apart = paths_from_what_is_shared(sources)
+    return [each.name if uses[each.name] <= 1 else name for each, name in zip(found, apart, strict=True)]
+
+
+def paths_from_what_is_shared(sources: Sequence[str], rules: Any = os.path) -> list[str]:
+    """Whole paths as seen from the folder that all share, with forward slashes; whole where they share none.
+
+    ``rules`` is ``os.path``, or ``ntpath`` for those of Windows.
+
+    >>> paths_from_what_is_shared(["/in/a/x.jpg", "/in/b/x.jpg"])
+    ['a/x.jpg', 'b/x.jpg']
+    """
+    try:
+        shared = rules.commonpath([rules.dirname(source) for source in sources])
+    except ValueError:  # on several drives
+        return [source.replace(rules.sep, "/") for source in sources]
+    return [rules.relpath(source, shared).replace(rules.sep, "/") for source in sources]
 
 
 class Keys:
@@ -176,8 +190,8 @@ class Keys:
 
     def new(self, name: str) -> str:
         """A key for a photo of this name: its stem, or the nearest free thing."""
-        path = PurePosixPath(_without_tricks(name))
-        stem, kind = path.with_suffix("").as_posix(), path.suffix[1:].lower()
+        path = PurePosixPath(safe_path(name))
+        stem, kind = safe_path(path.with_suffix("").as_posix()), path.suffix[1:].lower()
         flat = stem.replace("/", "_")
         plain = (stem, f"{stem}_{kind}", flat, f"{flat}_{kind}")
         first = self._next[f"{flat}_{kind}".casefold()]  # numbers below were tried for earlier photos
@@ -199,16 +213,6 @@ class Keys:
     def _take(self, key: str) -> None:
         self._files.add(key.casefold())
         self._folders.update(_parents(key.casefold()))
-
-
-def _without_tricks(name: str) -> str:
-    """A relative path that stays where it is put, of characters that every system has in file names.
-
-    >>> _without_tricks("../a/b:c.jpg"), _without_tricks("/data/?d=x.jpg")
-    ('a/b_c.jpg', 'data/_d=x.jpg')
-    """
-    plain = "".join("_" if char in ':*?"<>|' or ord(char) < 32 else char for char in name.replace("\\", "/"))
-    return "/".join(part for part in plain.split("/") if part not in ("", ".", "..")) or "photo"
 
 
 def _parents(key: str) -> list[str]:
