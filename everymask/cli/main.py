@@ -175,7 +175,7 @@ COMMANDS = (
         "A model as ONNX files, without PyTorch.",
         (
             "everymask export nano -o out/onnx",
-            "everymask export sam2.1_hiera_tiny --precision float16 -o out/tiny",
+            "everymask export nano --web out/page",
         ),
     ),
     Command(

@@ -17,12 +17,14 @@ import torch
 from torch import Tensor, nn
 
 from everymask.errors import CheckpointError, OptionError, PromptError, require
+from everymask.models import sam
 from everymask.models.base import PromptableModel
 from everymask.models.places import EXPORT_NOTE
 from everymask.models.sam import Sam
 from everymask.models.sam2 import Sam2
 from everymask.models.specs import MODELS, ModelSpec
 from everymask.nn.choice import StabilityFallback
+from everymask.nn.encoders.convnet import PIXEL_MEAN, PIXEL_STD
 from everymask.nn.mask_decoder import DecoderSpec
 from everymask.nn.prompt_encoder import PAD
 from everymask.nn.records import Decoded, ImageFeatures, PromptEmbeddings
@@ -51,7 +53,16 @@ def note_of(model: PromptableModel, masks: str, precision: str) -> dict[str, Any
         "generator": dict(spec.generator),
         "masks": masks,
         "precision": precision,
+        "pixels": _pixels_of(model),
     }
+
+
+def _pixels_of(model: PromptableModel) -> dict[str, Any]:
+    """How a photo becomes ``image``: squashed, or padded at the right and below; values up to ``highest``,
+    less the mean, in units of the spread."""
+    if isinstance(model, Sam2):
+        return {"fit": "squash", "highest": 1.0, "mean": list(PIXEL_MEAN), "spread": list(PIXEL_STD)}
+    return {"fit": "letterbox", "highest": 255.0, "mean": list(sam.PIXEL_MEAN), "spread": list(sam.PIXEL_STD)}
 
 
 def load_exported(folder: Path) -> PromptableModel:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from typing import TypeVar
 
 from everymask.models.load import build
 from everymask.models.specs import MODELS
@@ -12,6 +13,7 @@ from everymask.models.weights import read_weights
 from .modeling import Sam
 
 Checkpoint = str | os.PathLike[str] | None
+SomeSam = TypeVar("SomeSam", bound=Sam)
 
 
 def build_sam_vit_h(checkpoint: Checkpoint = None) -> Sam:
@@ -47,8 +49,15 @@ sam_model_registry: dict[str, Callable[..., Sam]] = {
 
 
 def _build(name: str, checkpoint: Checkpoint) -> Sam:
-    """Raises CheckpointError where the official builder raises what torch and pickle raise."""
+    return built(Sam, name, checkpoint).requires_grad_(True)  # as official models, which people fine-tune
+
+
+def built(kind: type[SomeSam], name: str, checkpoint: Checkpoint) -> SomeSam:
+    """A model of the table as a ``kind``, without gradients.
+
+    Raises CheckpointError where the official builder raises what torch and pickle raise.
+    """
     state = None if checkpoint is None else read_weights(os.fspath(checkpoint))
-    model = build(MODELS[name], state, kind=Sam)
-    assert isinstance(model, Sam)
-    return model.requires_grad_(True)  # as official models, which people fine-tune
+    model = build(MODELS[name], state, kind=kind)
+    assert isinstance(model, kind)
+    return model

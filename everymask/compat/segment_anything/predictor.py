@@ -128,8 +128,11 @@ class SamPredictor:
         logits, iou = decode_prompts(
             self.model, self.features, point_coords, point_labels, boxes, mask_input, multimask_output
         )
+        return self._in_the_photo(logits, return_logits), iou, logits
+
+    def _in_the_photo(self, logits: Tensor, return_logits: bool) -> Tensor:
         masks = scale_masks(logits, self.model.spec.image_size, self.input_size, self.original_size)
-        return masks if return_logits else masks > self.model.mask_threshold, iou, logits
+        return masks if return_logits else masks > self.model.mask_threshold
 
     def get_image_embedding(self) -> Tensor:
         """The features of the image, [1, C, h, w]."""

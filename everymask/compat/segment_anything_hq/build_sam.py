@@ -5,16 +5,11 @@ Unlike the official builders these load strictly, and say nothing where all is w
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 
-from everymask.models.load import build
-from everymask.models.specs import MODELS
-from everymask.models.weights import read_weights
+from everymask.compat.segment_anything.build_sam import Checkpoint, built
 
 from .modeling import Sam
-
-Checkpoint = str | os.PathLike[str] | None
 
 _TRAINED = ("hf_token", "hf_mlp", "compress_vit_feat", "embedding_encoder", "embedding_maskfeature")
 """Parts that HQ-SAM trains; SAM's stay as they are."""
@@ -53,9 +48,7 @@ sam_model_registry: dict[str, Callable[..., Sam]] = {
 
 
 def _build(name: str, checkpoint: Checkpoint) -> Sam:
-    state = None if checkpoint is None else read_weights(os.fspath(checkpoint))
-    model = build(MODELS[name], state, kind=Sam)
-    assert isinstance(model, Sam)
+    model = built(Sam, name, checkpoint)
     for key, parameter in model.named_parameters():
         parameter.requires_grad_(any(part in key for part in _TRAINED))
     return model

@@ -6,7 +6,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from everymask.compat.segment_anything.modeling.sam import scale_masks
 from everymask.compat.segment_anything.predictor import SamPredictor as PlainPredictor
 from everymask.compat.segment_anything.predictor import first_of
 
@@ -62,8 +61,7 @@ class SamPredictor(PlainPredictor):
             multimask_output,
             hq_token_only,
         )
-        masks = scale_masks(logits, self.model.spec.image_size, self.input_size, self.original_size)
-        return masks if return_logits else masks > self.model.mask_threshold, iou, logits
+        return self._in_the_photo(logits, return_logits), iou, logits
 
     def reset_image(self) -> None:
         """Forget the image."""

@@ -135,6 +135,9 @@ class Sam(CalledOfficially, OurSam):
             record.get("mask_inputs"),
             multimask_output,
         )
+        return self._answered(record, logits, iou)
+
+    def _answered(self, record: dict[str, Any], logits: Tensor, iou: Tensor) -> dict[str, Tensor]:
         masks = self.postprocess_masks(logits, record["image"].shape[-2:], record["original_size"])
         return {"masks": masks > self.mask_threshold, "iou_predictions": iou, "low_res_logits": logits}
 

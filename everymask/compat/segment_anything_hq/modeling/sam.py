@@ -48,10 +48,7 @@ class Sam(PlainSam):
                 multimask_output,
                 hq_token_only,
             )
-            found = self.postprocess_masks(logits, record["image"].shape[-2:], record["original_size"])
-            answers.append(
-                {"masks": found > self.mask_threshold, "iou_predictions": iou, "low_res_logits": logits}
-            )
+            answers.append(self._answered(record, logits, iou))
         return answers
 
 
