@@ -97,9 +97,15 @@ test-avx2: $(INSTALLED)
 test-plain: $(INSTALLED)
 	$(PLAIN) $(PYTEST) $(NUMERICAL)
 
-# Programs of others on our modules in place of the official ones.
+# Programs of others on our modules in place of the official ones; those that are on no package index are fetched.
 test-clients: $(INSTALLED)
-	$(PYTEST) -rs tests/clients tests/compat
+	@grep -v '^#' tests/clients/checkouts.txt | while read -r name repository commit; do \
+		test -d $(VENV)/checkouts/$$name && continue; folder=$(VENV)/checkouts/.$$name; rm -rf $$folder; \
+		git init -q $$folder && git -C $$folder fetch -q --depth 1 $$repository $$commit \
+			&& git -C $$folder checkout -q FETCH_HEAD && mv $$folder $(VENV)/checkouts/$$name \
+			|| { rm -rf $$folder; echo "$$name could not be fetched: its tests are skipped"; }; done
+	$(PYTEST) -rs -m "full or not full" tests/clients
+	$(PYTEST) -rs tests/compat
 
 test-full: lint browser page-tools
 	$(PYTEST) -m "full or not full"

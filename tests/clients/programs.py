@@ -1,81 +1,27 @@
 """What programs of others compute, as ``python -m tests.clients.programs PROGRAM official|ours OUT``.
 
 Runs in a process of its own. With ``ours`` the names ``segment_anything`` and ``sam2`` mean our modules;
-of the programs no line is changed. What was computed goes to a safetensors file.
+of the programs no line is changed. What was computed goes to a safetensors file. These programs are on PyPI;
+those of ``checkouts.py`` are repositories.
 """
 
 from __future__ import annotations
 
 import importlib
-import importlib.abc
-import importlib.machinery
 import importlib.util
+import os
 import sys
+import tempfile
 import warnings
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-OFFICIAL = ("segment_anything", "sam2")
-
-
-class Alias(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Every official module is the one of everymask under the same name."""
-
-    def find_spec(self, name: str, *_: object) -> importlib.machinery.ModuleSpec | None:
-        found = name.partition(".")[0] in OFFICIAL
-        return importlib.machinery.ModuleSpec(name, self, is_package=True) if found else None
-
-    def exec_module(self, module: ModuleType) -> None:
-        sys.modules[module.__name__] = importlib.import_module(f"everymask.compat.{module.__name__}")
-
-
-def seeded(model: Any) -> Any:
-    from tests.parity.seeded import fill
-
-    fill(model)
-    return model.eval()
-
-
-def small_sam() -> Any:
-    """A SAM by the official constructors, as one program or the other would build it."""
-    from functools import partial
-
-    from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
-
-    encoder = ImageEncoderViT(
-        img_size=128,
-        embed_dim=32,
-        depth=3,
-        num_heads=2,
-        out_chans=32,
-        norm_layer=partial(nn.LayerNorm, eps=1e-6),
-        use_rel_pos=True,
-        window_size=3,
-        global_attn_indexes=(1,),
-    )
-    transformer = TwoWayTransformer(depth=2, embedding_dim=32, mlp_dim=48, num_heads=4)
-    prompts = PromptEncoder(32, (8, 8), (128, 128), 16)
-    return seeded(Sam(encoder, prompts, MaskDecoder(transformer_dim=32, transformer=transformer)))
-
-
-def small_sam2(ours: bool) -> Any:
-    from tests.parity.official import official_model
-    from tests.video.parity import tiny
-
-    spec = tiny()
-    if not ours:
-        return seeded(official_model(spec))
-    from everymask.compat.sam2.modeling import SAM2Base
-
-    return seeded(SAM2Base.of(spec))
-
-
-PICTURE = torch.rand(1, 3, 128, 128, generator=torch.Generator().manual_seed(0))
-
+from tests.clients.models import PHOTO, PICTURE, Alias, frames, small_sam, small_sam2, small_video, with_mask
+from tests.clients.standins import absent, package_without_init
 
 # --- programs -------------------------------------------------------------------------------------
 
@@ -188,6 +134,65 @@ def _exported(module: nn.Module, inputs: dict[str, Tensor], outputs: list[str]) 
     return [torch.from_numpy(each) for each in arrays]
 
 
+def simple_sam2(ours: bool) -> dict[str, Tensor]:
+    """Its service: clicks, boxes and masks, and a clip in batches of four frames."""
+    from PIL import Image
+    from simple_sam2 import SAM2Service
+
+    from tests.video.parity import write_jpegs
+
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "clip").mkdir()
+        write_jpegs(Path(folder) / "clip" / "frames", frames(8))
+        service = SAM2Service(cfg="small", ckpt=__file__, batch_size=4, storage_dir=folder)
+        service._predictor = small_video(ours)
+        service.init_video("clip", video_path=__file__)
+        found = {
+            "click mask": with_mask(
+                service.add_prompts("clip", 0, 1, pos_points=[[30, 40]], neg_points=[[5, 5]])
+            ),
+            "box mask": with_mask(service.add_prompts("clip", 0, 2, box=[98, 48, 122, 72])),
+        }
+        service.propagate_and_save("clip", obj_labels={"1": "disc"})
+        pictures = sorted((Path(folder) / "clip" / "masks").glob("*.png"))
+        found |= {f"mask {path.stem}": with_mask(np.asarray(Image.open(path))) for path in pictures}
+    return found
+
+
+def supervision(ours: bool) -> dict[str, Tensor]:
+    """What it makes of a generator's answer."""
+    from segment_anything import SamAutomaticMaskGenerator
+    from supervision import Detections
+
+    generator = SamAutomaticMaskGenerator(small_sam(), points_per_side=4, **LENIENT)
+    detections = Detections.from_sam(generator.generate(PHOTO))
+    return {"boxes": torch.from_numpy(detections.xyxy).float(), "mask": with_mask(detections.mask)}
+
+
+LENIENT: dict[str, Any] = {"pred_iou_thresh": 0.0, "stability_score_thresh": 0.0, "box_nms_thresh": 0.9}
+
+
+def segment_geospatial(ours: bool) -> dict[str, Tensor]:
+    """Its class for SAM: everything mode as numbered objects, and prompts."""
+    package_without_init("samgeo")
+    absent("geopandas", "pyproj")
+    module = importlib.import_module("samgeo.samgeo")
+    module.sam_model_registry = {"small": lambda checkpoint: small_sam()}
+    everything = module.SamGeo("small", checkpoint=__file__, sam_kwargs={"points_per_side": 4, **LENIENT})
+    everything.generate(PHOTO, output=None)
+    asked = module.SamGeo("small", automatic=False, checkpoint=__file__)
+    asked.set_image(PHOTO)
+    masks, scores, logits = asked.predict(
+        point_coords=np.array([[40, 60], [90, 30]]), point_labels=np.array([1, 0]), return_results=True
+    )
+    return {
+        "objects mask": with_mask(everything.objects),
+        "mask": with_mask(masks),
+        "scores": torch.from_numpy(scores),
+        "logits": torch.from_numpy(logits),
+    }
+
+
 def _by_itself(path: str) -> Any:
     """A file of a package whose ``__init__`` wants more than is installed here."""
     folder = next(Path(each) for each in sys.path if (Path(each) / path).is_file())
@@ -199,7 +204,10 @@ def _by_itself(path: str) -> Any:
     return module
 
 
-PROGRAMS = {each.__name__: each for each in (micro_sam, micro_sam_builders, samexporter)}
+PROGRAMS = {
+    each.__name__: each
+    for each in (micro_sam, micro_sam_builders, samexporter, simple_sam2, supervision, segment_geospatial)
+}
 
 if __name__ == "__main__":
     from safetensors.torch import save_file
@@ -209,7 +217,10 @@ if __name__ == "__main__":
     program, side, out = sys.argv[1:]
     warnings.simplefilter("ignore")
     install_torchvision()
+    os.environ["MPLBACKEND"] = "agg"
     if side == "ours":
         sys.meta_path.insert(0, Alias())
-    tensors = PROGRAMS[program](side == "ours")
+    from tests.clients.checkouts import CHECKOUTS
+
+    tensors = {**PROGRAMS, **CHECKOUTS}[program](side == "ours")
     save_file({name: value.detach().contiguous().clone() for name, value in tensors.items()}, out)
