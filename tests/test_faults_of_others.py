@@ -91,6 +91,47 @@ def test_a_file_without_weights_says_what_it_is(tmp_path, case):
         em.load(path)
 
 
+WITH_MORE = {
+    "a head too many": {"head.weight": (3, 3)},
+    "two heads": {"classifier.0.weight": (5, 5), "classifier.0.bias": (5,)},
+    "a depth decoder": {"depth_decoder.conv.weight": (1, 8, 1, 1)},
+    "adapters": {f"image_encoder.adapters.{n}.down.weight": (4, 8) for n in range(6)},
+}
+
+
+@pytest.mark.parametrize("case", WITH_MORE)
+def test_more_than_the_model_is_named_and_told_to_go(tmp_path, weights, case):
+    more = {key: torch.zeros(shape) for key, shape in WITH_MORE[case].items()}
+    torch.save({**weights, **more}, tmp_path / "a.pt")
+    with pytest.raises(EverymaskError) as caught:
+        em.load(tmp_path / "a.pt", device="cpu")
+    said = str(caught.value)
+    assert next(iter(more)) in said
+    assert "without these keys: they belong to something around the model" in said
+    assert "\n" not in said
+
+
+NOT_NUMBERS = {
+    "NaN": (float("nan"), "no_mem_embed"),
+    "infinity": (float("inf"), "sam_mask_decoder.iou_token.weight"),
+    "minus infinity": (float("-inf"), "obj_ptr_tpos_proj.weight"),
+    "NaN in one place of the trunk": (float("nan"), None),
+}
+
+
+@pytest.mark.parametrize("case", NOT_NUMBERS)
+def test_weights_that_are_no_numbers_are_refused_by_name(tmp_path, weights, case):
+    value, key = NOT_NUMBERS[case]
+    key = key if key in weights else next(k for k in weights if k.startswith("image_encoder"))
+    broken = {k: v.clone() for k, v in weights.items()}
+    broken[key].view(-1)[0] = value
+    torch.save(broken, tmp_path / "a.pt")
+    with pytest.raises(
+        em.CheckpointError, match=rf"hold NaN or infinity in 1 of \d+ tensors \({re.escape(key)}\)"
+    ):
+        em.load(tmp_path / "a.pt", device="cpu")
+
+
 # --- prompts and arguments of another type
 
 PHOTO = np.zeros((30, 40, 3), np.uint8)
@@ -161,6 +202,25 @@ def test_an_argument_of_another_kind_is_told_what_to_pass(nano, case):
         call(predictor, nano)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+Y, X = np.mgrid[:120, :160]
+OBJECTS = {
+    "a disc": (X - 70) ** 2 + (Y - 60) ** 2 < 30**2,
+    "a box": (abs(X - 90) < 40) & (abs(Y - 50) < 25),
+    "an ellipse": ((X - 80) / 50) ** 2 + ((Y - 70) / 25) ** 2 < 1,
+    "a small one at the edge": (X < 30) & (abs(Y - 60) < 20),
+}
+
+
+@pytest.mark.parametrize("case", OBJECTS)
+def test_a_perfect_mask_alone_gives_its_object_not_the_rest(nano, case):
+    mask = OBJECTS[case]
+    predictor = em.ImagePredictor(nano)
+    predictor.set_image(np.where(mask[..., None], (220, 60, 40), (40, 90, 60)).astype(np.uint8))
+    for given in (mask, mask.astype(float), mask.astype(np.uint8) * 255):
+        found = predictor.predict(mask=given, multimask=False).masks[0]
+        assert (found & mask).sum() / (found | mask).sum() > 0.8
 
 
 # --- names and folders that people have

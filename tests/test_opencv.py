@@ -19,8 +19,9 @@ def test_opencv_5_keeps_its_log_elsewhere(monkeypatch):
     assert levels == [3, 0, 3]
 
 
-def test_what_cannot_be_encoded_is_an_error_and_nothing_is_printed(capfd):
+@pytest.mark.parametrize("shape", [(2, 3, 7), (2, 3, 5), (0, 3, 3), (2, 0)])
+def test_what_cannot_be_encoded_is_an_error_and_nothing_is_printed(capfd, shape):
     assert opencv.encoded(np.zeros((2, 3, 3), np.uint8)).startswith(b"\x89PNG")
     with pytest.raises((OSError, cv2.error)):
-        opencv.encoded(np.zeros((2, 3, 7), np.uint8))
+        opencv.encoded(np.zeros(shape, np.uint8))
     assert capfd.readouterr().err == ""

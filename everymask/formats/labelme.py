@@ -135,7 +135,7 @@ def _runs(shape: dict[str, Any], photo_hw: tuple[int, int], where: str) -> Rle:
     listed = entry(shape, "points", list, where)
     if kind == "mask":
         return _from_png(entry(shape, "mask", str, where), _points(listed, photo_hw, where), photo_hw, where)
-    if kind == "polygon" and len(listed) >= 3:
+    if (kind == "polygon" and len(listed) >= 3) or (kind == "oriented_rectangle" and len(listed) == 4):
         return rle_of_rings([checked_ring(listed, photo_hw, where)], photo_hw)
     if kind == "rectangle" and len(listed) == 2:
         (x0, y0), (x1, y1) = _points(listed, photo_hw, where)

@@ -50,7 +50,11 @@ def _is_number(word: str) -> bool:
 
 def _is_task(first: dict[str, Any]) -> bool:
     """Whether the first of a list is a task of Label Studio, or one of its JSON-MIN export."""
-    return "data" in first or "annotation_id" in first or "annotator" in first
+    if "data" in first or "annotation_id" in first or "annotator" in first:
+        return True
+    controls = [value for value in first.values() if isinstance(value, list) and "segmentation" not in first]
+    regions = [region for control in controls for region in control if isinstance(region, dict)]
+    return any(str(key).endswith("labels") for region in regions for key in region)
 
 
 def _json_format(content: Any, path: Path) -> str:

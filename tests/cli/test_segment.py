@@ -384,7 +384,7 @@ def test_outputs_of_earlier_runs_are_no_photos(photos, engine):
     assert [image["file_name"] for image in coco["images"]] == ["a.png", "b.png", "c.png", "sub/a.png"]
 
 
-@pytest.mark.parametrize("closed", ["<&-", "2>&-", ">&- 2>&-"])
+@pytest.mark.parametrize("closed", ["<&-", "2>&-", "<&- 2>&-", ">&- 2>&-"])
 def test_closed_streams_are_no_traceback(tmp_path, closed):
     here = {**os.environ, "PYTHONPATH": str(Path(formats.__file__).parents[2])}
     command = f'"{sys.executable}" -m everymask segment - --dry-run {closed} >out.txt'

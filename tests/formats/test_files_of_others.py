@@ -133,6 +133,26 @@ OUTLINES = {
         cvat('<box label="x"/>'),
         "'xtl' of a <box> in .* must be a number, got None",
     ),
+    "CVAT box of one side": (
+        "a.xml",
+        cvat('<box label="x" xtl="1"/>'),
+        "'ytl' of a <box> in .* must be a number, got None",
+    ),
+    "CVAT box of empty text": (
+        "a.xml",
+        cvat('<box label="x" xtl="" ytl="0" xbr="3" ybr="2"/>'),
+        "'xtl' of a <box> in .* must be a number, got ''",
+    ),
+    "CVAT ellipse without a radius": (
+        "a.xml",
+        cvat('<ellipse label="x" cx="2" cy="1" rx="1"/>'),
+        "'ry' of a <ellipse> in .* must be a number, got None",
+    ),
+    "CVAT mask without a box": (
+        "a.xml",
+        cvat('<mask label="x" rle="0, 4"/>'),
+        "'left' of a <mask> in .* must be a number, got None",
+    ),
     "CVAT runs of words": (
         "a.xml",
         cvat('<mask label="x" rle="a" left="0" top="0" width="2" height="2"/>'),
@@ -457,6 +477,31 @@ LABEL_STUDIO = {
           "predictions": [{"result": [polygon(PERCENT)]}]}],
         [SQUARE_PIXELS],
     ),
+    "two cancelled annotations around a good one": (
+        [{**task(), "annotations": [{"was_cancelled": True}, {"result": [polygon(PERCENT)]}, {"was_cancelled": True}]}],
+        [SQUARE_PIXELS],
+    ),
+    "a cancelled annotation in which somebody drew": (
+        [{**task(), "annotations": [{"was_cancelled": True, "result": [brush(np.eye(3, 4))]},
+                                    {"result": [polygon(PERCENT)]}]}],
+        [SQUARE_PIXELS],
+    ),
+    "JSON-MIN of a brush": (
+        [{"image": "a.jpg", "tag": [{**brush(np.eye(3, 4))["value"], "original_width": 4, "original_height": 3}]}],
+        ["#... .#.. ..#."],
+    ),
+    "JSON-MIN of two controls": (
+        [{"image": "a.jpg",
+          "tag": [{**polygon(PERCENT)["value"], "original_width": 4, "original_height": 3}],
+          "box": [{**region("rectangle", 25, 0, width=50, height=200 / 3)["value"],
+                   "original_width": 4, "original_height": 3}]}],
+        [SQUARE_PIXELS, SQUARE_PIXELS],
+    ),
+    "JSON-MIN beside a choice, the photo under another key": (
+        [{"photo": "a.jpg", "id": 1, "choice": "good",
+          "tag": [{**polygon(PERCENT)["value"], "original_width": 4, "original_height": 3}]}],
+        [SQUARE_PIXELS],
+    ),
     "JSON-MIN": (
         [{"image": "a.jpg", "id": 1, "annotator": 1, "annotation_id": 5,
           "tag": [{**polygon(PERCENT)["value"], "original_width": 4, "original_height": 3}]}],
@@ -518,6 +563,23 @@ def test_label_studio_files_that_cannot_be_read_right_are_refused(tmp_path, cont
         formats.read_photos(write(tmp_path / "a.json", content))
 
 
+TURNED = {
+    "a polygon by 180": polygon(PERCENT, image_rotation=180),
+    "a brush by 270": brush(np.eye(3, 4), image_rotation=270),
+    "a rectangle by 90": {**region("rectangle", 25, 0, width=50, height=60), "image_rotation": 90},
+    "an ellipse by -90": {**region("ellipse", 50, 50, radiusX=25, radiusY=50), "image_rotation": -90},
+}
+
+
+@pytest.mark.parametrize("case", TURNED)
+def test_what_was_drawn_on_a_turned_photo_is_never_read_as_if_it_were_not(tmp_path, case):
+    degrees = case.rpartition(" ")[2]
+    with pytest.raises(
+        FormatError, match=f"was drawn on the photo turned by {degrees} degrees, which is not read"
+    ):
+        formats.read_photos(write(tmp_path / "a.json", [task(TURNED[case])]))
+
+
 @pytest.mark.parametrize(
     ("data", "name"),
     [
@@ -545,7 +607,11 @@ def test_sizes_of_photos_may_come_from_outside(tmp_path):
 CVAT = {
     '<box label="x" xtl="1" ytl="0" xbr="3" ybr="2" rotation="0.00"/>': SQUARE_PIXELS,
     '<box label="x" xtl="0" ytl="1" xbr="3" ybr="2" rotation="90"/>': ".#.. .#.. .#..",
+    '<box label="x" xtl="1" ytl="0" xbr="3" ybr="2" rotation="180"/>': SQUARE_PIXELS,
+    '<box label="x" xtl="0" ytl="1" xbr="3" ybr="2" rotation="-90"/>': ".#.. .#.. .#..",
+    '<box label="x" xtl="0" ytl="1" xbr="3" ybr="2" rotation="450.0"/>': ".#.. .#.. .#..",
     '<ellipse label="x" cx="2" cy="1.5" rx="1" ry="1.5"/>': ".##. .##. .##.",
+    '<ellipse label="x" cx="2" cy="1.5" rx="1.5" ry="1" rotation="90"/>': ".##. .##. .##.",
     '<mask label="x" rle="0, 1" left="0" top="0" width="1" height="1"/>': CORNER,
 }
 
@@ -563,10 +629,48 @@ def test_cvat_attributes_are_kept_and_tags_of_a_photo_are_said(tmp_path):
     assert "tags of the photo: night" in str(photo.unread)
 
 
-def test_a_cvat_video_is_no_empty_run(tmp_path):
-    text = '<annotations><track id="0" label="x"><box frame="0"/></track></annotations>'
+CVAT_VIDEOS = {
+    "boxes": '<track id="0" label="x"><box frame="0"/></track>',
+    "polygons": '<track id="0" label="x"><polygon frame="0" points="1,0;3,0;3,2"/></track>',
+    "masks beside a header": '<meta/><track id="0" label="x"><mask frame="0" rle="0, 1"/></track>',
+    "a track without a shape": '<version>1.1</version><track id="0" label="x"/>',
+}
+
+
+@pytest.mark.parametrize("case", CVAT_VIDEOS)
+def test_a_cvat_video_is_no_empty_run(tmp_path, case):
+    text = f"<annotations>{CVAT_VIDEOS[case]}</annotations>"
     with pytest.raises(FormatError, match=r"is in the format CVAT for video, .* as 'CVAT for images 1.1'"):
         formats.read_photos(write(tmp_path / "a.xml", text))
+
+
+WINDOWS_PATHS = {
+    "C:\\photos\\a.jpg": "C:/photos/a.jpg",
+    "..\\in\\a.jpg": "../in/a.jpg",
+    "\\\\host\\share\\a.jpg": "//host/share/a.jpg",
+    "in/sub\\a.jpg": "in/sub/a.jpg",
+}
+
+
+@pytest.mark.parametrize("path", WINDOWS_PATHS)
+def test_the_photo_of_a_labelme_file_from_windows_is_found(tmp_path, path):
+    content = labelme([[1, 0], [3, 0], [3, 2], [1, 2]], imagePath=path)
+    (photo,) = formats.read_photos(write(tmp_path / "a.json", content))
+    assert photo.photo == WINDOWS_PATHS[path]
+
+
+LABELME = {
+    "polygon": [[1, 0], [3, 0], [3, 2], [1, 2]],
+    "oriented_rectangle": [[3, 0], [3, 2], [1, 2], [1, 0]],
+    "rectangle": [[3, 2], [1, 0]],
+    "": [[1, 0], [3, 0], [3, 2], [1, 2]],
+}
+
+
+@pytest.mark.parametrize("kind", LABELME)
+def test_labelme_shapes(tmp_path, kind):
+    (mask,) = formats.read_masks(write(tmp_path / "a.json", labelme(LABELME[kind], kind)))
+    assert drawn(mask) == SQUARE_PIXELS
 
 
 def test_labelme_from_windows_and_without_sizes(tmp_path):

@@ -100,6 +100,38 @@ def test_another_share_moves_photos_and_leaves_none_behind(annotated):
     assert {mask.label for photo in back for mask in photo.masks} == {"cat", "dog"}
 
 
+NAMES = {
+    "one photo": ["plain.jpg"],
+    "one stem twice": ["a.jpg", "a.png"],
+    "dots and spaces": ["x.y.jpg", "x y.jpg", "x.jpg"],
+    "in folders": ["a.jpg", "sub/a.jpg", "sub/deep/a.jpg"],
+    "capitals": ["A.JPG", "b.Png"],
+}
+
+
+@pytest.mark.parametrize("case", NAMES)
+def test_a_label_is_called_like_its_photo_wherever_a_trainer_looks(tmp_path, monkeypatch, case):
+    monkeypatch.chdir(tmp_path)
+    photos = []
+    for number, name in enumerate(NAMES[case]):
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (30, 20), (80 * number, 0, 0)).save(tmp_path / "in" / name)
+        pixels = np.zeros((20, 30), bool)
+        pixels[5:10, 8 * number : 8 * number + 6] = True
+        photos.append(formats.PhotoMasks(name, MaskSet([Mask.from_segmentation(pixels, label="cat")])))
+    options = formats.WriteOptions(formats.categories_of(photos))
+    formats.write_file(formats.find_format("coco"), tmp_path / "coco.json", photos, options)
+    assert convert("-o", "out") == 0
+    out = tmp_path / "out/yolo"
+    pictures = sorted((out / "images").rglob("*.*"))
+    assert len(pictures) == len(NAMES[case])
+    for picture in pictures:
+        label = (out / "labels" / picture.relative_to(out / "images")).with_suffix(".txt")
+        x = float(label.read_text().split()[1]) * 30
+        with Image.open(picture) as shown:  # a photo's red says where its mask begins
+            assert round(x / 8) == round(shown.getpixel((0, 0))[0] / 80)
+
+
 def test_a_folder_is_split_or_not(annotated, capsys):
     assert convert("-o", "out") == 0
     assert convert("--val", "0.2", "-o", "out", "--overwrite") == 2
