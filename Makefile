@@ -45,8 +45,8 @@ $(CORE): pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet -c constraints.txt -e .
 	touch $@
 
-# Official packages that would shadow one another, each in a folder of its own.
-RELATIVES := edgetam efficienttam segment_anything_hq
+# Official packages that would shadow others or want other versions, each in a folder of its own.
+RELATIVES := edgetam efficienttam segment_anything_hq panopticapi
 
 $(INSTALLED): $(CORE) tests/parity/requirements.txt $(RELATIVES:%=tests/parity/relatives/%.txt) \
 		tests/clients/requirements.txt

@@ -4,6 +4,9 @@ import base64
 import io
 import json
 import logging
+import os
+import subprocess
+import sys
 import warnings
 
 import numpy as np
@@ -14,6 +17,7 @@ from everymask import formats
 from everymask.formats.georeference import Georeference, has_georeference, read_georeference
 from everymask.maskset import Mask, MaskSet
 from tests.formats.mask_examples import PHOTO_HW, apart_masks, example_masks
+from tests.parity.relatives import beside as relatives
 
 # pycocotools' compiled decoder is older than numpy 2
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -195,6 +199,38 @@ def test_the_specification_reads_panoptic_coco(tmp_path):
         box = [columns.min(), rows.min(), np.ptp(columns) + 1, np.ptp(rows) + 1]
         assert (segment["area"], segment["bbox"], segment["iscrowd"]) == (pixels.sum(), box, 0)
         assert names[segment["category_id"]] == (mask.label, 1)
+
+
+PANOPTIC_QUALITY = """
+import json, sys
+from panopticapi.evaluation import pq_compute_single_core
+read = lambda name: json.load(open(f"{name}/panoptic.json", encoding="utf-8"))
+truth, found = read("truth"), read(sys.argv[1])
+classes = {row["id"]: row for row in truth["categories"]}
+pairs = list(zip(truth["annotations"], found["annotations"]))
+of_all = pq_compute_single_core(0, pairs, "truth/panoptic", f"{sys.argv[1]}/panoptic", classes)
+print(json.dumps(of_all.pq_average(classes, isthing=True)[0], default=float))
+"""
+
+
+def test_panopticapi_finds_every_segment_and_each_change(tmp_path):
+    """COCO's own evaluation of all classes, of a file against itself and against a changed one."""
+    names = ("cat", "dog", "cat")
+    masks = [mask.replace(label=name) for mask, name in zip(apart_masks(), names, strict=True)]
+    MaskSet(masks).save(tmp_path / "truth", format="coco-panoptic", photo="sub/photo.jpg")
+    cut = masks[1].segmentation & (np.cumsum(masks[1].segmentation).reshape(PHOTO_HW) > masks[1].area // 4)
+    changed = [masks[0], Mask.from_segmentation(cut, label="dog")]  # a dog of three quarters, a cat less
+    MaskSet(changed).save(tmp_path / "changed", format="coco-panoptic", photo="sub/photo.jpg")
+    there = {**os.environ, "PYTHONPATH": str(relatives.folder("panopticapi"))}
+    quality = {}
+    for name in ("truth", "changed"):
+        words = [sys.executable, "-c", PANOPTIC_QUALITY, name]
+        told = subprocess.run(words, cwd=tmp_path, env=there, capture_output=True, text=True, check=True)
+        quality[name] = json.loads(told.stdout.splitlines()[-1])
+    assert quality["truth"] == {"pq": 1, "sq": 1, "rq": 1, "n": 2}
+    share = cut.sum() / masks[1].area  # of two cats one is found: RQ 1 / 1.5
+    expected = {"pq": (2 / 3 + share) / 2, "sq": (1 + share) / 2, "rq": (2 / 3 + 1) / 2, "n": 2}
+    assert quality["changed"] == pytest.approx(expected)
 
 
 def test_pillow_reads_pascal_voc_with_its_palette(tmp_path):
