@@ -7,6 +7,7 @@ belongs to stands with the option, a command's examples in the table of ``main.p
 from __future__ import annotations
 
 import sys
+import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -19,6 +20,8 @@ GROUPS = (ARGUMENTS, "Input", "Output", "Look", "Filters", "Generator", "Model",
 NARROW, NARROW_COLUMN, WIDE_COLUMN = 70, 20, 30
 WIDEST = 120
 """Columns that help fills at most; longer lines are hard to read."""
+LEAST = 10
+"""Columns of an explanation."""
 
 
 class Command(TyperCommand):
@@ -94,9 +97,18 @@ def folded(example: str, width: int) -> list[str]:
 
 
 def _write_rows(formatter: Any, rows: Sequence[tuple[str, str]]) -> None:
-    """Names and explanations in two columns; on a narrow screen a long name stands on its own line."""
-    named = [(_name(name), text) for name, text in rows]
-    formatter.write_dl(named, col_max=NARROW_COLUMN if formatter.width < NARROW else WIDE_COLUMN)
+    """Names and explanations in two columns; a long name stands on its own line. No word is broken: what is
+    read here is typed elsewhere."""
+    most = NARROW_COLUMN if formatter.width < NARROW else WIDE_COLUMN
+    indent = " " * formatter.current_indent
+    column = min(max(len(name) for name, _ in rows), most) + 2
+    room = max(formatter.width - len(indent) - column, LEAST)
+    for name, text in rows:
+        lines = textwrap.wrap(text, room, break_long_words=False, break_on_hyphens=False)
+        beside = lines.pop(0) if lines and len(name) <= most else ""
+        formatter.write(f"{indent}{_name(name)}{' ' * (column - len(name))}{beside}".rstrip() + "\n")
+        for line in lines:
+            formatter.write(f"{indent}{' ' * column}{line}\n")
 
 
 def _write_examples(formatter: Any, examples: Sequence[str]) -> None:

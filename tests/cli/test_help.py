@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 
@@ -11,6 +12,7 @@ import pytest
 from everymask.cli import main as cli
 from everymask.cli.help import GROUPS, folded, grouped
 from everymask.cli.manual import page
+from everymask.formats import FORMATS
 from tests.docs.test_shell_examples import parsed
 
 NAMES = [command.name for command in cli.COMMANDS]
@@ -43,6 +45,16 @@ def test_help_fills_the_terminal_up_to_120_columns(name, columns, least, monkeyp
     assert longest <= min(columns, 120)
     if name in ("segment", "track"):  # with much to say
         assert longest >= least
+
+
+def test_no_name_is_broken_at_its_hyphen(monkeypatch, capsys):
+    for columns in range(50, 121, 5):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        assert cli.run(["predict", "--help"]) == 0
+        said = capsys.readouterr().out
+        assert not [line for line in said.splitlines() if line.endswith("-")]
+        for name in FORMATS:
+            assert re.search(rf"(?<![\w-]){name}(?![\w-])", said)
 
 
 def test_a_long_example_is_folded_as_a_shell_takes_it():
