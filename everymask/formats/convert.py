@@ -172,18 +172,22 @@ def fit(photo: PhotoMasks, format_: Format, overlap: str = "keep") -> tuple[Phot
 
 
 def _lost_fields(masks: MaskSet, format_: Format) -> Losses:
-    absent = [name for name in FIELDS if name not in format_.fields]
-    concerned = [mask for mask in masks if any(_has(mask, name) for name in absent)]
-    gone = [name for name in absent if name != "attributes" and any(_has(mask, name) for mask in concerned)]
-    if "attributes" in absent:
-        named = dict.fromkeys(name for mask in concerned for name in mask.attributes)
-        gone += [f"attribute {name}" for name in named]
-    return Losses((Loss("fields", len(concerned), detail=", ".join(gone)),)) if concerned else Losses()
+    absent = [name for name in FIELDS if name not in format_.fields and name != "attributes"]
+    gone: dict[str, None] = {}
+    concerned = 0
+    for mask in masks:
+        lost = [name for name in absent if getattr(mask, name) is not None]
+        lost += [f"attribute {name}" for name in mask.attributes if not _holds_attribute(format_, mask, name)]
+        concerned += bool(lost)
+        gone |= dict.fromkeys(lost)
+    ordered = [name for name in absent if name in gone] + [name for name in gone if name not in absent]
+    return Losses((Loss("fields", concerned, detail=", ".join(ordered)),)) if concerned else Losses()
 
 
-def _has(mask: Mask, name: str) -> bool:
-    value = getattr(mask, name)
-    return bool(value) if name == "attributes" else value is not None
+def _holds_attribute(format_: Format, mask: Mask, name: str) -> bool:
+    if "attributes" in format_.fields or format_.texts is None:
+        return "attributes" in format_.fields
+    return name in format_.texts or isinstance(mask.attributes[name], str)
 
 
 def _known_scores(masks: MaskSet) -> tuple[MaskSet, Losses]:

@@ -8,6 +8,7 @@ and can be clicked. ``meta`` lists the labels, which other readers of the format
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,11 @@ from .record import (
 )
 from .text import read_text
 
+FLAGS = ("occluded", "group_id")
+"""Attributes that have a place of their own, whatever their type."""
+NO = (None, False, 0, "0", "")
+NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
 
 def write(path: Path, photos: Iterable[PhotoMasks], options: WriteOptions) -> Losses:
     """All photos in one XML file, written as they come."""
@@ -42,7 +48,7 @@ def write(path: Path, photos: Iterable[PhotoMasks], options: WriteOptions) -> Lo
         )
         for number, photo in enumerate(photos):
             height, width = photo.photo_hw
-            name = quoteattr(photo.photo)
+            name = _quoted(photo.photo)
             file.write(f'  <image id="{number}" name={name} width="{width}" height="{height}">\n')
             orders = _z_orders(photo.masks)
             file.writelines(
@@ -56,10 +62,26 @@ def write(path: Path, photos: Iterable[PhotoMasks], options: WriteOptions) -> Lo
 def labels_element(names: Iterable[str]) -> str:
     """The labels of a task, each allowed to be a mask."""
     each = "".join(
-        f"        <label><name>{escape(name)}</name><type>mask</type><attributes></attributes></label>\n"
+        f"        <label><name>{_text(name)}</name><type>mask</type><attributes></attributes></label>\n"
         for name in names
     )
     return f"      <labels>\n{each}      </labels>\n"
+
+
+def _text(value: str) -> str:
+    """Text between tags. Raises FormatError for characters that XML has no way to write."""
+    if found := NOT_IN_XML.search(value):
+        raise FormatError(
+            f"{value!r} has the character {found[0]!r}, which XML cannot hold; rename it, or choose another "
+            "format"
+        )
+    return escape(value)
+
+
+def _quoted(value: str) -> str:
+    """Text as an attribute of a tag, in quotes."""
+    _text(value)
+    return quoteattr(value)
 
 
 def _z_orders(masks: MaskSet) -> list[int]:
@@ -71,10 +93,18 @@ def _z_orders(masks: MaskSet) -> list[int]:
 def _element(mask: Mask, z_order: int) -> str:
     left, top, width, height = pixel_box_xywh(mask)
     runs = box_runs(mask.crop())
+    known = dict(mask.attributes)
+    occluded = int(known.pop("occluded", None) not in NO)
+    group = "" if (number := known.pop("group_id", None)) is None else f"group_id={_quoted(str(number))} "
+    inside = "".join(
+        f"      <attribute name={_quoted(name)}>{_text(value)}</attribute>\n"
+        for name, value in known.items()
+        if isinstance(value, str)
+    )
     return (
-        f'    <mask label={quoteattr(category_of(mask))} source="auto" occluded="0" '
+        f'    <mask label={_quoted(category_of(mask))} source="auto" occluded="{occluded}" {group}'
         f'rle="{", ".join(map(str, runs))}" left="{left}" top="{top}" width="{width}" height="{height}" '
-        f'z_order="{z_order}"></mask>\n'
+        f'z_order="{z_order}">{inside and chr(10)}{inside}{"    " if inside else ""}</mask>\n'
     )
 
 
@@ -135,7 +165,7 @@ def _photo(image: ElementTree.Element, path: Path) -> PhotoMasks:
 
 def _mask(shape: ElementTree.Element, photo_hw: tuple[int, int], where: str) -> Mask:
     known: dict[str, Any] = {str(each.get("name")): each.text or "" for each in shape.iter("attribute")}
-    flags = {name: shape.get(name) for name in ("occluded", "group_id")}
+    flags = {name: shape.get(name) for name in FLAGS}
     known |= {name: value for name, value in flags.items() if value not in (None, "0")}
     pixels = _pixels(shape, photo_hw, where)
     return build_mask(pixels, {}, label_of(shape.get("label")), where, known)

@@ -29,6 +29,8 @@ class Format:
     for_what: str
     fields: frozenset[str] = ALL
     """What it has a place for, besides pixels."""
+    texts: tuple[str, ...] | None = None
+    """Where it holds attributes that are texts: the names of those that it holds whatever they are."""
     holds_overlaps: bool = True
     holds_holes: bool = True
     """Holes and masks of several parts."""
@@ -80,7 +82,11 @@ _TABLE = (
         holds_empty=False,
     ),
     Format("labelme", "labelme", ".json", "photo", "correcting by hand in LabelMe", holds_empty=False),
-    Format("cvat", "cvat", ".xml", "run", "correcting by hand in CVAT", ONLY_LABEL, holds_empty=False),
+    Format(
+        *("cvat", "cvat", ".xml", "run", "correcting by hand in CVAT", ONLY_LABEL),
+        texts=("occluded", "group_id"),
+        holds_empty=False,
+    ),
     Format("label-studio", "label_studio", ".json", "run", "correcting by hand in Label Studio"),
     Format(
         *("labelmap", "label_map", ".png", "photo", "one picture of mask numbers", NOTHING),

@@ -1,7 +1,7 @@
 # ruff: noqa: E501 (small files read best as they are)
-"""Mutated mask files through every reader: ``python -m tests.formats.fuzz SEED COUNT`` prints what went wrong.
+"""Mutated mask files and pictures through every reader: ``python -m tests.formats.fuzz SEED COUNT`` prints what went wrong.
 
-A reader may give masks or an EverymaskError. It may not raise anything else, kill the process, take longer than
+A reader may give masks, a picture or an EverymaskError. It may not raise anything else, kill the process, take longer than
 five seconds (of CPU: other work may keep it waiting) or two gigabytes. Each file is made from its own seed, so that one can be made again.
 """
 
@@ -11,6 +11,7 @@ import json
 import random
 import re
 import resource
+import shutil
 import signal
 import sys
 import tempfile
@@ -18,8 +19,14 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pydicom
+from PIL import Image
+
 from everymask import formats
 from everymask.errors import EverymaskError
+from everymask.formats.georeference import read_georeference
+from everymask.media.photos import read_pixels
 from tests.formats.mask_examples import PHOTO_HW, example_masks
 
 SECONDS = 5
@@ -46,21 +53,59 @@ ODD_WORDS = (
 )
 
 
-def samples(folder: Path) -> list[Path]:
-    """One small file of every format, and foreign variants of those that have them."""
+Sample = tuple[Path, Path]
+"""A file to be damaged, and what is read then: it, or the folder it is part of."""
+
+
+def samples(folder: Path) -> list[Sample]:
+    """One small file of every format, foreign variants of those that have them, and pictures of each decoder."""
     masks = example_masks(labels=True)[[0, 2, 4]]
     found = []
     for name, format_ in formats.FORMATS.items():
         path = folder / name / f"photo{format_.suffix}"
         path.parent.mkdir(parents=True)
         masks.save(path, format=name, photo="photo.jpg")
-        found.append(path)
+        inside = [path] if path.is_file() else sorted(each for each in path.rglob("*") if each.is_file())
+        found += [(each, path) for each in inside]
     for name, text in FOREIGN.items():
         path = folder / "foreign" / name
         path.parent.mkdir(exist_ok=True)
         path.write_text(text if isinstance(text, str) else json.dumps(text), "utf-8")
-        found.append(path)
-    return found
+        found.append((path, path))
+    return found + [(path, path) for path in pictures(folder / PICTURES)]
+
+
+PICTURES = "pictures"
+
+
+def pictures(folder: Path) -> list[Path]:
+    """Scenes with nodata and masks, stacks, slices, deep and plain pictures: each through another decoder."""
+    import rasterio
+    import tifffile
+
+    folder.mkdir()
+    values = np.arange(3 * 24 * 32, dtype=np.uint16).reshape(3, 24, 32)
+    scene = {"driver": "GTiff", "width": 32, "height": 24, "count": 3, "crs": "EPSG:32632"}
+    scene["transform"] = rasterio.Affine(10, 0, 500_000, 0, -10, 5_400_000)
+    with rasterio.open(folder / "scene.tif", "w", **scene, dtype="uint16", nodata=7) as file:
+        file.write(values)
+    tiled = {"tiled": True, "blockxsize": 16, "blockysize": 16, "compress": "jpeg", "photometric": "ycbcr"}
+    with (
+        rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True),
+        rasterio.open(folder / "masked.tif", "w", **scene, **tiled, dtype="uint8") as file,
+    ):
+        file.write((values % 251).astype(np.uint8))
+        file.write_mask(values[0] % 5 > 0)
+    stack = values[None].repeat(2, axis=0)
+    tifffile.imwrite(folder / "imagej.tif", stack, imagej=True, metadata={"axes": "TCYX"})
+    tifffile.imwrite(folder / "ome.tif", stack, ome=True, metadata={"axes": "TCYX"})
+    plain = Image.fromarray((values % 251).astype(np.uint8).transpose(1, 2, 0))
+    for name in ("plain.png", "plain.jpg", "plain.webp", "plain.jp2", "plain.gif"):
+        plain.save(folder / name)
+    Image.fromarray(values[0]).save(folder / "deep.png")
+    for source in sorted(Path(pydicom.data.DATA_ROOT, "test_files").glob("MR_small*.dcm"))[:2]:
+        shutil.copy(source, folder)
+    return sorted(folder.iterdir())
 
 
 _REGION = {"original_width": 60, "original_height": 40}
@@ -94,6 +139,7 @@ FOREIGN: dict[str, Any] = {
             {"label": "a", "shape_type": "polygon", "points": [[1, 1], [9, 1], [9, 9]], "group_id": 1, "flags": {"x": True}},
             {"label": "a", "shape_type": "circle", "points": [[9, 9], [12, 9]]},
             {"label": "a", "shape_type": "rectangle", "points": [[9, 9], [12, 12]]},
+            {"label": "a", "shape_type": "oriented_rectangle", "points": [[9, 9], [12, 9], [12, 12], [9, 12]]},
         ],
     },
     "cvat.xml": (
@@ -185,6 +231,10 @@ def read(path: Path) -> str | None:
     """What is wrong with how a file is read; None for masks, or an error that is meant."""
     signal.setitimer(signal.ITIMER_PROF, SECONDS)
     try:
+        if path.parent.name == PICTURES:
+            read_pixels(path)
+            read_georeference(path)
+            return None
         for photo in formats.read_photos(path, photo_hw=lambda name: PHOTO_HW):
             for mask in photo.masks:
                 assert mask.area == mask.crop().sum(), "the crop holds every pixel"
@@ -205,21 +255,19 @@ def main(first: int, count: int) -> int:
     warnings.simplefilter("ignore")
     faults = 0
     with tempfile.TemporaryDirectory() as folder:
-        sources = [(path, path.read_bytes()) for path in samples(Path(folder)) if path.is_file()]
-        table = Path(folder) / "amg" / "photo" / "metadata.csv"
-        sources.append((table, table.read_bytes()))
+        sources = [(path, whole, path.read_bytes()) for path, whole in samples(Path(folder))]
         for seed in range(first, first + count):
             chance = random.Random(seed)
-            path, content = chance.choice(sources)
+            path, whole, content = chance.choice(sources)
             path.write_bytes(mutated(content, chance))
-            fault = read(path.parent if path.name == "metadata.csv" else path)
+            fault = read(whole)
             path.write_bytes(content)
             used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
             if fault is None and used > GIGABYTES:
                 fault = f"{used:.1f} GB of memory"
             if fault is not None:
                 faults += 1
-                print(f"seed {seed}: {path.parent.name}/{path.name}: {fault}", flush=True)
+                print(f"seed {seed}: {path.relative_to(folder)}: {fault}", flush=True)
                 if used > GIGABYTES:
                     break
     print(f"{count} files, {faults} faults, {used:.2f} GB", flush=True)

@@ -629,6 +629,40 @@ def test_cvat_attributes_are_kept_and_tags_of_a_photo_are_said(tmp_path):
     assert "tags of the photo: night" in str(photo.unread)
 
 
+def test_cvat_to_cvat_keeps_attributes_flags_and_groups(tmp_path):
+    shape = (
+        '<polygon label="x" points="1,0;3,0;3,2;1,2" occluded="1" group_id="4">'
+        '<attribute name="sex">f &lt; m</attribute><attribute name="age">30</attribute></polygon>'
+    )
+    source = write(
+        tmp_path / "a.xml", cvat(f'{shape}<box label="x" xtl="0" ytl="0" xbr="1" ybr="1" occluded="0"/>')
+    )
+    path, losses = converted(tmp_path, source, "cvat")
+    assert str(losses) == "nothing lost"
+    first, second = formats.read_masks(path)
+    assert dict(first.attributes) == {"sex": "f < m", "age": "30", "occluded": "1", "group_id": "4"}
+    assert (drawn(first), dict(second.attributes)) == (SQUARE_PIXELS, {})
+
+
+def test_what_cvat_holds_of_other_attributes_and_what_not_is_said(tmp_path):
+    content = coco([SQUARE], attributes={"occluded": True, "colour": "red", "age": 30, "tags": ["a"]})
+    path, losses = converted(tmp_path, write(tmp_path / "in.json", content), "cvat")
+    assert "(attribute age, attribute tags, attribute id)" in str(losses)
+    assert dict(formats.read_masks(path)[0].attributes) == {"colour": "red", "occluded": "1"}
+
+
+@pytest.mark.parametrize("text", ["a\x00b", "\x1b[31m", "\x0bx", "\udc80", "\uffff"])
+@pytest.mark.parametrize("where", ["label", "attribute", "photo"])
+def test_characters_that_xml_lacks_are_refused_not_written(tmp_path, text, where):
+    mask = Mask.from_segmentation(np.eye(3, 4), label="x", attributes={"note": "y"})
+    mask = {"label": mask.replace(label=text), "attribute": mask.replace(attributes={"note": text})}.get(
+        where, mask
+    )
+    with pytest.raises(FormatError, match=r"has the character .*, which XML cannot hold"):
+        MaskSet([mask]).save(tmp_path / "a.xml", format="cvat", photo=text if where == "photo" else "a.jpg")
+    assert list(tmp_path.iterdir()) == []
+
+
 CVAT_VIDEOS = {
     "boxes": '<track id="0" label="x"><box frame="0"/></track>',
     "polygons": '<track id="0" label="x"><polygon frame="0" points="1,0;3,0;3,2"/></track>',

@@ -1,5 +1,7 @@
 """Hyperstacks and DICOM: frames are times and depths, channels are chosen, values are what they mean."""
 
+import contextlib
+
 import numpy as np
 import pytest
 
@@ -122,6 +124,15 @@ def test_a_stack_without_the_package_says_how_to_get_it(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "tifffile", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'everymask\[stacks\]'"):
         read_photo(path, page=0)
+
+
+def test_what_tifffile_logs_of_a_damaged_stack_is_not_printed(tmp_path, caplog, capfd):
+    path = ome(tmp_path / "a.tif", values((T, C, H, W)), "TCYX")
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b"</Pixels>", b"</Pixelz>"))
+    with contextlib.suppress(PictureError):
+        read_photo(path, page=0, bands=[1])
+    assert (caplog.records, capfd.readouterr().err) == ([], "")
 
 
 @pytest.mark.parametrize("damage", [b"", b"<OME", b"ImageJ=1.11a\nchannels=2\n"])
