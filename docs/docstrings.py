@@ -1,6 +1,8 @@
-"""Docstrings as the documentation site shows them: roles become code, ``name: meaning`` lines a list."""
+"""Docstrings as the documentation site shows them: roles become code, examples code in a box, ``name:
+meaning`` lines a list."""
 
 import re
+import textwrap
 from typing import Any
 
 import griffe
@@ -19,7 +21,17 @@ def as_markdown(text: str) -> str:
     - `b`, `c`: two,
         or three
     """
-    return "\n\n".join(_as_list(block) for block in ROLE.sub(r"`\1`", text).split("\n\n"))
+    return "\n\n".join(_as_code(block) or _as_list(block) for block in ROLE.sub(r"`\1`", text).split("\n\n"))
+
+
+def _as_code(block: str) -> str:
+    """An example in a fence; "" for anything else.
+
+    >>> _as_code("    >>> f(1)\\n    2").splitlines()
+    ['```pycon', '>>> f(1)', '2', '```']
+    """
+    lines = textwrap.dedent(block.strip("\n")).rstrip()
+    return f"```pycon\n{lines}\n```" if lines.startswith(">>> ") else ""
 
 
 def _as_list(block: str) -> str:
