@@ -49,8 +49,8 @@ def read_file(path: Path, page: int | None, bands: Sequence[int] | None = None) 
         if is_dicom(path):
             _check_page(page, dicom_frames(path), str(path))
             return Pixels(read_dicom(path, page or 0))
-        if bands is not None or (page is None and is_scene(path) and _can_read_scene(path)):
-            return read_raster(path, bands)
+        if bands is not None or (is_scene(path) and _can_read_scene(path)):
+            return read_raster(path, bands, page)
         try:
             picture = opened(path)
         except Image.UnidentifiedImageError:

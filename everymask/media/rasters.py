@@ -98,12 +98,15 @@ def read_raster(
     three of three or four; ``page`` of a TIFF counts from 0. Raises PictureError where bands or pages leave a
     choice, and OptionError for a band that is not there.
     """
-    with opened(path, page) as raster:
-        if (pages := len(raster.subdatasets)) > 1:
+    with opened(path) as raster:
+        if page is None and (pages := len(raster.subdatasets)) > 1:
             raise PictureError(
                 f"{str(path)!r} holds {pages} pages or frames; pass page=0 to page={pages - 1} "
                 f"(--page 1 to --page {pages} in the shell)"
             )
+        if not page:  # the first one, with its mask and overviews
+            return read_window(raster, chosen_bands(raster, bands, str(path)), str(path))
+    with opened(path, page) as raster:
         return read_window(raster, chosen_bands(raster, bands, str(path)), str(path))
 
 

@@ -253,6 +253,25 @@ def test_pages_are_a_question_also_for_rasters(tmp_path):
     assert lowest == [0, 1, 2]
 
 
+@pytest.mark.parametrize("kind", ["uint8", "uint16", "float32"])
+def test_a_page_keeps_its_bands_and_its_nodata(tmp_path, kind):
+    path, tifffile = tmp_path / "a.tif", pytest.importorskip("tifffile")
+    nodata = [(42113, "s", 0, "7", True)]
+    with tifffile.TiffWriter(path) as file:
+        for number in range(3):
+            bands = ramp(kind) + np.asarray(20 * number, kind)
+            bands[:, 0] = 7
+            file.write(bands, photometric="rgb", planarconfig="separate", metadata=None, extratags=nodata)
+    with pytest.raises(PictureError, match="holds 3 pages or frames; pass page=0 to page=2"):
+        read_photo(path, bands=(3, 2, 1))
+    for number in range(3):
+        photo = read_pixels(path, page=number, bands=(3, 2, 1), range=(0, 255))
+        assert photo.valid.tolist() == [[False] * 5, *[[True] * 5] * 3]
+        assert photo.values[3, 4].tolist() == [120 + 20 * number, 110 + 20 * number, 100 + 20 * number]
+    with pytest.raises(PictureError, match="cannot be decoded"):
+        read_photo(path, page=7, bands=(3, 2, 1))
+
+
 def test_without_rasterio_what_it_alone_reads_is_said(tmp_path, monkeypatch):
     from everymask.media import picture_files
 
