@@ -185,6 +185,8 @@ def batch(
     for text in summary.notes:
         note(text)
     _say(summary_lines(summary), summary.to_dict(), as_json)
+    if keep.is_active and summary.done > summary.failures and not summary.masks:
+        warn(f"no mask is left by {keep}; loosen it")
     if summary.failures:
         warn(
             f"{counted(summary.failures, 'photo')} failed; their rows and {summary.manifest}/report.json say "

@@ -143,6 +143,10 @@ def _mask(line: str, photo_hw: tuple[int, int], names: dict[int, str], where: st
         raise FormatError(f"{where} must be a class number and coordinates, got {line[:40]!r}") from error
     if not number.is_integer() or number < 0:
         raise FormatError(f"{where} must begin with a class number, 0 or more, got {line.split()[0]!r}")
+    if len(shares) in (4, 5):
+        raise FormatError(
+            f"{where} is a box and no outline; boxes are prompts: everymask predict --box makes masks of them"
+        )
     if len(shares) < 6 or len(shares) % 2:
         raise FormatError(f"{where} must have at least 3 pairs of coordinates, got {len(shares)} numbers")
     wrong = [share for share in shares if not -SLACK <= share <= 1 + SLACK]

@@ -138,6 +138,9 @@ def test_rows_hold_the_masks_that_a_filter_keeps_as_those_of_segment(tmp_path, m
     found = [[mask["area"] for mask in row["masks"]] for row in rows_in(kept)]
     assert found == [sorted(area for area in each if area <= most) for each in areas]
     assert 0 < sum(map(len, found)) < sum(map(len, areas))
+    with no_ray(monkeypatch):
+        assert cli.run([*words, "--min-area", "1e6"]) == 0
+    assert "warning: no mask is left by --min-area 1000000; loosen it" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("words", [["--top", "0"], ["--min-area", "9", "--max-area", "8"], ["--sort", "x"]])

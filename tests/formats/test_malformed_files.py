@@ -94,7 +94,10 @@ BAD_FILES = {
     "other.xml": (b"<html/>", "must have <annotations> at its root, got <html>"),
     "bomb.xml": (b'<!DOCTYPE a [<!ENTITY b "c">]><annotations/>', "declares XML entities"),
     "words.txt": (b"0 a b c d e f", "line 1 of .* must be a class number and coordinates"),
-    "short.txt": (b"0 0.1 0.1 0.2 0.2", "line 1 of .* must have at least 3 pairs of coordinates, got 4"),
+    "short.txt": (b"0 0.1 0.1", "line 1 of .* must have at least 3 pairs of coordinates, got 2"),
+    "odd.txt": (b"0 0 0 0.5 0 0.5 0.5 0.9", "must have at least 3 pairs of coordinates, got 7"),
+    "boxes.txt": (b"0 0.1 0.1 0.2 0.2", "line 1 of .* is a box and no outline; boxes are prompts: everymask"),
+    "sure_boxes.txt": (b"0 0.1 0.1 0.2 0.2 0.93", "line 1 of .* is a box and no outline; boxes are prompts"),
     "photo.bmp": (b"BM", r"no format ends in '\.bmp'; say format=, one of amg, "),
     "beyond.xml": (
         b'<annotations><image id="0" name="a" width="4" height="4">'
