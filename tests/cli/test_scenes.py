@@ -11,6 +11,7 @@ from PIL import Image
 from everymask import formats
 from everymask.cli import main as cli
 from everymask.cli.segment import command, scenes
+from everymask.masks.rle import Rle, decode, encode
 from everymask.media import scenes as media_scenes
 from everymask.media.photos import read_photo
 from everymask.media.scenes import open_scene
@@ -198,3 +199,33 @@ def test_a_photo_that_no_raster_library_is_for_can_be_cut_too(scene, engines):
     assert run("segment", "a.png", "-o", "out", "-f", "labelmap", "--tile", "64") == 0
     (mask,) = masks_in("out/labelmap/a.png").masks
     assert np.array_equal(mask.segmentation, photo[..., 0] > 100)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_mask_reduced_by_its_runs_has_the_pixels_that_are_sampled(seed):
+    chance = np.random.default_rng(seed)
+    height, width = (int(side) for side in chance.integers(1, 40, 2))
+    hw = int(chance.integers(1, height + 1)), int(chance.integers(1, width + 1))
+    pixels = chance.random((height, width)) < chance.random()
+    if seed % 3:
+        pixels &= (np.arange(height)[:, None] > height // 2) & (np.arange(width) < width // 2)
+    found = decode(scenes.reduced_runs(encode(pixels), hw))
+    rows, columns = (
+        media_scenes.sampled(length, count) for length, count in zip((height, width), hw, strict=True)
+    )
+    assert np.array_equal(found, pixels[rows][:, columns])
+
+
+def test_a_small_mask_of_a_large_scene_is_reduced_in_memory_of_its_own_size():
+    import tracemalloc
+
+    side = 40_000
+    rows = media_scenes.sampled(side, 4096)
+    start = side * int(rows[2000])  # of a column that is looked at
+    runs = Rle((side, side), np.array([start + 500, 3_000, side * side - start - 3_500]))
+    tracemalloc.start()
+    small = scenes.reduced_runs(runs, (4096, 4096))
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert small.area == ((rows >= 500) & (rows < 3_500)).sum() > 300
+    assert most < 1_000_000

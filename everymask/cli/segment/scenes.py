@@ -15,7 +15,7 @@ from ...everything.scene import SceneMasks, TileProgress, segment_scene
 from ...everything.tiles import Tiling
 from ...formats import PhotoMasks
 from ...formats.landing import landing, remove
-from ...masks.rle import Rle, column_runs, encode_columns
+from ...masks.rle import Rle, column_runs, encode_at
 from ...maskset import Mask, MaskSet
 from ...media.rasters import Pixels
 from ...media.scenes import LARGE, Scene, is_large, open_scene, sampled
@@ -131,11 +131,16 @@ def reduced_runs(runs: Rle, hw: tuple[int, int]) -> Rle:
     column, top, bottom = column_runs(runs)
     place = np.searchsorted(columns, column)  # of the first sampled column that is not left of the run's
     taken = columns[np.minimum(place, hw[1] - 1)] == column
-    small = np.zeros((hw[1], hw[0]), bool)
-    first, last = np.searchsorted(rows, top[taken]), np.searchsorted(rows, bottom[taken])
-    for x, y0, y1 in zip(place[taken].tolist(), first.tolist(), last.tolist(), strict=True):
-        small[x, y0:y1] = True
-    return encode_columns(small)
+    x, first, last = place[taken], np.searchsorted(rows, top[taken]), np.searchsorted(rows, bottom[taken])
+    if not (first < last).any():
+        return Rle(hw, np.array([hw[0] * hw[1]]))
+    left, above = int(x.min()), int(first.min())
+    small = np.zeros((int(x.max()) + 1 - left, int(last.max()) - above), bool)  # of the mask's own box
+    for each, y0, y1 in zip(
+        (x - left).tolist(), (first - above).tolist(), (last - above).tolist(), strict=True
+    ):
+        small[each, y0:y1] = True
+    return encode_at(small, (left, above), hw)
 
 
 def write_cutouts(
