@@ -1,9 +1,10 @@
-"""Pillow without the voice of libtiff below it, which prints to stderr what it finds in damaged files."""
+"""Pillow without the voices that print to stderr what they find in damaged files: libtiff's and its own."""
 
 from __future__ import annotations
 
 import ctypes
 import io
+import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ import PIL
 from PIL import Image
 
 HANDLERS = ("TIFFSetErrorHandler", "TIFFSetWarningHandler")
+LOG = logging.getLogger("PIL.TiffImagePlugin")
 
 
 @cache
@@ -37,11 +39,13 @@ def _setters() -> tuple[Any, ...]:
 
 @contextmanager
 def silent() -> Iterator[None]:
-    """libtiff prints nothing within the block; what is raised says it."""
+    """Nothing is printed within the block; what is raised says it."""
     before = [(setter, setter(None)) for setter in _setters()]
+    was_off, LOG.disabled = LOG.disabled, True
     try:
         yield
     finally:
+        LOG.disabled = was_off
         for setter, handler in before:
             setter(handler)
 

@@ -117,10 +117,12 @@ def read_window(
     where the file has them."""
     chosen = list(bands)
     shape = None if out_hw is None else (len(chosen), *out_hw)
+    rasterio = require("rasterio", "geo", f"reading {Path(name).name}")
     try:
-        values = raster.read(chosen, window=window, out_shape=shape)
-        valid = (raster.read_masks(chosen, window=window, out_shape=shape) > 0).all(axis=0)
-        table = _colours(raster) if len(chosen) == 1 else None
+        with rasterio.Env():  # outside of one, GDAL prints its errors
+            values = raster.read(chosen, window=window, out_shape=shape)
+            valid = (raster.read_masks(chosen, window=window, out_shape=shape) > 0).all(axis=0)
+            table = _colours(raster) if len(chosen) == 1 else None
     except Exception as error:  # GDAL raises RasterioIOError, MemoryError, ValueError, ...
         raise PictureError(f"{name!r} cannot be decoded: {one_line(error)}") from error
     if values.dtype.kind == "c":

@@ -1,5 +1,6 @@
 """Rasters of any depth, bands and nodata become the picture that one sees, at their place on the map."""
 
+import contextlib
 import json
 
 import numpy as np
@@ -372,6 +373,31 @@ def test_damage_is_one_clear_error_and_nothing_is_printed(tmp_path, capfd):
         read_photo(path, bands=(1, 2, 3))
     said = capfd.readouterr()
     assert (said.out, said.err) == ("", "")
+
+
+def damaged_jpeg_2000(path):
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)).save(path)
+    content = bytearray(path.read_bytes())
+    for at in range(len(content) // 3, len(content) - 2, 11):
+        content[at] ^= 255
+    return bytes(content)
+
+
+def too_many_samples(path):
+    Image.new("RGB", (8, 8)).save(path)
+    return path.read_bytes().replace(b"\x15\x01\x03\0\x01\0\0\0\x03", b"\x15\x01\x03\0\x01\0\0\0\x82")
+
+
+@pytest.mark.parametrize("share", [1, 0.9, 0.5])
+@pytest.mark.parametrize(("name", "make"), [("a.jp2", damaged_jpeg_2000), ("a.tif", too_many_samples)])
+def test_no_decoder_prints_what_it_thinks_of_a_file(tmp_path, capfd, caplog, name, make, share):
+    content = make(tmp_path / name)
+    (tmp_path / name).write_bytes(content[: int(len(content) * share)])
+    with contextlib.suppress(PictureError):
+        read_photo(tmp_path / name)
+    said = capfd.readouterr()
+    assert (said.out, said.err) == ("", "")
+    assert [record for record in caplog.records if not record.name.startswith("rasterio")] == []
 
 
 def test_bands_on_the_command_line(tmp_path, monkeypatch, capsys):
