@@ -3,6 +3,7 @@
     EverymaskError
     ├── InputError (ValueError)      something handed in is wrong
     │   ├── PromptError              points, labels, boxes, masks
+    │   │   └── NothingFoundError    what was looked for is on no frame that was looked at
     │   ├── PictureError             photos, arrays, files that should be pictures
     │   ├── OptionError              options of a generator, tracker, command
     │   └── FormatError              mask files and format names
@@ -38,6 +39,10 @@ class InputError(EverymaskError, ValueError):
 
 class PromptError(InputError):
     """A point, label, box or mask prompt is wrong."""
+
+
+class NothingFoundError(PromptError):
+    """What was looked for in a clip is on no frame that was looked at."""
 
 
 class PictureError(InputError):

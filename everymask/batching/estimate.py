@@ -13,6 +13,7 @@ from .keys import ticket
 from .listing import Entry
 from .plan import Unit
 from .reading import fetch
+from .work import Photos, Work
 from .worker import Worker
 
 SAMPLE = 10
@@ -56,9 +57,11 @@ class Measured:
     failed: tuple[tuple[str, str], ...]
 
 
-def measure(segmenter: Any, reading: dict[str, Any], entries: Sequence[Entry]) -> Measured:
+def measure(
+    segmenter: Any, reading: dict[str, Any], entries: Sequence[Entry], work: Work = Photos()
+) -> Measured:
     """Do the photos and time them; the first of several warms up. Raises InputError where all fail."""
-    worker = Worker(segmenter, None, reading)
+    worker = Worker(segmenter, None, reading, work=work)
     if len(entries) > 1:
         worker.make(_unit(entries[:1]), fetch(entries[:1]))
         entries = entries[1:]

@@ -48,6 +48,8 @@ class Search:
     """Of Parquet files: the column with the pictures or their addresses."""
     skip: tuple[str, ...] = ()
     """Folders (addresses) not to look into."""
+    suffixes: frozenset[str] = frozenset(PICTURE_SUFFIXES)
+    """Of the files that are meant in folders and tar shards."""
 
 
 def find_entries(
@@ -124,7 +126,7 @@ def _photos_of(place: Place, name: str, facts: tuple[int, str], search: Search) 
     size, stamp = facts
     suffix = os.path.splitext(place.name)[1].lower()
     if suffix == ".tar":
-        for inside, start, length in photos_in_tar(place):
+        for inside, start, length in photos_in_tar(place, search.suffixes):
             whole = f"{name}/{printable(inside)}"
             yield Entry(whole, place.address, f"bytes {start} {length}", length, f"{stamp}-{start}-{length}")
     elif suffix == ".parquet":
@@ -170,7 +172,7 @@ def _of_local_folder(
         if entry.is_dir():
             if search.recursive and os.path.realpath(entry.path) not in above:
                 yield from _of_local_folder(place, f"{prefix}{printable(entry.name)}/", search, above)
-        elif suffix in PICTURE_SUFFIXES or suffix == ".tar":
+        elif suffix in search.suffixes or suffix == ".tar":
             try:
                 facts = _local_facts(entry.stat())
             except OSError:  # a link to nowhere: reading it says so, in its row
@@ -218,7 +220,7 @@ def facts_of(info: dict[str, Any]) -> tuple[int, str]:
 def _of_remote(place: Place, prefix: str, search: Search) -> Iterator[Entry]:
     """A file or a folder in object storage."""
     try:
-        if place.name.lower().endswith((*PICTURE_SUFFIXES, *SHARD_SUFFIXES, ".txt")):
+        if place.name.lower().endswith((*search.suffixes, *SHARD_SUFFIXES, ".txt")):
             info = place.files.info(place.address)
             if info["type"] != "directory":
                 yield from _of_file(place, prefix or None, facts_of(info), search)
@@ -240,5 +242,5 @@ def _of_remote_folder(folder: Place, prefix: str, search: Search) -> Iterator[En
         if info["type"] == "directory":
             if search.recursive:
                 yield from _of_remote_folder(place, f"{prefix}{name}/", search)
-        elif fnmatch.fnmatch(name.lower(), "*.tar") or os.path.splitext(name)[1].lower() in PICTURE_SUFFIXES:
+        elif fnmatch.fnmatch(name.lower(), "*.tar") or os.path.splitext(name)[1].lower() in search.suffixes:
             yield from _photos_of(place, prefix + name, facts_of(info), search)

@@ -193,7 +193,7 @@ def measured_there(
 
     def there(held: list[Any]) -> Measured:
         opening = _opening(recipe, held, sizing.gpus > 0, sizing.threads)
-        return measure(opening(), dict(recipe.reading), entries)
+        return measure(opening(), dict(recipe.reading), entries, recipe.work)
 
     task = module.remote(there).options(num_cpus=sizing.cpus * ACTOR_SHARE, num_gpus=sizing.gpus)
     try:
@@ -223,7 +223,9 @@ class ModelActor:
             raise BatchError(
                 "a worker has other settings than the run; install the same everymask on all nodes"
             )
-        self._worker = Worker(segmenter, manifest.place / "air", recipe.reading, threads, opening)
+        self._worker = Worker(
+            segmenter, manifest.place / "air", recipe.reading, threads, opening, recipe.work
+        )
 
     def __call__(self, table: Any) -> Any:
         """A part's photos (one row) to its file (one row)."""

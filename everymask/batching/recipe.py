@@ -18,6 +18,7 @@ from ..models.specs import ModelSpec
 from ..models.weights import read_weights, recognise
 from ..nn.product_type import type_name
 from ..words.segmenter import Sought
+from .work import Photos, Work
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,8 @@ class Recipe:
     """Words that say which masks there are; None: all that everything mode finds."""
     keep: Keep = field(default_factory=Keep)
     """Which of the masks are kept."""
+    work: Work = field(default_factory=Photos)
+    """What is done with each file, if it is not photos that are segmented."""
 
     def open(self, state: Mapping[str, Any], device: str) -> Any:
         """A segmenter with a model of its own, from weights that came over the network: they are verified."""
@@ -52,6 +55,8 @@ class Recipe:
         """A segmenter with a model that has these weights."""
         from ..everything.segmenter import EverythingSegmenter
 
+        if not isinstance(self.work, Photos):
+            return self.work.opened(model, self.model_hash, self.reading)
         options = self.options if self.sought is None else self.sought.options(self.options)
         segmenter = EverythingSegmenter(model, self.model_hash, options, self.reading)
         if self.sought is not None:
@@ -75,6 +80,7 @@ def prepare(
     objects: Objects,
     sought: Sought | None = None,
     keep: Keep = Keep(),
+    work: Work = Photos(),
     progress: Progress | None = None,
 ) -> Prepared:
     """A model by name or path, or one that is loaded (its weights travel, hooks and replaced layers do not).
@@ -89,5 +95,5 @@ def prepare(
         state = read_weights(path)
         spec, dtype = known or recognise(state, path), None
     built = build(spec, dict(state), "cpu", read_dtype(dtype))
-    recipe = Recipe(spec, fingerprint(built), options, reading, objects, dtype, sought, keep)
+    recipe = Recipe(spec, fingerprint(built), options, reading, objects, dtype, sought, keep, work)
     return Prepared(recipe, state, recipe.around(built).settings)

@@ -23,18 +23,21 @@ from ..words.segmenter import Sought
 from .cluster import import_ray, running, sized
 from .counters import Counters
 from .estimate import Estimate, Sample
-from .listing import Search, find_entries
+from .listing import Entry, Search, find_entries
 from .manifest import PREFIX, Manifest, open_manifest
 from .pipeline import BrokenOff, made_parts, measured_there
 from .plan import PartSize, Plan, make_plan
 from .recipe import prepare
 from .retry import set_failures_aside
 from .storage import TRIES, Place, persistently
+from .task import Task
 from .worker import Made
 
 REPORT = "report.json"
 SLOWEST = 10
 """Photos told in a summary."""
+READING = {"range": "percentile", "page": None}
+"""How photos are read by default."""
 FAILURES_TOLD = 1000
 """In a report; the rows hold all of them."""
 
@@ -145,6 +148,10 @@ def batch(
     detector: str | None = None,
     threshold: float | None = None,
     at_most: int | None = None,
+    work: str = "segment",
+    prompts: str | os.PathLike[str] | None = None,
+    look_every: int = 30,
+    most_objects: int = 16,
     retry_failed: bool = False,
     metrics_port: int | None = None,
     listed: Iterable[str] = (),
@@ -161,6 +168,11 @@ def batch(
     ``output`` gets a folder per model and settings; in its ``parts`` a row a photo, also for one that
     failed three times, with the reason. The same call again does what is missing.
 
+    With ``work="track"`` the files are video clips, and a row is a clip: every object of it is followed, what
+    ``text`` names, or what a table of ``prompts`` points at (a row a click or box: clip, frame, object, x, y,
+    label, x0, y0, x1, y1, name). The masks are those of ``everymask track`` with the same ``look_every`` and
+    ``most_objects``; options of photos do not go with it.
+
     ``ray`` is ``"auto"`` or ``"HOST:PORT"`` of a cluster that runs; by default one is started here and
     ended. An actor holds one model: ``actors`` of them (default: as many as fit), each with
     ``cpus_per_actor`` cores and ``gpus_per_actor`` GPUs (0.5: two share one). ``retry_failed`` does photos
@@ -176,7 +188,8 @@ def batch(
     reading = reading_of(range, page, bands)
     search = Search(recursive, column)
     sought = sought_of(text, detector, threshold, at_most, objects)
-    job = Job.prepare(inputs, output, model, reading, objects, options, search, sought, keep)
+    task = Task(work, None if prompts is None else os.fspath(prompts), look_every, most_objects)
+    job = Job.prepare(inputs, output, model, reading, objects, options, search, sought, keep, task)
     manifest, note = open_manifest(job.output, job.settings)
     with alone(manifest), counters.served(metrics_port):
         if retry_failed:
@@ -262,14 +275,24 @@ class Job:
         search: Search,
         sought: Sought | None = None,
         keep: Keep = Keep(),
+        task: Task = Task(),
     ) -> Job:
         """Check everything and read the weights."""
         words = [inputs] if isinstance(inputs, str | os.PathLike) else list(inputs)
         if not words:
             raise InputError("name photos: folders, globs, shards or lists")
         place = Place.of(output)
-        ready = prepare(model, options, reading, objects, sought, keep)
-        skipping = Search(search.recursive, search.column, (place.address,))
+        given = {name: value != READING.get(name) for name, value in reading.items()}
+        of_photos = {
+            **given,
+            "keep": keep.is_active,
+            "objects": objects != Objects(),
+            "column": bool(search.column),
+        }
+        work, own_reading = task.checked(sought, options, of_photos)
+        how = reading if own_reading is None else own_reading
+        ready = prepare(model, options, how, objects, sought, keep, work)
+        skipping = Search(search.recursive, search.column, (place.address,), work.suffixes)
         named = tuple(os.fspath(word) for word in words)
         return cls(named, place, ready.recipe, ready.state, ready.settings, skipping)
 
@@ -280,9 +303,10 @@ class Job:
             raise InputError(self.nothing())
         return plan
 
-    def entries(self, listed: Iterable[str]) -> Iterator[Any]:
+    def entries(self, listed: Iterable[str]) -> Iterator[Entry]:
         """The photos meant."""
-        return find_entries(self.inputs, listed, self.search)
+        settled = map(self.recipe.work.settled, find_entries(self.inputs, listed, self.search))
+        return (entry for entry in settled if entry is not None)
 
     def estimate(
         self,
@@ -307,7 +331,7 @@ class Job:
     def nothing(self) -> str:
         """What to say where there are no photos."""
         deeper = "" if self.search.recursive else "; --recursive looks deeper"
-        return f"no pictures in {', '.join(self.inputs)}{deeper}"
+        return f"no {self.recipe.work.called} in {', '.join(self.inputs)}{deeper}"
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +21,9 @@ ADDRESSES = ("path", "url", "uri", "file", "filename", "file_name", "image_path"
 READ_AHEAD = 1 << 20
 
 
-def photos_in_tar(place: Place) -> Iterator[tuple[str, int, int]]:
+def photos_in_tar(
+    place: Place, suffixes: Collection[str] = PICTURE_SUFFIXES
+) -> Iterator[tuple[str, int, int]]:
     """The pictures of a tar file: name, first byte, number of bytes.
 
     Raises :class:`InputError` for a file that is none, or is compressed: its photos then have no
@@ -32,7 +34,7 @@ def photos_in_tar(place: Place) -> Iterator[tuple[str, int, int]]:
             for member in shard:
                 base = member.name.rsplit("/", 1)[-1]
                 suffix = os.path.splitext(base)[1].lower()
-                if member.isreg() and suffix in PICTURE_SUFFIXES and not base.startswith("."):
+                if member.isreg() and suffix in suffixes and not base.startswith("."):
                     yield member.name, member.offset_data, member.size
     except tarfile.TarError as error:
         raise InputError(

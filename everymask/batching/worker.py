@@ -17,19 +17,15 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import EverymaskError, require
-from ..everything.protocol import Segmenter
 from ..everything.settings import short_hash
-from ..formats.georeference import Georeference, read_georeference
-from ..formats.photo_rows import PhotoRow, schema, table_bytes, to_table
-from ..formats.record import PhotoMasks
-from ..media.photos import read_pixels
-from ..media.rasters import Pixels
+from ..formats.photo_rows import PhotoRow, table_bytes
 from .air import MOST_LOST, Flight
 from .listing import Entry
 from .own_process import ProcessDied, in_own_process
 from .plan import Unit
 from .reading import Fetched, fetch
 from .storage import TRIES, Place, told
+from .work import Maker, Photos, Work
 
 AHEAD = 2
 """Photos decoded beside the model, for each thread that decodes."""
@@ -54,26 +50,29 @@ class Made:
 
 @dataclass(frozen=True)
 class _Decoded:
-    photo: Pixels
-    place: Georeference | None
+    read: Any
     key: str
     seconds: float
+    path: Path
+    """Its file, there as long as the work needs it."""
 
 
 @dataclass
 class Worker:
     """Makes parts, one after the other, with a loaded model."""
 
-    segmenter: Segmenter
+    segmenter: Maker
     air: Place | None = None
     """Where to note what was begun; None: nowhere."""
     reading: Mapping[str, Any] = field(default_factory=dict)
     """How photos are read: ``range``, ``page``, ``bands`` of ``read_pixels``."""
     threads: int = 1
     """That decode photos beside the model."""
-    opening: Callable[[], Segmenter] | None = None
+    opening: Callable[[], Maker] | None = None
     """Makes the segmenter in another process, for photos that may kill theirs (to be pickled); None: such a
     photo is done here."""
+    work: Work = Photos()  # noqa: RUF009 (frozen, without fields)
+    """What is done with them."""
     name: str = field(default_factory=lambda: f"{socket.gethostname()}/{os.getpid()}")
 
     def make(self, unit: Unit, fetched: Sequence[Fetched], kept: bytes | None = None) -> Made:
@@ -83,7 +82,7 @@ class Worker:
         flight = None if self.air is None else Flight(self.air / unit.name)
         if flight is not None:
             flight.begin()
-        rows, earlier = [], _good_rows(kept)
+        rows, earlier = [], self._good_rows(kept)
         there = set() if earlier is None else set(earlier.column("ticket").to_pylist())
         todo = [index for index in range(len(unit.entries)) if unit.tickets[index] not in there]
         with tempfile.TemporaryDirectory(prefix="everymask-") as scratch:
@@ -91,14 +90,14 @@ class Worker:
             ahead = 0 if careful else AHEAD * self.threads
             for index, waiting in self._decoded(unit, fetched, todo, Path(scratch), ahead):
                 rows.append(self._row(unit, index, fetched[index], waiting, flight, Path(scratch)))
-        table = to_table(rows)
+        table = self.work.table(rows)
         if earlier is not None:
             table = require("pyarrow", "batch", "a batch").concat_tables([earlier, table])
         made = Made(
             unit.name,
             table_bytes(table),
             len(rows),
-            sum(len(row.masks.masks) for row in rows if row.masks is not None),
+            sum(self.work.count(row.masks) for row in rows if row.masks is not None),
             tuple((row.photo, row.error) for row in rows if row.error),
             max(((row.photo, row.seconds) for row in rows), key=lambda each: each[1], default=("", 0.0)),
             time.monotonic() - begun,
@@ -131,7 +130,7 @@ class Worker:
             pool.shutdown(wait=True, cancel_futures=True)
 
     def _decode(self, entry: Entry, fetched: Fetched, scratch: Path) -> _Decoded:
-        """The pixels of a photo. Raises as ``read_pixels`` does, OSError for one that did not come."""
+        """What is read of a photo. Raises as its reader does, OSError for one that did not come."""
         begun = time.monotonic()
         if fetched.error:
             raise OSError(fetched.error)
@@ -147,14 +146,14 @@ class Worker:
         )  # decoders go by it, as they do for segment
         path.write_bytes(content)
         try:
-            photo = read_pixels(path, **self.reading)
-            place = read_georeference(path)
+            read = self.work.read(path, self.reading)
         except EverymaskError as error:
-            raise type(error)(str(error).replace(repr(str(path)), repr(entry.name))) from error
+            raise type(error)(_named(error, path, entry)) from error
         finally:
-            path.unlink()
+            if not self.work.keeps_file:
+                path.unlink()
         digest = hashlib.sha256(content).hexdigest()
-        return _Decoded(photo, place, f"{digest[:32]}-{self._params_hash}", time.monotonic() - begun)
+        return _Decoded(read, f"{digest[:32]}-{self._params_hash}", time.monotonic() - begun, path)
 
     @property
     def _params_hash(self) -> str:
@@ -193,7 +192,9 @@ class Worker:
         died = ""
         for _ in range(TRIES):
             try:
-                return in_own_process(_row_alone, self.opening, dict(self.reading), self.name, alone, fetched)
+                return in_own_process(
+                    _row_alone, self.opening, dict(self.reading), self.name, alone, fetched, self.work
+                )
             except ProcessDied as error:
                 died = str(error)
         reason = f"{TRIES} processes that did nothing else died with it ({died})"
@@ -215,18 +216,32 @@ class Worker:
                 else:
                     decoded = decoded_ahead()
                 begun = time.monotonic()
-                masks = self.segmenter(decoded.photo.values, _ignore, decoded.photo.valid)
+                record = self._answer(entry, decoded)
             except (EverymaskError, OSError, MemoryError) as error:
                 reason = told(error)
             except Exception as error:  # a fault of ours or of a library must not end the run, nor be hidden
                 reason = f"unexpected {type(error).__name__}: {told(error)}"
             else:
-                record = PhotoMasks(
-                    entry.name, masks, decoded.place, self.segmenter.model_hash, self._params_hash
-                )
                 seconds = round(decoded.seconds + time.monotonic() - begun, 3)
                 return replace(row, key=decoded.key, masks=record, tries=tries, seconds=seconds)
         return _failed(row, reason, tries)
+
+    def _good_rows(self, kept: bytes | None) -> Any:
+        """The table of an earlier file's rows without an error, or None."""
+        if kept is None:
+            return None
+        parquet = require("pyarrow.parquet", "batch", "a batch")
+        table = parquet.read_table(io.BytesIO(kept), schema=self.work.schema())
+        return table.filter(table.column("error").is_null())
+
+    def _answer(self, entry: Entry, decoded: _Decoded) -> Any:
+        """What the row holds; the file, where the work needs it until here, is gone after."""
+        try:
+            return self.work.answer(self.segmenter, entry, decoded.read, self._params_hash)
+        except EverymaskError as error:
+            raise type(error)(_named(error, decoded.path, entry)) from error
+        finally:
+            decoded.path.unlink(missing_ok=True)
 
     def alone(self, unit: Unit, fetched: Fetched) -> PhotoRow:
         """The row of a part's only photo, nothing noted."""
@@ -236,28 +251,21 @@ class Worker:
 
 
 def _row_alone(
-    opening: Callable[[], Segmenter],
+    opening: Callable[[], Maker],
     reading: dict[str, Any],
     name: str,
     unit: Unit,
     fetched: Fetched,
+    work: Work,
 ) -> PhotoRow:
     """What a process of its own does with a photo."""
-    return Worker(opening(), None, reading, name=name).alone(unit, fetched)
+    return Worker(opening(), None, reading, name=name, work=work).alone(unit, fetched)
 
 
 def _failed(row: PhotoRow, reason: str, tries: int) -> PhotoRow:
     return replace(row, error=reason, tries=tries)
 
 
-def _good_rows(kept: bytes | None) -> Any:
-    """The table of an earlier file's rows without an error, or None."""
-    if kept is None:
-        return None
-    parquet = require("pyarrow.parquet", "batch", "a batch")
-    table = parquet.read_table(io.BytesIO(kept), schema=schema())
-    return table.filter(table.column("error").is_null())
-
-
-def _ignore(done: int, total: int) -> None:
-    pass
+def _named(error: Exception, path: Path, entry: Entry) -> str:
+    """What an error says of a file, with the name by which people know it."""
+    return str(error).replace(repr(str(path)), repr(entry.name)).replace(str(path), entry.name)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..batching.task import Task
 from ..errors import require
 from ..everything.keep import Keep
 from ..everything.objects import Objects
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 CLUSTER = "Cluster"
 
 
-@with_flags(keep=Keep, objects=Objects, words=Words)
+@with_flags(task=Task, keep=Keep, objects=Objects, words=Words)
 @with_generator_flags
 def batch(
     inputs: Annotated[
@@ -117,6 +118,7 @@ def batch(
         ),
     ] = None,
     *,
+    task: Task,
     keep: Keep,
     objects: Objects,
     words: Words,
@@ -125,9 +127,9 @@ def batch(
     """Find every object of any number of photos, or what words name, on this machine or a Ray cluster.
 
     OUT gets a folder for the model and options, with a Parquet row a photo in its parts; a photo that failed
-    three times is a row that says why. The masks are those of everymask segment and find. The same command
-    again does what is missing; other options start a new folder. everymask convert makes other formats of the
-    parts.
+    three times is a row that says why. The masks are those of everymask segment and find. With --work track
+    the files are video clips, a row each, with the masks of everymask track. The same command again does what
+    is missing; other options start a new folder. everymask convert makes other formats of the parts.
 
     Exit status: 0 all done, 1 some photos failed, 2 wrong use.
     """
@@ -152,11 +154,11 @@ def batch(
         looked_for = sought_of(**sought, objects=objects)
         search = Search(recursive, column)
         how = reading_of(**reading)
-        job = Job.prepare(inputs, output, model, how, objects, options, search, looked_for, keep)
+        job = Job.prepare(inputs, output, model, how, objects, options, search, looked_for, keep, task)
         told = job.estimate(ray, actors, cpus_per_actor, gpus_per_actor, listed, price)
-        _say(estimate_lines(told), told.to_dict(), as_json)
+        _say(estimate_lines(told, task.noun), told.to_dict(), as_json)
         return
-    with Shown() as shown:
+    with Shown(task.noun) as shown:
         try:
             summary = run_batch(
                 inputs,
@@ -176,6 +178,7 @@ def batch(
                 listed=listed,
                 watch=shown,
                 **reading,
+                **vars(task),
                 **sought,
                 **options,
             )
@@ -184,13 +187,13 @@ def batch(
             raise typer.Exit(130) from None
     for text in summary.notes:
         note(text)
-    _say(summary_lines(summary), summary.to_dict(), as_json)
+    _say(summary_lines(summary, task.noun), summary.to_dict(), as_json)
     if keep.is_active and summary.done > summary.failures and not summary.masks:
         warn(f"no mask is left by {keep}; loosen it")
     if summary.failures:
         warn(
-            f"{counted(summary.failures, 'photo')} failed; their rows and {summary.manifest}/report.json say "
-            "why, --retry-failed does them again"
+            f"{counted(summary.failures, task.noun)} failed; their rows and {summary.manifest}/report.json "
+            "say why, --retry-failed does them again"
         )
     typer.echo(f"wrote {summary.parts_folder}", err=True)
     raise typer.Exit(1 if summary.failures else 0)
@@ -203,17 +206,17 @@ def _say(lines: list[str], facts: dict[str, Any], as_json: bool) -> None:
         typer.echo(line, err=True)
 
 
-def summary_lines(summary: Summary) -> list[str]:
+def summary_lines(summary: Summary, noun: str = "photo") -> list[str]:
     """What was done, how fast each worker was, and which photos were slow."""
     kept = f" ({summary.kept:,} before)" if summary.kept else ""
     lines = [
-        f"{counted(summary.kept + summary.done, 'photo')}{kept}, {counted(summary.masks, 'mask')} now, "
+        f"{counted(summary.kept + summary.done, noun)}{kept}, {counted(summary.masks, 'mask')} now, "
         f"{duration(summary.seconds)}"
     ]
     speeds = sorted(photos / max(seconds, 1e-9) for photos, seconds in summary.by_worker.values())
     if speeds:
         lines.append(
-            f"{counted(len(speeds), 'worker')}, {speeds[0]:.2f} to {speeds[-1]:.2f} photos a second each"
+            f"{counted(len(speeds), 'worker')}, {speeds[0]:.2f} to {speeds[-1]:.2f} {noun}s a second each"
         )
     if summary.slowest:
         told = ", ".join(f"{name} {duration(seconds)}" for name, seconds in summary.slowest[:3])
@@ -221,14 +224,14 @@ def summary_lines(summary: Summary) -> list[str]:
     return lines
 
 
-def estimate_lines(told: Estimate) -> list[str]:
+def estimate_lines(told: Estimate, noun: str = "photo") -> list[str]:
     """What a run would take."""
     measured = told.measured
     done = f", {told.done:,} of them done" if told.done else ""
     size = f", {told.bytes / 1e9:.3g} GB" if told.bytes else ""
     lines = [
-        f"{counted(told.photos, 'photo')}{size}{done}",
-        f"measured on {measured.photos}: {measured.work_seconds:.3g} s a photo and model, "
+        f"{counted(told.photos, noun)}{size}{done}",
+        f"measured on {measured.photos}: {measured.work_seconds:.3g} s a {noun} and model, "
         f"{measured.read_seconds:.3g} s to read, {measured.masks:.0f} masks",
         f"{counted(told.actors, 'actor')}: about {duration(told.hours * 3600)}, "
         f"{told.output_bytes / 1e9:.3g} GB of rows",
@@ -241,7 +244,8 @@ def estimate_lines(told: Estimate) -> list[str]:
 class Shown:
     """Progress on stderr: what is listed, planned, landed."""
 
-    def __init__(self) -> None:
+    def __init__(self, noun: str) -> None:
+        self._noun = noun
         self._progress: Progress | None = None
         self._showing: Any = None
 
@@ -255,14 +259,14 @@ class Shown:
     def listed(self, photos: int) -> None:
         """So many photos have been listed."""
         if photos >= 100_000:
-            typer.echo(f"listed {photos:,} photos", err=True)
+            typer.echo(f"listed {counted(photos, self._noun)}", err=True)
 
     def planned(self, plan: Any, manifest: Any) -> None:
         """The plan is made."""
         if plan.changed:
-            note(f"{counted(plan.changed, 'photo')} changed since they were planned and are done anew")
+            note(f"{counted(plan.changed, self._noun)} changed since they were planned and are done anew")
         if plan.done:
-            note(f"{plan.done:,} of {counted(plan.photos, 'photo')} are done in {manifest.place}")
+            note(f"{plan.done:,} of {counted(plan.photos, self._noun)} are done in {manifest.place}")
         self._showing = showing_progress(plan.photos, plan.done)
         self._progress = self._showing.__enter__()
 

@@ -22,6 +22,7 @@ from ..formats.sniff import FOLDERS, recognise
 from ..formats.yolo import NAMES_FILE
 from ..media.photos import photo_size, read_photo
 from ..media.picture_files import PICTURE_SUFFIXES
+from .convert_clips import clip_files, convert_clips
 from .shared.flags import with_flags
 from .shared.inputs import Keys
 from .shared.look import Look
@@ -88,6 +89,9 @@ def convert(
 
     Exit status: 0 all done, 1 some files could not be read (named on stderr), 2 wrong use.
     """
+    if clips := clip_files(inputs):
+        convert_clips(clips, formats or [], output, overwrite, as_json)
+        return
     if not formats and not any(getattr(look, name) for name in PICTURES):
         raise InputError("say what to write: --format NAME, --overlay or --cutouts")
     outputs = choose_outputs(output, formats or [], look, keep, overlap, rings, val)

@@ -31,7 +31,8 @@ class PhotoRow:
     """Where the photo was read from."""
     key: str = ""
     """SHA-256 of the photo's bytes and the settings: the same key, the same masks."""
-    masks: PhotoMasks | None = None
+    masks: Any = None
+    """What was made of it: :class:`PhotoMasks`, of a clip ``ClipMasks``; None where nothing could be."""
     error: str = ""
     tries: int = 1
     seconds: float = 0.0

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from everymask.errors import OptionError, PromptError
+from everymask.errors import NothingFoundError, OptionError
 from everymask.everything.segment import loaded
 from everymask.formats.video_record import ClipMasks
 from everymask.masks.rle import decode
@@ -147,10 +147,17 @@ class WordWatch:
             if self.look(frame):
                 return frame
             frame += self._every or 1
-        raise PromptError(
+        raise NothingFoundError(
             f"no {' and no '.join(self._words)} was found on {seen} frame{'s' * (seen != 1)} of "
             f"{source.name}; look more often (look_every), lower the threshold, or say it in other words"
         )
+
+    def begin(self, frame: int | None, stop: int | None = None) -> None:
+        """Look on ``frame``; None: as :meth:`find_first`."""
+        if frame is None:
+            self.find_first(stop)
+        else:
+            self.look(frame)
 
     def is_time(self, frame: int) -> bool:
         """Whether to look on a frame: it is one of every so many, or the clip was cut before it."""

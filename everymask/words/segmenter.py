@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,8 @@ from everymask.errors import OptionError
 from everymask.everything.protocol import Segmenter
 from everymask.masks.rle import encode
 from everymask.maskset import MaskSet
-from everymask.words.detect.protocol import Exemplars, check_takes
+from everymask.models.base import PromptableModel
+from everymask.words.detect.protocol import Detector, Exemplars, check_takes
 from everymask.words.detect.table import check_words, detector_name, open_detector
 from everymask.words.find import find
 
@@ -49,9 +51,21 @@ class Sought:
     def by(self, segmenter: Segmenter, options: Mapping[str, Any]) -> FindingSegmenter:
         """What finds the words with a segmenter's model; ``options`` are those that it has."""
         own = options if self.detector == "lite" else {}
-        detector = open_detector(self.detector, segmenter.model, None, dict(own))
+        return FindingSegmenter(segmenter, self, self.detector_for(segmenter.model, own))
+
+    def detector_for(
+        self, model: PromptableModel, options: Mapping[str, Any] = MappingProxyType({})
+    ) -> Detector:
+        """The detector, on the model's device; ``options`` are those of everything mode, for ``lite``."""
+        detector = open_detector(self.detector, model, None, dict(options))
         check_takes(detector, self.exemplars)
-        return FindingSegmenter(segmenter, self, detector)
+        return detector
+
+    def settings(self, detector: Any) -> dict[str, Any]:
+        """What the masks depend on, by name and value."""
+        chosen = {"threshold": self.threshold, "at_most": self.at_most, "detector": detector.name}
+        boxes = {"like": self.exemplars.like, "unlike": self.exemplars.unlike} if self.exemplars else {}
+        return {"words": list(self.words), **chosen, **boxes}
 
 
 class FindingSegmenter:
@@ -60,9 +74,7 @@ class FindingSegmenter:
     def __init__(self, segmenter: Segmenter, sought: Sought, detector: Any) -> None:
         self.model, self.model_hash = segmenter.model, segmenter.model_hash
         self._sought, self._detector = sought, detector
-        chosen = {"threshold": sought.threshold, "at_most": sought.at_most, "detector": detector.name}
-        boxes = {"like": sought.exemplars.like, "unlike": sought.exemplars.unlike} if sought.exemplars else {}
-        self.settings = {**segmenter.settings, "words": list(sought.words), **chosen, **boxes}
+        self.settings = {**segmenter.settings, **sought.settings(detector)}
 
     def __call__(
         self, photo: np.ndarray, watch: Callable[[int, int], None], valid: np.ndarray | None = None

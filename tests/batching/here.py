@@ -11,6 +11,7 @@ from everymask.batching.cluster import Sizing
 from everymask.batching.reading import fetch
 from everymask.batching.recipe import Prepared, Recipe
 from everymask.batching.storage import persistently
+from everymask.batching.work import Photos
 from everymask.batching.worker import Made, Worker
 from everymask.everything.keep import Keep
 from everymask.models.specs import MODELS
@@ -51,7 +52,7 @@ def made_here(module, recipe, weights, manifest, pending, sizing, segmenter=None
             yield made
 
 
-def prepared_here(model, options, reading, objects, sought=None, keep=Keep()) -> Prepared:
+def prepared_here(model, options, reading, objects, sought=None, keep=Keep(), work=Photos()) -> Prepared:
     """As ``recipe.prepare``, without a model."""
     recipe = Recipe(MODELS["nano"], "none", options, reading, objects, keep=keep)
     words = {} if sought is None else {"words": list(sought.words), "detector": sought.detector}

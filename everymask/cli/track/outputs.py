@@ -118,17 +118,25 @@ def write_strip(path: Path, scratch: Path, clip: ClipMasks, frames: FrameSource)
     return path
 
 
+def path_of(folder: Path, clip: str, format: str) -> Path:
+    """Where the masks of a clip go.
+
+    >>> path_of(Path("out"), "dog", "sa-v").as_posix()
+    'out/dog_sa_v.json'
+    """
+    return folder / f"{clip}_{format.replace('-', '_')}{VIDEO_FORMATS[format].suffix}"
+
+
 def write_masks(
     names: Iterable[str], folder: Path, scratch: Path, clip: ClipMasks
 ) -> tuple[list[Path], list[str]]:
     """Write mask files, each whole or not at all: the paths, and what went wrong with others."""
     written, failures = [], []
     for name in names:
-        kind = VIDEO_FORMATS[name]
-        path = folder / f"{clip.name}_{name.replace('-', '_')}{kind.suffix}"
+        path = path_of(folder, clip.name, name)
         try:
             with landing(path, scratch) as temporary:
-                losses = kind.load().write(temporary, clip)
+                losses = VIDEO_FORMATS[name].load().write(temporary, clip)
         except (EverymaskError, OSError) as error:
             failures.append(f"{path} could not be written: {error}")
         else:

@@ -18,7 +18,7 @@ from ...video.pictures import CLIP_PICTURES
 from ..shared.messages import disobedience, warn
 from ..shared.stamps import stamp_of
 from .beside import Beside
-from .finder import EverythingFinder, Finder, WordFinder
+from .finder import Finder, WordFinder
 from .journal import TrackJournal
 from .outputs import STRIP, Drawing, Wish, write_masks, write_strip
 from .progress import FrameProgress
@@ -193,7 +193,9 @@ def _finder(request: Request, model: Any, session: VideoSession, journal: TrackJ
         return None
     every, most = request.discovery
     if request.words is None:
-        return EverythingFinder(model, session, request.first, every, most)
+        from ...words.every_object import EveryObject
+
+        return EveryObject(model, session, request.first, every, most)
     from ...words.clips import Limits, WordWatch
     from ...words.detect.table import open_detector
 
@@ -257,6 +259,7 @@ def _frames_of(session: VideoSession, object_id: int) -> list[int]:
 
 def _prompt(session: VideoSession, prompt: FramePrompt, more: bool) -> None:
     """Say what a prompt says; its clicks one after the other, each correcting the answer so far."""
+    from ...video.prompting import Said, say
     from ..shared.rough_masks import read_rough_mask
 
     place = (prompt.frame, prompt.object_id)
@@ -266,12 +269,7 @@ def _prompt(session: VideoSession, prompt: FramePrompt, more: bool) -> None:
             raise PromptError(f"--mask {prompt.mask} is empty: no pixel is the object's")
         session.add_prompt(*place, mask=mask)
         return
-    if prompt.box is not None:
-        session.add_prompt(*place, box=prompt.box)
-    for index, (xy, label) in enumerate(zip(prompt.points, prompt.labels, strict=True)):
-        session.add_prompt(
-            *place, points=[xy], labels=[label], keep_points=more or index > 0 or prompt.box is not None
-        )
+    say(session, Said(*place, prompt.points, prompt.labels, prompt.box), more)
     _warn_of_disobedience(session, prompt)
 
 

@@ -1,0 +1,103 @@
+"""What is done with each file of a run: photos are segmented here; other kinds have files of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+from ..formats.georeference import Georeference, read_georeference
+from ..formats.photo_rows import PhotoRow, schema, to_table
+from ..formats.record import PhotoMasks
+from ..media.photos import read_pixels
+from ..media.picture_files import PICTURE_SUFFIXES
+from ..media.rasters import Pixels
+from ..models.base import PromptableModel
+from .listing import Entry
+
+
+class Maker(Protocol):
+    """A loaded model with what it needs for one kind of work."""
+
+    model_hash: str
+    settings: dict[str, Any]
+    """What the rows depend on."""
+
+
+class Work(Protocol):
+    """One kind of work, to be pickled; files go in, rows come out."""
+
+    called: ClassVar[str]
+    """Its files, in messages."""
+    suffixes: ClassVar[frozenset[str]]
+    """Of files that are looked for in folders and shards."""
+    keeps_file: ClassVar[bool]
+    """Whether the file itself is read while its row is made, not only before."""
+
+    def settled(self, entry: Entry) -> Entry | None:
+        """The entry with all in its stamp that its row depends on and no other's; None: there is nothing to
+        be done with it."""
+
+    def opened(self, model: PromptableModel, model_hash: str, reading: Mapping[str, Any]) -> Any:
+        """The :class:`Maker` with a model of its own."""
+
+    def read(self, path: Path, reading: Mapping[str, Any]) -> Any:
+        """What can be read beside the model. Raises as its readers do."""
+
+    def answer(self, maker: Any, entry: Entry, read: Any, params_hash: str) -> Any:
+        """What a row holds of a file."""
+
+    def count(self, answer: Any) -> int:
+        """Its masks."""
+
+    def schema(self) -> Any:
+        """The columns of a part."""
+
+    def table(self, rows: Sequence[PhotoRow]) -> Any:
+        """Rows as a ``pyarrow.Table`` of these columns."""
+
+
+@dataclass(frozen=True)
+class Photos:
+    """Photos are segmented; the recipe opens what does it."""
+
+    called: ClassVar[str] = "pictures"
+    suffixes: ClassVar[frozenset[str]] = frozenset(PICTURE_SUFFIXES)
+    keeps_file: ClassVar[bool] = False
+
+    def settled(self, entry: Entry) -> Entry | None:
+        """See :class:`Work`."""
+        return entry
+
+    def opened(self, model: PromptableModel, model_hash: str, reading: Mapping[str, Any]) -> Any:
+        """See :class:`Work`."""
+        raise NotImplementedError("photos are segmented by what Recipe.around makes")
+
+    def read(self, path: Path, reading: Mapping[str, Any]) -> tuple[Pixels, Georeference | None]:
+        """See :class:`Work`."""
+        return read_pixels(path, **reading), read_georeference(path)
+
+    def answer(
+        self, maker: Any, entry: Entry, read: tuple[Pixels, Georeference | None], params_hash: str
+    ) -> PhotoMasks:
+        """See :class:`Work`."""
+        photo, place = read
+        masks = maker(photo.values, _ignore, photo.valid)
+        return PhotoMasks(entry.name, masks, place, maker.model_hash, params_hash)
+
+    def count(self, answer: PhotoMasks) -> int:
+        """See :class:`Work`."""
+        return len(answer.masks)
+
+    def schema(self) -> Any:
+        """See :class:`Work`."""
+        return schema()
+
+    def table(self, rows: Sequence[PhotoRow]) -> Any:
+        """See :class:`Work`."""
+        return to_table(rows)
+
+
+def _ignore(done: int, total: int) -> None:
+    pass
