@@ -59,6 +59,7 @@ EXCEPTIONS_AT_THE_EDGES = {
     ("cli/train.py", "train"): "a command is the shell's door to its edge",
     ("cli/evaluate.py", "evaluate"): "a command is the shell's door to its edge",
     ("cli/batch.py", "batching"): "a command is the shell's door to its edge",
+    ("batching/scoring.py", "evaluate"): "measured where a photo is done, by the measures of evaluate",
     ("cli/studio.py", "studio"): "a command is the shell's door to its edge",
 }
 MAY_PRINT = {"cli", "evaluate", "train", "studio", "batching"}

@@ -20,6 +20,7 @@ from ..video.session import VideoSession
 from ..video.tracker import VideoTracker
 from ..words.segmenter import Sought
 from .listing import Entry
+from .storage import Place
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,10 @@ class Clips:
     def table(self, rows: Sequence[PhotoRow]) -> Any:
         """A row a clip."""
         return clip_rows.to_table(rows)
+
+    def concluded(self, parts: Sequence[Place]) -> dict[str, Any] | None:
+        """Nothing beyond the rows."""
+        return None
 
 
 class ClipMaker:

@@ -64,6 +64,8 @@ class Summary:
     """Photos made, and seconds spent on them, of each worker."""
     slowest: list[tuple[str, float]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    scores: dict[str, Any] | None = None
+    """Of an evaluation: those of all photos, as ``everymask evaluate`` says them."""
 
     def add(self, made: Made) -> None:
         """Count a part that has landed."""
@@ -98,6 +100,7 @@ class Summary:
             },
             "slowest": [{"photo": name, "seconds": seconds} for name, seconds in self.slowest],
             "notes": self.notes,
+            **({} if self.scores is None else {"scores": self.scores}),
         }
 
 
@@ -152,6 +155,9 @@ def batch(
     prompts: str | os.PathLike[str] | None = None,
     look_every: int = 30,
     most_objects: int = 16,
+    masks: str | os.PathLike[str] | None = None,
+    clicks: int = 0,
+    only_prompts: bool = False,
     retry_failed: bool = False,
     metrics_port: int | None = None,
     listed: Iterable[str] = (),
@@ -171,7 +177,9 @@ def batch(
     With ``work="track"`` the files are video clips, and a row is a clip: every object of it is followed, what
     ``text`` names, or what a table of ``prompts`` points at (a row a click or box: clip, frame, object, x, y,
     label, x0, y0, x1, y1, name). The masks are those of ``everymask track`` with the same ``look_every`` and
-    ``most_objects``; options of photos do not go with it.
+    ``most_objects``; options of photos do not go with it. With ``work="evaluate"`` the model is measured on
+    photos with ``masks`` (a file, a folder, or beside them), as ``everymask evaluate`` does it:
+    ``Summary.scores``.
 
     ``ray`` is ``"auto"`` or ``"HOST:PORT"`` of a cluster that runs; by default one is started here and
     ended. An actor holds one model: ``actors`` of them (default: as many as fit), each with
@@ -188,7 +196,8 @@ def batch(
     reading = reading_of(range, page, bands)
     search = Search(recursive, column)
     sought = sought_of(text, detector, threshold, at_most, objects)
-    task = Task(work, None if prompts is None else os.fspath(prompts), look_every, most_objects)
+    table, known = (None if each is None else os.fspath(each) for each in (prompts, masks))
+    task = Task(work, table, look_every, most_objects, known, clicks, only_prompts)
     job = Job.prepare(inputs, output, model, reading, objects, options, search, sought, keep, task)
     manifest, note = open_manifest(job.output, job.settings)
     with alone(manifest), counters.served(metrics_port):
@@ -217,6 +226,8 @@ def batch(
                 if broken == TRIES:
                     raise
                 summary.notes.append(f"{error}; went on with what had not landed")
+        parts = manifest.place / "parts"
+        summary.scores = job.recipe.work.concluded([parts / name for name in parts.names()])
         summary.seconds = time.monotonic() - begun
         report = json.dumps(
             {**summary.to_dict(), "settings": manifest.settings}, indent=2, ensure_ascii=False

@@ -1,4 +1,4 @@
-"""What a run does with its files, as flags: photos are segmented, or clips tracked."""
+"""What a run does with its files, as flags: photos are segmented, clips tracked, a model is measured."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ if TYPE_CHECKING:
     from ..words.segmenter import Sought
     from .work import Work
 
-SEGMENT, TRACK = "segment", "track"
-WORKS = (SEGMENT, TRACK)
+SEGMENT, TRACK, EVALUATE = "segment", "track", "evaluate"
+WORKS = (SEGMENT, TRACK, EVALUATE)
+FOR = {TRACK: ("prompts", "look_every", "most_objects"), EVALUATE: ("masks", "clicks", "only_prompts")}
+"""Which fields are for which work alone."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,7 @@ class Task:
         default=SEGMENT,
         metadata={
             "help": "segment: photos. track: video clips; every object is followed, or what --text or "
-            "--prompts say.",
+            "--prompts say. evaluate: photos with known masks; the model is measured.",
             "metavar": "NAME",
             "choices": WORKS,
         },
@@ -43,6 +45,17 @@ class Task:
         default=30, metadata={"help": "Of clips: look for objects again every N frames; 0: never."}
     )
     most_objects: int = field(default=16, metadata={"help": "Of clips: follow at most N objects in each."})
+    masks: str | None = field(
+        default=None,
+        metadata={
+            "help": "To evaluate: masks of any format, a file for all or a folder; by default beside photos.",
+            "metavar": "PATH",
+        },
+    )
+    clicks: int = field(
+        default=0, metadata={"help": "To evaluate: also so many clicks that correct one another."}
+    )
+    only_prompts: bool = field(default=False, metadata={"help": "To evaluate: without everything mode."})
 
     @property
     def noun(self) -> str:
@@ -52,13 +65,11 @@ class Task:
     def __post_init__(self) -> None:
         if self.work not in WORKS:
             raise OptionError(f"work must be one of {', '.join(WORKS)}, got {self.work!r}")
-        if self.work != TRACK and (given := self._given({"work"})):
-            raise OptionError(f"{', '.join(given)}: for clips alone; say work track")
-
-    def _given(self, besides: set[str]) -> list[str]:
-        """Fields that are not as by default."""
-        named = [each for each in fields(self) if each.name not in besides]
-        return [each.name for each in named if getattr(self, each.name) != each.default]
+        for work, names in FOR.items():
+            defaults = {each.name: each.default for each in fields(self)}
+            given = [name for name in names if getattr(self, name) != defaults[name]]
+            if given and self.work != work:
+                raise OptionError(f"{', '.join(given)}: for work {work} alone")
 
     def checked(
         self, sought: Sought | None, options: Mapping[str, Any], photo_options: Mapping[str, bool]
@@ -72,11 +83,25 @@ class Task:
 
         if self.work == SEGMENT:
             return Photos(), None
+        foreign = [name for name, given in photo_options.items() if given]
+        if self.work == EVALUATE:
+            return self._evaluation(sought, options, foreign)
+        foreign = [*options, *foreign]
+        if foreign:
+            raise OptionError(f"{', '.join(foreign)}: for photos alone, not for clips; leave it out")
         from .clips import Clips
         from .prompt_table import read_prompt_table
 
-        foreign = [*options, *(name for name, given in photo_options.items() if given)]
-        if foreign:
-            raise OptionError(f"{', '.join(foreign)}: for photos alone, not for clips; leave it out")
         table = None if self.prompts is None else read_prompt_table(self.prompts)
         return Clips(self.look_every, self.most_objects, sought, table), {}
+
+    def _evaluation(
+        self, sought: Sought | None, options: Mapping[str, Any], foreign: list[str]
+    ) -> tuple[Work, dict[str, Any]]:
+        from .scoring import Evaluation
+
+        foreign += ["text"] * (sought is not None)
+        foreign += [*options] * self.only_prompts
+        if foreign:
+            raise OptionError(f"{', '.join(foreign)}: does not go with work evaluate; leave it out")
+        return Evaluation(self.masks, self.clicks, not self.only_prompts, options), {}

@@ -15,6 +15,7 @@ from ..media.picture_files import PICTURE_SUFFIXES
 from ..media.rasters import Pixels
 from ..models.base import PromptableModel
 from .listing import Entry
+from .storage import Place
 
 
 class Maker(Protocol):
@@ -57,6 +58,9 @@ class Work(Protocol):
     def table(self, rows: Sequence[PhotoRow]) -> Any:
         """Rows as a ``pyarrow.Table`` of these columns."""
 
+    def concluded(self, parts: Sequence[Place]) -> dict[str, Any] | None:
+        """What all parts say together, if it is more than their sum."""
+
 
 @dataclass(frozen=True)
 class Photos:
@@ -97,6 +101,10 @@ class Photos:
     def table(self, rows: Sequence[PhotoRow]) -> Any:
         """See :class:`Work`."""
         return to_table(rows)
+
+    def concluded(self, parts: Sequence[Place]) -> dict[str, Any] | None:
+        """See :class:`Work`."""
+        return None
 
 
 def _ignore(done: int, total: int) -> None:

@@ -12,6 +12,7 @@ from ..batching.task import Task
 from ..errors import require
 from ..everything.keep import Keep
 from ..everything.objects import Objects
+from .evaluate import say_scores
 from .segment.generator_flags import with_generator_flags
 from .shared.flags import with_flags
 from .shared.messages import note, warn
@@ -128,8 +129,9 @@ def batch(
 
     OUT gets a folder for the model and options, with a Parquet row a photo in its parts; a photo that failed
     three times is a row that says why. The masks are those of everymask segment and find. With --work track
-    the files are video clips, a row each, with the masks of everymask track. The same command again does what
-    is missing; other options start a new folder. everymask convert makes other formats of the parts.
+    the files are video clips, a row each, with the masks of everymask track; with --work evaluate a model is
+    measured on photos with known masks. The same command again does what is missing; other options start a
+    new folder. everymask convert makes other formats of the parts.
 
     Exit status: 0 all done, 1 some photos failed, 2 wrong use.
     """
@@ -190,6 +192,8 @@ def batch(
     _say(summary_lines(summary, task.noun), summary.to_dict(), as_json)
     if keep.is_active and summary.done > summary.failures and not summary.masks:
         warn(f"no mask is left by {keep}; loosen it")
+    if summary.scores is not None and not as_json:
+        say_scores(summary.scores)
     if summary.failures:
         warn(
             f"{counted(summary.failures, task.noun)} failed; their rows and {summary.manifest}/report.json "

@@ -71,6 +71,11 @@ def evaluate(
     if as_json:
         typer.echo(json.dumps(scores, indent=2))
         return
+    say_scores(scores)
+
+
+def say_scores(scores: dict[str, Any]) -> None:
+    """One score a line, with what it means."""
     for name, value in scores.items():
         typer.echo(f"{name:18s}{_shown(value):>10s}   {MEANINGS.get(name, '')}".rstrip())
 

@@ -39,20 +39,34 @@ def score_clicks(
 ) -> ClickScores:
     """Scores of so many simulated clicks on each region of annotated photos."""
     predictor = ImagePredictor(model)
-    rows = []
-    for example in photos:
-        regions = example.regions(least_share)
-        if regions:
-            predictor.set_image(example.photo)
-        rows += [_clicked(predictor, region, clicks) for region in regions]
+    return click_scores(
+        (row for example in photos for row in measure_clicks(predictor, example, clicks, least_share)), clicks
+    )
+
+
+Clicked = tuple[list[float], list[float], list[float]]
+"""Of a region: IoU after each click, one by one and at once; disobeyed shares of both."""
+
+
+def measure_clicks(
+    predictor: ImagePredictor, example: Annotated, clicks: int, least_share: float = LEAST_SHARE
+) -> list[Clicked]:
+    """So many simulated clicks on each region of a photo."""
+    regions = example.regions(least_share)
+    if regions:
+        predictor.set_image(example.photo)
+    return [_clicked(predictor, region, clicks) for region in regions]
+
+
+def click_scores(regions: Iterable[Clicked], clicks: int) -> ClickScores:
+    """The means over regions."""
+    rows = list(regions)
     one_by_one, at_once, disobeyed = (np.mean([row[n] for row in rows], axis=0).tolist() for n in range(3))
     enough = [next((n for n, value in enumerate(row[0], 1) if value >= ENOUGH), clicks + 1) for row in rows]
     return ClickScores(tuple(one_by_one), tuple(at_once), disobeyed[0], disobeyed[1], float(np.mean(enough)))
 
 
-def _clicked(
-    predictor: ImagePredictor, region: np.ndarray, count: int
-) -> tuple[list[float], list[float], list[float]]:
+def _clicked(predictor: ImagePredictor, region: np.ndarray, count: int) -> Clicked:
     """IoU of a region bool [H, W] after each click, one by one and at once; disobeyed shares of both."""
     session = ClickSession(predictor)
     one_by_one, at_once, mask = [], [], np.zeros_like(region)

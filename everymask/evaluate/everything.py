@@ -27,29 +27,50 @@ class EverythingScores:
     seconds_per_photo: float  # median
 
 
+@dataclass(frozen=True)
+class EverythingMeasures:
+    """What the scores of one photo are made of."""
+
+    overlaps: list[float]  # of each region
+    coverage: float
+    masks: int
+    seconds: float
+    edges: list[list[int]]  # counts by threshold, see `edge_counts`
+
+
 def score_everything(generator: AutomaticMaskGenerator, photos: Iterable[Annotated]) -> EverythingScores:
     """Everything-mode scores on annotated photos."""
-    overlaps: list[float] = []
-    coverage, counts, seconds = [], [], []
-    edges = np.zeros((len(THRESHOLDS), 4), np.int64)
-    for example in photos:
-        started = time.perf_counter()
-        masks = generator.generate(example.photo)
-        seconds.append(time.perf_counter() - started)
-        hw = example.photo.shape[:2]
-        stack = np.stack([m.segmentation for m in masks]) if len(masks) else np.zeros((0, *hw), bool)
-        scores = np.array([m.predicted_iou or 0.0 for m in masks])
-        counts.append(len(masks))
-        coverage.append(stack.any(0).mean())
-        overlaps += [float(iou(stack, region).max(initial=0.0)) for region in example.regions()]
-        reach = max(1, round(EDGE_REACH * float(np.hypot(*hw))))
-        edges += edge_counts(edge_strength(stack, scores), example.borders(), THRESHOLDS, reach)
+    return everything_scores(measure_everything(generator, example) for example in photos)
+
+
+def measure_everything(generator: AutomaticMaskGenerator, example: Annotated) -> EverythingMeasures:
+    """Everything mode on one photo, beside its regions and borders."""
+    started = time.perf_counter()
+    masks = generator.generate(example.photo)
+    seconds = time.perf_counter() - started
+    hw = example.photo.shape[:2]
+    stack = np.stack([m.segmentation for m in masks]) if len(masks) else np.zeros((0, *hw), bool)
+    scores = np.array([m.predicted_iou or 0.0 for m in masks])
+    reach = max(1, round(EDGE_REACH * float(np.hypot(*hw))))
+    edges = edge_counts(edge_strength(stack, scores), example.borders(), THRESHOLDS, reach)
+    return EverythingMeasures(
+        overlaps=[float(iou(stack, region).max(initial=0.0)) for region in example.regions()],
+        coverage=float(stack.any(0).mean()),
+        masks=len(masks),
+        seconds=seconds,
+        edges=edges.tolist(),
+    )
+
+
+def everything_scores(photos: Iterable[EverythingMeasures]) -> EverythingScores:
+    """The means over all photos, and over the regions of all."""
+    every = list(photos)
     return EverythingScores(
-        abo=float(np.mean(overlaps)),
-        coverage=float(np.mean(coverage)),
-        edge_f=best_f(edges),
-        masks_per_photo=float(np.mean(counts)),
-        seconds_per_photo=float(np.median(seconds)),
+        abo=float(np.mean(np.concatenate([each.overlaps for each in every]))),
+        coverage=float(np.mean([each.coverage for each in every])),
+        edge_f=best_f(np.sum([each.edges for each in every], axis=0)),
+        masks_per_photo=float(np.mean([each.masks for each in every])),
+        seconds_per_photo=float(np.median([each.seconds for each in every])),
     )
 
 

@@ -29,32 +29,59 @@ class PromptedScores:
     rank_correlation: float  # of predicted with true IoU, over all masks of all clicks
 
 
-@torch.no_grad()
+@dataclass(frozen=True)
+class PromptedMeasures:
+    """What the scores of one photo's regions are made of, a value a region."""
+
+    best: list[float]
+    top: list[float]
+    single: list[float]
+    boxed: list[float]
+    predicted: list[float]  # of the several masks of all clicks
+    true: list[float]
+
+
 def score_prompts(model: PromptableModel, photos: Iterable[Annotated]) -> PromptedScores:
     """Click and box scores of a model on annotated photos."""
-    best, top, single, boxed = [], [], [], []
-    predicted_all, true_all = [], []
-    for example in photos:
-        regions = example.regions()
-        clicks = torch.tensor([innermost(r) for r in regions])
-        boxes = torch.tensor([bounding_box(r) for r in regions])
-        answer = answers(model, example.photo, clicks, boxes)
-        for index, region in enumerate(regions):
-            truth = iou(answer.click_masks[index], region)
-            several, estimates = truth[1:], answer.click_iou[index, 1:]
-            best.append(several.max())
-            top.append(several[int(estimates.argmax())])
-            single.append(truth[0])
-            boxed.append(iou(answer.box_masks[index][None], region)[0])
-            predicted_all.append(estimates)
-            true_all.append(several)
+    return prompted_scores(measure_prompts(model, example) for example in photos)
+
+
+@torch.no_grad()
+def measure_prompts(model: PromptableModel, example: Annotated) -> PromptedMeasures:
+    """What a model answers to one click in, and one box around, each region of a photo."""
+    found = PromptedMeasures([], [], [], [], [], [])
+    regions = example.regions()
+    if not regions:
+        return found
+    clicks = torch.tensor([innermost(r) for r in regions])
+    boxes = torch.tensor([bounding_box(r) for r in regions])
+    answer = answers(model, example.photo, clicks, boxes)
+    for index, region in enumerate(regions):
+        truth = iou(answer.click_masks[index], region)
+        several, estimates = truth[1:], answer.click_iou[index, 1:]
+        found.best.append(float(several.max()))
+        found.top.append(float(several[int(estimates.argmax())]))
+        found.single.append(float(truth[0]))
+        found.boxed.append(float(iou(answer.box_masks[index][None], region)[0]))
+        found.predicted.extend(estimates.tolist())
+        found.true.extend(several.tolist())
+    return found
+
+
+def prompted_scores(photos: Iterable[PromptedMeasures]) -> PromptedScores:
+    """The means over the regions of all photos."""
+    every = list(photos)
+    best, top, single, boxed, predicted, true = (
+        np.concatenate([getattr(each, name) for each in every])
+        for name in ("best", "top", "single", "boxed", "predicted", "true")
+    )
     return PromptedScores(
         regions=len(best),
-        click_best=float(np.mean(best)),
-        click_top=float(np.mean(top)),
-        click_single=float(np.mean(single)),
-        box_iou=float(np.mean(boxed)),
-        rank_correlation=rank_correlation(np.concatenate(predicted_all), np.concatenate(true_all)),
+        click_best=float(best.mean()),
+        click_top=float(top.mean()),
+        click_single=float(single.mean()),
+        box_iou=float(boxed.mean()),
+        rank_correlation=rank_correlation(predicted, true),
     )
 
 

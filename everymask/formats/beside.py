@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from ..errors import EverymaskError
@@ -37,10 +37,11 @@ def _of_one_file(folder: Path, file: Path) -> Iterator[Paired]:
 
 
 def _of_folder(photos: list[Path], where: Path) -> Iterator[Paired]:
-    files = sorted(file for file in where.glob("*") if file.suffix.lower() in MASK_SUFFIXES)
+    named = masks_named_after(where)
+    stems = {photo.stem for photo in photos}
     for photo in photos:
-        own = [file for file in files if file != photo and _is_named_after(file, photo)]
-        if not own or _is_annotation(photo, photos):
+        own = [file for file in named.get(photo.stem, ()) if file != photo]
+        if not own or is_annotation(photo.stem, stems):
             continue
         try:
             yield photo, [entry for file in own for entry in read_photos(file)]
@@ -48,12 +49,17 @@ def _of_folder(photos: list[Path], where: Path) -> Iterator[Paired]:
             yield photo, error
 
 
-def _is_named_after(file: Path, photo: Path) -> bool:
-    tail = file.stem.removeprefix(photo.stem)
-    return file.stem.startswith(photo.stem) and (not tail or (tail[0] == "_" and tail[1:].isdigit()))
+def masks_named_after(where: Path) -> dict[str, list[Path]]:
+    """The mask files of a folder, by the stem of the photo that each may belong to: NAME_0.png to NAME."""
+    found: dict[str, list[Path]] = {}
+    for file in sorted(file for file in where.glob("*") if file.suffix.lower() in MASK_SUFFIXES):
+        stem, _, number = file.stem.rpartition("_")
+        for name in (file.stem, stem) if stem and number.isdigit() else (file.stem,):
+            found.setdefault(name, []).append(file)
+    return found
 
 
-def _is_annotation(path: Path, photos: list[Path]) -> bool:
-    """NAME_0.png beside NAME.jpg is the photo's annotation, not a photo."""
-    stem, _, number = path.stem.rpartition("_")
-    return number.isdigit() and any(other.stem == stem for other in photos)
+def is_annotation(stem: str, photos: Collection[str]) -> bool:
+    """Whether NAME_0.png is the annotation of a photo NAME.jpg beside it, not a photo; by their stems."""
+    name, _, number = stem.rpartition("_")
+    return number.isdigit() and name in photos

@@ -9,7 +9,7 @@ from functools import partial
 from everymask.batching import run as batch_run
 from everymask.batching.cluster import Sizing
 from everymask.batching.reading import fetch
-from everymask.batching.recipe import Prepared, Recipe
+from everymask.batching.recipe import Prepared, Recipe, prepare
 from everymask.batching.storage import persistently
 from everymask.batching.work import Photos
 from everymask.batching.worker import Made, Worker
@@ -58,6 +58,26 @@ def prepared_here(model, options, reading, objects, sought=None, keep=Keep(), wo
     words = {} if sought is None else {"words": list(sought.words), "detector": sought.detector}
     kept = {"keep": str(keep)} if keep.is_active else {}
     return Prepared(recipe, {}, {"model": str(model), **options, **reading, **words, **kept})
+
+
+def made_with_model(module, recipe, weights, manifest, pending, sizing) -> Iterator[Made]:
+    """As ``pipeline.made_parts``, with the recipe's own model."""
+    worker = Worker(recipe.open(weights, "cpu"), manifest.place / "air", recipe.reading, work=recipe.work)
+    for each in pending:
+        for unit in each.units():
+            made = worker.make(unit, fetch(unit.entries, pause=0))
+            place = manifest.part(unit.name)
+            persistently(partial(place.write, made.content), f"cannot write {place}", pause=0)
+            yield made
+
+
+@contextmanager
+def with_a_model(monkeypatch):
+    """While it is entered, batches run here, with the model that was asked for."""
+    with no_ray(monkeypatch), monkeypatch.context() as patch:
+        patch.setattr(batch_run, "prepare", prepare)
+        patch.setattr(batch_run, "made_parts", made_with_model)
+        yield
 
 
 @contextmanager

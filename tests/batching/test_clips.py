@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from functools import partial
 from pathlib import Path
 
 import cv2
@@ -13,21 +12,16 @@ import pyarrow.parquet as pq
 import pytest
 
 import everymask as em
-from everymask.batching import run as batch_run
 from everymask.batching.clips import Clips
 from everymask.batching.listing import Entry
 from everymask.batching.prompt_table import read_prompt_table
-from everymask.batching.reading import fetch
-from everymask.batching.recipe import prepare
-from everymask.batching.storage import persistently
 from everymask.batching.task import Task
-from everymask.batching.worker import Worker
 from everymask.cli import main as cli
 from everymask.errors import FormatError, OptionError, PromptError
 from everymask.formats.clip_rows import clips_of, holds_clips
 from everymask.formats.video_reading import read_clip_masks
 from everymask.video.prompting import Said
-from tests.batching.here import no_ray
+from tests.batching.here import with_a_model
 
 av = pytest.importorskip("av", reason="needs PyAV")
 
@@ -58,23 +52,10 @@ def here(tmp_path, monkeypatch):
     return tmp_path
 
 
-def made_with_model(module, recipe, weights, manifest, pending, sizing):
-    """As ``pipeline.made_parts``, in this process."""
-    worker = Worker(recipe.open(weights, "cpu"), manifest.place / "air", recipe.reading, work=recipe.work)
-    for each in pending:
-        for unit in each.units():
-            made = worker.make(unit, fetch(unit.entries, pause=0))
-            place = manifest.part(unit.name)
-            persistently(partial(place.write, made.content), f"cannot write {place}", pause=0)
-            yield made
-
-
 @pytest.fixture
 def real(monkeypatch):
     """Batches without Ray, with the model that was asked for."""
-    with no_ray(monkeypatch):
-        monkeypatch.setattr(batch_run, "prepare", prepare)
-        monkeypatch.setattr(batch_run, "made_parts", made_with_model)
+    with with_a_model(monkeypatch):
         yield
 
 
@@ -185,8 +166,8 @@ def test_tables_that_are_none_are_told(tmp_path):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ("--work dance", "work must be one of segment, track"),
-        ("--prompts t.csv", "prompts: for clips alone; say work track"),
+        ("--work dance", "work must be one of segment, track, evaluate"),
+        ("--prompts t.csv", "prompts: for work track alone"),
         ("--work track --points-per-side 4", "points_per_side: for photos alone"),
         ("--work track --page 2", "page: for photos alone"),
         ("--work track --min-area 4", "keep: for photos alone"),
@@ -221,7 +202,7 @@ def test_clips_are_written_in_formats_of_clips_alone(here, real, capsys):
 
 
 def test_tasks_check_themselves():
-    with pytest.raises(OptionError, match="look_every, most_objects: for clips alone"):
+    with pytest.raises(OptionError, match="look_every, most_objects: for work track alone"):
         Task(look_every=3, most_objects=2)
     with pytest.raises(OptionError, match="most_objects must be at least 1"):
         Clips(most_objects=0)
