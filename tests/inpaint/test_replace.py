@@ -170,6 +170,6 @@ def test_the_command_replaces_what_a_mask_covers(folder, tmp_path, monkeypatch, 
     assert "must say what is to be there" in capsys.readouterr().err
     monkeypatch.setenv("EVERYMASK_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("EVERYMASK_OFFLINE", "1")
-    monkeypatch.setattr("everymask.cli.replace.asked_for", None)  # told before any work is done
+    monkeypatch.setattr("everymask.cli.erase.picture.asked_for", None)  # told before any work is done
     assert run(["replace", "photo.png", "--mask", "m.png", "--with", "a chair"]) == 1
     assert "sd15_inpaint is not in the cache" in capsys.readouterr().err

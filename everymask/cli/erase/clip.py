@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,46 +11,28 @@ import typer
 from ...errors import InputError, PromptError
 from ...media.videos import PICTURE_SUFFIXES
 from ..shared.messages import note
-from ..shared.words import Words
 from ..track.progress import FrameProgress
+from .picture import Wish
 
 if TYPE_CHECKING:
     from ...formats.video_record import ClipMasks
 
 
-@dataclass(frozen=True)
-class Wanted:
-    """What is to go out of which video, and by which model it is followed."""
-
-    video: Path
-    points: list[str]
-    boxes: list[str]
-    masks: list[Path]
-    words: Words
-    model: str
-    device: str | None
-
-    @property
-    def is_tracked_already(self) -> bool:
-        """Whether the masks of all frames are in a file."""
-        return bool(self.masks) and self.masks[0].suffix.lower() not in PICTURE_SUFFIXES
-
-
 def erase_clip(
-    wanted: Wanted, output: Path, engine: str | None, grow: int | None, overwrite: bool, as_json: bool
+    wanted: Wish, output: Path, engine: str | None, grow: int | None, overwrite: bool, as_json: bool
 ) -> None:
     """Track, erase, write; the tracks stay beside the result, so that the same command goes on."""
     from ...inpaint.engines import open_engine
     from ...inpaint.video import checked_target, erase_video
 
-    target = target_of(wanted.video, checked_target(output))
+    target = target_of(wanted.photo, checked_target(output))
     if not overwrite and (target.is_file() or (target.is_dir() and any(target.iterdir()))):
         raise InputError(f"{target} is there already; pass --overwrite to replace it, or choose another -o")
     filler = open_engine(engine)
     masks = masks_of(wanted, target.with_name(f"{target.stem}_tracks"), overwrite)
     with FrameProgress(2 * masks.length, "read or filled") as progress:
         written = erase_video(
-            wanted.video, masks, target, filler, grow=grow, progress=lambda done, of: progress.frame_done()
+            wanted.photo, masks, target, filler, grow=grow, progress=lambda done, of: progress.frame_done()
         )
     if written.sound == "left out":
         note(f"the sound does not fit into {target.suffix}; .mkv holds any")
@@ -59,7 +40,7 @@ def erase_clip(
         note("mp4 changes every pixel a little; .mkv and a folder of PNGs keep those around")
     if as_json:
         told = {
-            "video": str(wanted.video),
+            "video": str(wanted.photo),
             "objects": {each: masks.called(each) for each in masks.object_ids},
         }
         typer.echo(json.dumps({**told, "frames": written.frames, "written": [str(written.path)]}))
@@ -77,7 +58,7 @@ def target_of(video: Path, output: Path) -> Path:
     return output / (video.name if video.is_dir() else f"{video.stem}.mp4")
 
 
-def masks_of(wanted: Wanted, tracks: Path, overwrite: bool) -> ClipMasks:
+def masks_of(wanted: Wish, tracks: Path, overwrite: bool) -> ClipMasks:
     """The masks of what goes, on every frame: from a file, or tracked."""
     from ..shared.look import Style
     from ..track.keep import KeepObjects
@@ -85,7 +66,7 @@ def masks_of(wanted: Wanted, tracks: Path, overwrite: bool) -> ClipMasks:
     from ..track.prompts import names_of, read_track_prompts
     from ..track.run import Request, run
 
-    if wanted.is_tracked_already:
+    if wanted.masks and wanted.masks[0].suffix.lower() not in PICTURE_SUFFIXES:
         return read_masks(wanted)
     words = wanted.words.sought() if wanted.words.is_given else None
     if not (words or wanted.points or wanted.boxes or wanted.masks):
@@ -97,7 +78,7 @@ def masks_of(wanted: Wanted, tracks: Path, overwrite: bool) -> ClipMasks:
     pictures = [f"1:{path}" for path in wanted.masks]
     prompts = read_track_prompts(points, boxes, pictures, None) if points or boxes or pictures else []
     request = Request.by_words(
-        str(wanted.video),
+        str(wanted.photo),
         words,
         wanted.model,
         wanted.device,
@@ -113,7 +94,7 @@ def masks_of(wanted: Wanted, tracks: Path, overwrite: bool) -> ClipMasks:
     return outcome.clip
 
 
-def read_masks(wanted: Wanted) -> ClipMasks:
+def read_masks(wanted: Wish) -> ClipMasks:
     """The masks of a file of ``everymask track``."""
     from ...formats.video_reading import read_clip_masks
 
