@@ -43,6 +43,7 @@ from everymask.nn.attention import Attention, split_heads
 from everymask.nn.folded_image import GROUP_TOKENS, Bands, Folded, Scratch, Writing, Written
 from everymask.nn.layers import LayerNorm2d
 from everymask.nn.mask_decoder import MaskDecoder
+from everymask.nn.products import product, product_plus
 from everymask.nn.shared_image import SharedImage, SharedLook, shared_image
 from everymask.nn.two_way import TwoWayBlock
 
@@ -103,12 +104,10 @@ class PointDecoder:
         their weights, which costs a quarter. An approximation, to tell what is worth reading out in full.
         """
         up = self.shared.up
-        places = up.second.shape[1] // (up.second.shape[0] // 2)
-
-        def mean(x: Tensor) -> Tensor:
-            return x.unflatten(-1, (places, -1)).mean(-2)
-
-        sketch = replace(up, second=mean(up.second), second_constant=mean(up.second_constant))
+        places = up.second.shape[0] // (up.second.shape[1] // 2)
+        second = up.second.unflatten(0, (places, -1)).mean(0)
+        constant = up.second_constant.unflatten(-1, (places, -1)).mean(-2)
+        sketch = replace(up, second=second, second_constant=constant)
         order = token_order(*self.hw, self.order.device, levels=1)
         return replace(self.twin(), shared=replace(self.shared, up=sketch), order=order)
 
@@ -161,7 +160,7 @@ class PointDecoder:
         side = 2 if each == 4 else 4
         logits = self.scratch("logits", len(asked), masks, h * w * each)
         prompts = [self._prompt(attended, prompt) for prompt, _ in asked]
-        for band in self.shared.bands:
+        for band in self.shared.read_bands:
             for (factors, rho, mixed, hyper), out in zip(prompts, logits, strict=True):
                 fine = self._fine(self._coarse(factors, rho, mixed, band), band)
                 torch.mm(hyper, fine.T, out=out[:, band.start * each : band.stop * each])
@@ -187,7 +186,7 @@ class PointDecoder:
     # -- tokens to image ---------------------------------------------------------------------------
 
     def _fresh(self, prompts: int, tokens: int, mask_factors: Tensor | None) -> list[Folded]:
-        rows = self.shared.up.first.new_zeros(0, self.decoder.mask_tokens.weight.shape[1])
+        rows = self.shared.up.first.new_zeros(0, self.shared.up.first.shape[1])
         written: tuple[Written, ...] = ()
         if mask_factors is not None and self.mask_basis is not None:
             rows, written = self.mask_basis, (Written(None, None),)
@@ -220,34 +219,36 @@ class PointDecoder:
     # -- reading out masks -------------------------------------------------------------------------
 
     def _prompt(self, attended: Attended, prompt: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """F [R, N], rho [N], B times the first convolution [R, 4 C/4] and the masks' weights [M, C/8]."""
+        """F [R, N], rho [N], B times the first convolution [4 C/4, R] and the masks' weights [M, C/8]."""
         group, place = divmod(prompt, self._together)
         image = attended.images[group]
         assert image.rho is not None
-        mixed = (image.rows[place] @ self.shared.up.first).to(self.work)
+        mixed = (self.shared.up.first @ image.rows[place].T).to(self.work)
         return image.factors[place], image.rho[place], mixed, attended.weights[prompt].to(self.work)
 
     def _coarse(self, factors: Tensor, rho: Tensor, mixed: Tensor, band: slice) -> Tensor:
         """After the first convolution, its norm and activation: [4 N', C/4] for N' tokens."""
         up, norm = self.shared.up, self.decoder.output_upscaling[1]
         assert isinstance(norm, LayerNorm2d)
-        count, width = band.stop - band.start, mixed.shape[1]
-        mapped = self.scratch("coarse", count, width)
         constant = up.first_constant if up.first_constant.dim() == 1 else up.first_constant[band]
         scale = rho[band].to(self.work)
-        torch.addcmul(constant, up.image[band], scale[:, None], out=mapped)
-        torch.addmm(mapped, (factors[:, band] * scale).T, mixed, out=mapped)
-        normed = F.layer_norm(mapped.view(count * 4, -1), norm.weight.shape, norm.weight, norm.bias, norm.eps)
+        of_image = self.scratch("coarse", len(scale), len(mixed))
+        torch.addcmul(constant, up.image[band], scale[:, None], out=of_image)
+        scaled = torch.mul(factors[:, band], scale, out=self.scratch("scaled", len(factors), len(scale)))
+        mapped = product_plus(scaled.T, mixed, of_image)
+        normed = F.layer_norm(
+            mapped.view(4 * len(scale), -1), norm.weight.shape, norm.weight, norm.bias, norm.eps
+        )
         return torch.ops.aten.gelu_(normed)
 
     def _fine(self, coarse: Tensor, band: slice) -> Tensor:
         """After the second convolution and its activation: [L N', C/8]."""
-        constant = self.shared.up.second_constant
-        if constant.dim() > 1:
-            constant = constant[band].flatten(0, 1)
-        mapped = self.scratch("fine", len(coarse), self.shared.up.second.shape[1])
-        torch.addmm(constant, coarse, self.shared.up.second, out=mapped)
-        return torch.ops.aten.gelu_(mapped).view(-1, coarse.shape[1] // 2)
+        constant, weight = self.shared.up.second_constant, self.shared.up.second
+        if constant.dim() == 1:
+            mapped = product(coarse, weight, constant, "gelu")
+        else:
+            mapped = torch.ops.aten.gelu_(product_plus(coarse, weight, constant[band].flatten(0, 1)))
+        return mapped.view(-1, coarse.shape[1] // 2)
 
 
 def token_order(height: int, width: int, device: torch.device, levels: int = 2) -> Tensor:

@@ -94,9 +94,9 @@ class SharedUpscale:
     """The two transposed convolutions as matrices, and the image's part of the first one."""
 
     image: Tensor  # [N, 4 C/4]
-    first: Tensor  # [C, 4 C/4]
+    first: Tensor  # [4 C/4, C]
     first_constant: Tensor  # [4 C/4], or [N, 4 C/4] with SAM 2's stride-8 map
-    second: Tensor  # [C/4, 4 C/8]
+    second: Tensor  # [4 C/8, C/4]
     second_constant: Tensor  # [4 C/8], or [N, 4, 4 C/8] with SAM 2's stride-4 map
 
 
@@ -107,19 +107,21 @@ class SharedImage:
     layers: tuple[Layer, ...]
     final: SharedLook
     up: SharedUpscale
-    bands: tuple[slice, ...]  # of image tokens
+    bands: tuple[slice, ...]  # of image tokens that are attended to together
+    read_bands: tuple[slice, ...]  # and that are read out together
 
 
 Cut = TypeVar("Cut", SharedLook, SharedWrite)
 
 BAND = 1024
-"""Image tokens that go through attention, or become masks, together on a CPU: what is made of them on the way
-fits the caches."""
+"""Image tokens that go through attention together on a CPU: what is made on the way fits the caches."""
+READ_BAND = 512
+"""Image tokens that become masks together; each has 16 places, so these are fewer."""
 
 
-def bands_of(tokens: int, device: torch.device) -> tuple[slice, ...]:
+def bands_of(tokens: int, device: torch.device, band: int = BAND) -> tuple[slice, ...]:
     """Image tokens in portions for one core; all of them on a GPU."""
-    band = BAND if device.type == "cpu" else tokens
+    band = band if device.type == "cpu" else tokens
     return tuple(slice(start, min(start + band, tokens)) for start in range(0, tokens, band))
 
 
@@ -156,7 +158,8 @@ def shared_image(
     last = decoder.transformer.final_attn_token_to_image
     final = _shared_look(last, signal, where, constant, work, scaled=True)
     up = _shared_upscale(decoder, signal, constant, [x[0] for x in high_res], work)
-    return SharedImage(tuple(layers), in_bands(final), up, bands)
+    read_bands = bands_of(signal.shape[1], signal.device, READ_BAND)
+    return SharedImage(tuple(layers), in_bands(final), up, bands, read_bands)
 
 
 def _heads(x: Tensor, heads: int) -> Tensor:
@@ -244,7 +247,7 @@ def _shared_upscale(
     assert conv1.bias is not None
     assert conv2.bias is not None
     first, second = _as_matrix(conv1), _as_matrix(conv2)
-    first_constant = constant @ first + conv1.bias.repeat(4)
+    first_constant = first @ constant + conv1.bias.repeat(4)
     second_constant = conv2.bias.repeat(4)
     if high_res:
         stride4, stride8 = high_res
@@ -255,13 +258,17 @@ def _shared_upscale(
         quarter = quarter.reshape(c8 // 2, 2, c4 // 4, 2, -1).permute(0, 2, 1, 3, 4)
         second_constant = second_constant + quarter.reshape(first_constant.shape[0], 4, -1)
     return SharedUpscale(
-        (signal.T @ first).to(work), first, first_constant.to(work), second.to(work), second_constant.to(work)
+        (signal.T @ first.T).to(work),
+        first,
+        first_constant.to(work),
+        second.to(work),
+        second_constant.to(work),
     )
 
 
 def _as_matrix(conv: nn.ConvTranspose2d) -> Tensor:
-    """A transposed convolution of stride 2 as a matrix [in, 4 * out], the 2 x 2 places before channels."""
-    return conv.weight.permute(0, 2, 3, 1).flatten(1)
+    """A transposed convolution of stride 2 as a matrix [4 * out, in], the 2 x 2 places before channels."""
+    return conv.weight.permute(2, 3, 1, 0).flatten(0, 2).contiguous()
 
 
 def _blocks(picture: Tensor) -> Tensor:

@@ -22,7 +22,6 @@ from everymask.nn.encoders.tokens import (
     add_branch,
     band_rows,
     feed_forward,
-    linear,
     normed,
 )
 from everymask.nn.encoders.windows import (
@@ -34,6 +33,7 @@ from everymask.nn.encoders.windows import (
     window_unpartition,
 )
 from everymask.nn.layers import MLP, DropPath, at_least_float32, is_exact_gelu
+from everymask.nn.products import linear
 from everymask.nn.touched import untouched
 
 PATCH_STRIDE = 4

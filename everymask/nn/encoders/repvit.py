@@ -14,7 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from everymask.nn.encoders.conv_norm import ConvNorm
-from everymask.nn.encoders.tokens import add_branch, band_rows, product
+from everymask.nn.encoders.tokens import add_branch, band_rows
+from everymask.nn.products import product
 from everymask.nn.touched import untouched
 
 EXPANSION = 2  # of the hidden channels between two 1 x 1 convolutions

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from everymask.nn.encoders.conv_norm import ConvNorm
-from everymask.nn.encoders.tokens import StreamNorm, add_branch, band_rows, feed_forward, linear, normed
+from everymask.nn.encoders.tokens import StreamNorm, add_branch, band_rows, feed_forward, normed
 from everymask.nn.encoders.vit import neck
 from everymask.nn.encoders.windows import (
     join_windows,
@@ -23,6 +23,7 @@ from everymask.nn.encoders.windows import (
     window_partition,
     window_unpartition,
 )
+from everymask.nn.products import linear
 from everymask.nn.touched import untouched
 
 EXPANSION = 4  # of the inner channels, in convolution blocks and feed-forward branches alike

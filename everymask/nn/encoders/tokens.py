@@ -12,7 +12,6 @@ them ever exists for the whole picture. A band gives the values that the whole p
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
 from typing import ClassVar
 
 import torch
@@ -20,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from everymask.nn.layers import under_autocast
+from everymask.nn.products import linear
 
 # Products of 1024 rows run at the full speed of the core, those of 16384 up to a quarter slower
 # (docs/lab-notes.md, "Encoders").
@@ -55,41 +55,6 @@ def normed(x: Tensor, norm: nn.LayerNorm) -> Tensor:  # [..., C] -> [..., C]
         return F.layer_norm(x, norm.normalized_shape, norm.weight, norm.bias, norm.eps)
     weight, bias = norm.weight.to(x.dtype), norm.bias.to(x.dtype)
     return F.layer_norm(x, norm.normalized_shape, weight, bias, norm.eps).to(norm.weight.dtype)
-
-
-def linear(x: Tensor, layer: nn.Linear, activation: str = "none") -> Tensor:
-    """``layer(x)``, then the exact (erf) GELU if ``activation`` is "gelu"; for fast forms.
-
-    On a CPU it goes to oneDNN, whose products are about 10% faster in float32 than
-    the library that torch takes by itself, and which does the GELU on the way out.
-    """
-    return product(x, layer.weight, layer.bias, activation)
-
-
-def product(x: Tensor, weight: Tensor, bias: Tensor | None, activation: str = "none") -> Tensor:
-    """:func:`linear` with weights that are in no layer."""
-    if _onednn_takes(x, weight):
-        return torch.ops.mkldnn._linear_pointwise(x, weight, bias, activation, [], "none")
-    answer = F.linear(x, weight, bias)
-    return F.gelu(answer) if activation == "gelu" else answer
-
-
-def _onednn_takes(x: Tensor, weight: Tensor) -> bool:
-    return (
-        _onednn_has(x.dtype)
-        and x.dtype == weight.dtype
-        and x.device.type == "cpu"
-        and not torch.is_autocast_enabled("cpu")
-    )
-
-
-@cache
-def _onednn_has(dtype: torch.dtype) -> bool:
-    if not torch.backends.mkldnn.is_available() or not hasattr(torch.ops.mkldnn, "_linear_pointwise"):
-        return False
-    return dtype == torch.float32 or (
-        dtype == torch.bfloat16 and torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    )
 
 
 def feed_forward(x: Tensor, widen: nn.Linear, narrow: nn.Linear) -> Tensor:  # [..., C] -> [..., C]

@@ -21,6 +21,7 @@ from everymask.nn.memory.by_axes import average_by_axes, worth_it
 from everymask.nn.memory.pooling import Pooling, pooled, pooled_keys, worth_pooling
 from everymask.nn.memory.rope import Rotation, grid_rotation, rotate
 from everymask.nn.memory.softmax_product import softmax_product
+from everymask.nn.products import linear
 from everymask.nn.touched import untouched
 
 ON_CPU = (torch.float32, torch.float64, torch.bfloat16)
@@ -77,10 +78,11 @@ class RotaryAttention(nn.Module):
         product_dtype: torch.dtype | None = None,
     ) -> Tensor:
         fast = untouched(self, queries, keys, values)
-        q = rotate(self._split(self.q_proj(queries)), rotation)  # [B, H, L, C / H]
+        projected = linear(queries, self.q_proj) if fast else self.q_proj(queries)
+        q = rotate(self._split(projected), rotation)  # [B, H, L, C / H]
         rotation = key_rotation or rotation
         if not fast:
-            k = self._rotated_keys(keys, rotation, unplaced)
+            k = self._rotated_keys(self.k_proj(keys), rotation, unplaced)
             v = self._split(self.v_proj(values))
             q = q.expand(len(k), -1, -1, -1)
             k, v, added = self._in_cells(k, v, rotation, unplaced)
@@ -88,10 +90,11 @@ class RotaryAttention(nn.Module):
             return self.out_proj(_join(F.scaled_dot_product_attention(q, k, v, added, dropout_p=dropout)))
         alike = values.shape[-1] == queries.shape[-1] and self.heads == 1
         if alike and self.pooling is None:  # nothing to gain from averaging first
-            k, v = self._rotated_keys(keys, rotation, unplaced), self._split(self.v_proj(values))
+            k = self._rotated_keys(linear(keys, self.k_proj), rotation, unplaced)
+            v = self._split(linear(values, self.v_proj))
             inner = product_dtype or q.dtype
             mixed = attend(*(x[:, 0].to(inner) for x in (q, k, v)))  # [B, L, C]
-            return self.out_proj(mixed.to(q.dtype))
+            return linear(mixed.to(q.dtype), self.out_proj)
         # One object at a time: its projected keys are large (29 MB for SAM 2) and used once.
         averaged = torch.cat(
             [
@@ -99,7 +102,7 @@ class RotaryAttention(nn.Module):
                 for b in range(len(keys))
             ]
         )  # [B, H, L, D]
-        return self.out_proj(self._project_values(averaged))
+        return linear(self._project_values(averaged), self.out_proj)
 
     def _averaged(
         self,
@@ -113,7 +116,7 @@ class RotaryAttention(nn.Module):
         """One object's values averaged by the softmax of its scores, [H, L, D]."""
         placed = len(keys) - unplaced
         if self.pooling is not None:
-            k = self._rotated_keys(keys[None], rotation, unplaced)[0]
+            k = self._rotated_keys(linear(keys[None], self.k_proj), rotation, unplaced)[0]
             k, values, added = self._in_cells(k, values, rotation, unplaced)
             return softmax_product(q, k, values, added=added, product_dtype=product_dtype)
         can = self.heads == 1 and unplaced and q.device.type == "cpu" and q.dtype in ON_CPU
@@ -122,15 +125,15 @@ class RotaryAttention(nn.Module):
             return average_by_axes(
                 q[0], keys, values, weight, bias, rotation, unplaced, product_dtype=product_dtype
             )[None]
-        k = self._rotated_keys(keys[None], rotation, unplaced)[0]
+        k = self._rotated_keys(linear(keys[None], self.k_proj), rotation, unplaced)[0]
         return softmax_product(q, k, values, product_dtype=product_dtype)
 
     def _split(self, x: Tensor) -> Tensor:
         batch, length, channels = x.shape
         return x.reshape(batch, length, self.heads, channels // self.heads).transpose(1, 2)
 
-    def _rotated_keys(self, keys: Tensor, rotation: Rotation, unplaced: int) -> Tensor:
-        k = self._split(self.k_proj(keys))
+    def _rotated_keys(self, projected: Tensor, rotation: Rotation, unplaced: int) -> Tensor:
+        k = self._split(projected)
         if not unplaced:
             return rotate(k, rotation)
         placed = k.shape[-2] - unplaced
@@ -149,7 +152,7 @@ class RotaryAttention(nn.Module):
     def _project_values(self, averaged: Tensor) -> Tensor:
         """Each head's averages [B, H, L, D] through that head's rows of the value projection."""
         if self.heads == 1:
-            return self.v_proj(averaged[:, 0])
+            return linear(averaged[:, 0], self.v_proj)
         weight = self.v_proj.weight.reshape(self.heads, -1, averaged.shape[-1])  # [H, C / H, D]
         projected = torch.einsum("bhld,hcd->blhc", averaged, weight)
         return projected.flatten(2) + self.v_proj.bias
@@ -219,11 +222,15 @@ class MemoryAttentionLayer(nn.Module):
         if not untouched(self, x):
             return self._transform(x)
         at_once = TOKENS_AT_ONCE["cpu" if x.device.type == "cpu" else "other"]
-        return torch.cat([self._transform(some) for some in x.flatten(0, 1).split(at_once)]).view_as(x)
+        some_at_a_time = x.flatten(0, 1).split(at_once)
+        return torch.cat([self._transform_fast(some) for some in some_at_a_time]).view_as(x)
 
     def _transform(self, x: Tensor) -> Tensor:
         hidden = self.dropout(F.relu(self.linear1(self.norm3(x))))
         return x + self.dropout(self.linear2(hidden))
+
+    def _transform_fast(self, x: Tensor) -> Tensor:
+        return x + linear(linear(self.norm3(x), self.linear1, "relu"), self.linear2)
 
 
 class MemoryAttention(nn.Module):

@@ -31,6 +31,7 @@ from torch import Tensor
 from everymask.nn.attend import LOG2_E
 from everymask.nn.cores import on_all_cores
 from everymask.nn.memory.rope import Rotation
+from everymask.nn.products import product
 
 QUERY_BLOCK = 384
 TOKEN_BLOCK = 7168
@@ -152,11 +153,10 @@ def _block(queries: Tensor, memory: _Arranged, out: Tensor) -> None:
     height, width = memory.grid_hw
     wide, inner = memory.unplaced_keys.dtype, memory.keys.dtype
     channels, n = memory.keys.shape[-1], len(queries)
-    columns = queries.T.to(wide).contiguous()  # [C, n]
-    first, second = columns.to(inner).split(len(columns) // 2)
-    by_column = (memory.columns @ first).view(width, channels, n)  # u
-    by_row = (memory.rows @ second).view(height, channels, n)  # v
-    scores = memory.unplaced_keys @ columns  # [P, n]
+    first, second = (half.contiguous() for half in queries.to(inner).chunk(2, dim=1))  # [n, C / 2]
+    by_column = product(memory.columns, first, None).view(width, channels, n)  # u
+    by_row = product(memory.rows, second, None).view(height, channels, n)  # v
+    scores = memory.unplaced_keys @ queries.T.to(wide)  # [P, n]
     peak = scores.amax(dim=0).to(inner).to(wide)
     total = memory.unplaced_values.T @ scores.sub_(peak).exp2_()  # [D + 1, n]
     by_row[:, -1] -= peak

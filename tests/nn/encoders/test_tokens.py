@@ -3,7 +3,8 @@ import torch
 from torch import nn
 
 from everymask.nn.encoders import tokens
-from everymask.nn.encoders.tokens import add_branch, band_rows, feed_forward, linear, normed
+from everymask.nn.encoders.tokens import add_branch, band_rows, feed_forward, normed
+from everymask.nn.products import linear
 
 
 def test_band_rows_is_a_multiple_of_the_window():
