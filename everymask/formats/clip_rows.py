@@ -1,4 +1,4 @@
-"""Parquet with one row a clip: what ``everymask batch --video`` writes, part by part (extra ``parquet``).
+"""Parquet with one row a clip: what ``everymask batch --work track`` writes, by parts (extra ``parquet``).
 
 The masks of all frames are a list in the clip's row, so that a clip is there whole or not at all.
 """

@@ -61,6 +61,7 @@ def test_flags_named_in_messages_exist():
         for leaf in [parser, *getattr(parser, "commands", {}).values()]:
             known |= {word for option in leaf.params for word in (*option.opts, *option.secondary_opts)}
     foreign = {"--force-reinstall", "--nodata", "--no-"}  # pip's, rasterio's; how names of flags begin
+    foreign |= {"--directory", "--bind", "--silent"}  # python -m http.server's, npm's
     named = {
         (path.relative_to(ROOT).as_posix(), flag)
         for path in (ROOT / "everymask").rglob("*.py")
