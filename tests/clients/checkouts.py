@@ -6,6 +6,8 @@ import importlib.util
 import os
 import sys
 import tempfile
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -300,6 +302,66 @@ def _write_masks(folder: Path, *, apart: bool, later: bool) -> None:
             picture.save(path)
 
 
+def sam2_training(ours: bool) -> dict[str, Tensor]:
+    """``training/model/sam2.py``: its model on three frames with two objects, with clicks that correct."""
+    from tests.parity.official import official_model
+    from tests.parity.seeded import fill
+    from tests.video.parity import tiny
+
+    module_with("tensordict", tensorclass=_Batch.of)
+    sys.path.insert(0, str(place() / "sam2"))
+    import sam2.modeling.sam2_base
+    from sam2.sam2_video_predictor import SAM2VideoPredictor  # noqa: F401 -- of the class that is replaced
+    from training.model.sam2 import SAM2Train
+    from training.utils.data_utils import BatchedVideoDatapoint
+
+    options = {"prob_to_use_pt_input_for_train": 1.0, "num_correction_pt_per_frame": 2}
+    if ours:
+        model = SAM2Train.of(tiny(), **options)
+    else:
+        made = partial(SAM2Train, **options)
+        with mock.patch.object(sam2.modeling.sam2_base, "SAM2Base", made):
+            model = official_model(tiny()).requires_grad_(True)
+    fill(model)
+    model.train()
+    for part in model.modules():  # the two sides draw from one sequence of random numbers in other orders
+        for name in ("p", "dropout", "dropout_p"):
+            if isinstance(getattr(part, name, None), float):
+                setattr(part, name, 0.0)
+    random = torch.Generator().manual_seed(2)
+    objects = torch.zeros(3, 2, 128, 128, dtype=torch.bool)
+    objects[:, 0, 30:80, 20:60], objects[:, 1, 60:110, 70:120] = True, True
+    batch = BatchedVideoDatapoint(
+        img_batch=torch.randn(3, 1, 3, 128, 128, generator=random),
+        obj_to_frame_idx=torch.tensor([[[frame, 0], [frame, 0]] for frame in range(3)]),
+        masks=objects,
+        metadata=None,
+        dict_key="",
+    )
+    torch.manual_seed(3)
+    answers = model(batch)
+    found, loss = {}, torch.zeros(())
+    for frame, answer in enumerate(answers):
+        found[f"{frame} logits"] = answer["pred_masks_high_res"].detach()
+        for masks in answer["multistep_pred_multimasks_high_res"]:
+            wanted = objects[frame][:, None].expand_as(masks).float()
+            loss = loss + F.binary_cross_entropy_with_logits(masks, wanted)
+    loss.backward()
+    # all in one: in float32 rounding decides on which side of a ReLU a value lies, which small ones notice
+    gradients = {name: x.grad.flatten() for name, x in model.named_parameters() if x.grad is not None}
+    found["gradient"] = torch.cat([gradients[name] for name in sorted(gradients)])
+    return found | {"loss": loss.detach()}
+
+
+class _Batch:
+    """What the training code uses of tensordict's classes: fields by name, and the first axis."""
+
+    @staticmethod
+    def of(kind: type) -> type:
+        kind.batch_size = property(lambda self: self.img_batch.shape[:1])  # type: ignore[attr-defined]
+        return dataclass(kind)
+
+
 CHECKOUTS = {
     each.__name__: each
     for each in (
@@ -310,6 +372,7 @@ CHECKOUTS = {
         label_studio_sam2,
         label_studio_sam2_video,
         vos_inference,
+        sam2_training,
     )
 }
 """By name; ``lang_sam`` runs a model of the published size."""

@@ -24,6 +24,7 @@ NAMES = {
     "medsam": "medsam",
     "lang_sam": "lang-sam",
     "vos_inference": "sam2",
+    "sam2_training": "sam2",
 }
 """Of the checkouts; those not named are Label Studio's."""
 
