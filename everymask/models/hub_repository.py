@@ -11,6 +11,7 @@ from ..errors import DownloadError, EverymaskError, OfflineError, UnknownModelEr
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(:.+)?")
 SUFFIXES = (".safetensors", ".pt", ".pth")
+INDEX = ".index.json"
 
 
 def is_hub_id(name: str) -> bool:
@@ -23,15 +24,19 @@ def is_hub_id(name: str) -> bool:
 
 
 def choose_weights(files: list[str], repository: str) -> str:
-    """The one weights file of a repository, safetensors first.
+    """The one weights file of a repository, safetensors first; the index of one in shards.
 
     >>> choose_weights(["README.md", "model.pt", "model.safetensors"], "a/b")
     'model.safetensors'
+    >>> choose_weights(["m-1-of-2.safetensors", "m-2-of-2.safetensors", "m.safetensors.index.json"], "a/b")
+    'm.safetensors.index.json'
     """
-    for suffix in SUFFIXES:
+    for suffix in (*SUFFIXES[:1], SUFFIXES[0] + INDEX, *SUFFIXES[1:]):
         found = sorted(name for name in files if name.endswith(suffix))
         if len(found) == 1:
             return found[0]
+        if found and suffix == SUFFIXES[0] and any(name.endswith(suffix + INDEX) for name in files):
+            continue
         if found:
             raise UnknownModelError(
                 f"{repository} holds several weights files: {', '.join(found)}; say which, "
@@ -53,7 +58,13 @@ def pull_from_repository(name: str, offline: bool) -> Path:
     try:
         if not file:
             file = _only_file(hub, repository, offline)
-        return Path(hub.hf_hub_download(repository, file, local_files_only=offline))
+        path = Path(hub.hf_hub_download(repository, file, local_files_only=offline))
+        if file.endswith(INDEX):
+            from .weights import shards_of
+
+            for shard in sorted(set(shards_of(path).values())):
+                hub.hf_hub_download(repository, shard, local_files_only=offline)
+        return path
     except EverymaskError:
         raise
     except Exception as error:  # huggingface_hub lets through those of its HTTP library as well as its own

@@ -8,6 +8,7 @@ checkpoints.
 
 from __future__ import annotations
 
+import json
 import pickle
 import re
 import warnings
@@ -29,6 +30,7 @@ from everymask.errors import (
     SameTensorsWarning,
     UnknownModelError,
     UnsafeCheckpointError,
+    one_line,
 )
 from everymask.models.specs import FORMER_NANO, MODELS, ModelSpec
 from everymask.models.state_dict import State, find_state
@@ -50,9 +52,10 @@ from everymask.nn.encoders.vit import ViTSpec
 def read_weights(path: str | Path) -> State:
     """The tensors of a ``.pt``, ``.pth`` or ``.safetensors`` file, by official names; content tells the kind.
 
-    Wrapping dictionaries, prefixes and the layout of ``transformers`` are undone. No tensor is a view of
-    the file, which may go or be written again. Raises CheckpointError, or UnsafeCheckpointError for a
-    file that would run code when read.
+    A file in shards is read by its index (``model.safetensors.index.json``), a folder that ``transformers``
+    wrote by what is in it. Wrapping dictionaries, prefixes and the layout of ``transformers`` are undone. No
+    tensor is a view of the file, which may go or be written again. Raises CheckpointError, or
+    UnsafeCheckpointError for a file that would run code when read.
     """
     path = Path(path)
     state = find_state(_content(path), path.name)
@@ -60,12 +63,50 @@ def read_weights(path: str | Path) -> State:
 
 
 def _content(path: Path) -> Any:
+    if path.is_dir():
+        path = next((path / name for name in IN_A_FOLDER if (path / name).is_file()), path)
+    if path.name.endswith(INDEX):
+        return _read_shards(path)
     start = _first_bytes(path)
     if _is_safetensors(start):
         return _read_safetensors(path)
     if start.startswith((b"PK\x03\x04", b"\x80")):
         return _read_torch(path, zipped=start.startswith(b"PK"))
     raise CheckpointError(f"{path.name} is not a weights file: {_guess(start)}")
+
+
+INDEX = ".index.json"
+IN_A_FOLDER = ("model.safetensors", "model.safetensors" + INDEX)
+"""What a folder that stands for its weights has one of."""
+
+
+def _read_shards(index: Path) -> State:
+    """The tensors of all files that an index names; they lie beside it."""
+    places = shards_of(index)
+    state: State = {}
+    for name in sorted(set(places.values())):
+        content = _content(index.with_name(name))
+        if not isinstance(content, Mapping):
+            raise CheckpointError(f"{name}, which {index.name} names, holds no dictionary of tensors")
+        state |= {key: value for key, value in content.items() if places.get(key) == name}
+    if missing := sorted(places.keys() - state.keys()):
+        raise CheckpointError(
+            f"{index.name} names tensors that its files do not hold ({_shortened(missing)}); "
+            "download them again"
+        )
+    return state
+
+
+def shards_of(index: Path) -> dict[str, str]:
+    """The file of each tensor, by an index; names without folders. Raises CheckpointError."""
+    try:
+        places = json.loads(index.read_text("utf-8"))["weight_map"]
+        names = set(places.values())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{index} is not an index of weights in shards: {one_line(error)}") from error
+    if strange := [name for name in names if not isinstance(name, str) or Path(name).name != name]:
+        raise CheckpointError(f"{index.name} names files elsewhere ({strange[0]!r}); they must lie beside it")
+    return dict(places)
 
 
 def _first_bytes(path: Path) -> bytes:

@@ -134,6 +134,25 @@ def _exported(module: nn.Module, inputs: dict[str, Tensor], outputs: list[str]) 
     return [torch.from_numpy(each) for each in arrays]
 
 
+def peft(ours: bool) -> dict[str, Tensor]:
+    """Its LoRA in attention and feed-forward layers: the encoder's answer, gradients, merged weights."""
+    from peft import LoraConfig, get_peft_model
+
+    sam = small_sam()
+    torch.manual_seed(3)
+    config = LoraConfig(r=2, target_modules=["qkv", "lin1", "lin2"], init_lora_weights=False)
+    adapted = get_peft_model(sam.image_encoder, config)
+    answer = adapted(PICTURE)
+    answer.square().mean().backward()
+    found = {"embedding": answer.detach()}
+    for name, weight in adapted.named_parameters():
+        if weight.grad is not None:
+            found[f"gradient/{name}"] = weight.grad
+    with torch.no_grad():
+        merged = adapted.merge_and_unload()
+        return found | {"merged": merged(PICTURE)}
+
+
 def simple_sam2(ours: bool) -> dict[str, Tensor]:
     """Its service: clicks, boxes and masks, and a clip in batches of four frames."""
     from PIL import Image
@@ -206,7 +225,15 @@ def _by_itself(path: str) -> Any:
 
 PROGRAMS = {
     each.__name__: each
-    for each in (micro_sam, micro_sam_builders, samexporter, simple_sam2, supervision, segment_geospatial)
+    for each in (
+        micro_sam,
+        micro_sam_builders,
+        samexporter,
+        peft,
+        simple_sam2,
+        supervision,
+        segment_geospatial,
+    )
 }
 
 if __name__ == "__main__":

@@ -95,3 +95,18 @@ def test_a_checkpoint_is_put_into_a_model(pair, tmp_path):
     fresh = SAM2Base.of(sam2_tests.TINY)
     _load_checkpoint(fresh, tmp_path / "a.pt")
     assert all(torch.equal(value, pair[1].state_dict()[key]) for key, value in fresh.state_dict().items())
+
+
+@torch.no_grad()
+@pytest.mark.filterwarnings("ignore")  # torch's own: this way of quantising is on its way out
+def test_dynamically_quantised_layers_are_used(pair):
+    ours, official = (
+        torch.ao.quantization.quantize_dynamic(copy.deepcopy(model), {torch.nn.Linear}, dtype=torch.qint8)
+        for model in pair
+    )
+    mine, theirs, exact = (
+        model.image_encoder(PIXELS)["vision_features"] for model in (ours, official, pair[1])
+    )
+    assert (theirs - exact).std() > 1e-3
+    assert (mine - theirs).std() < 0.2 * (theirs - exact).std() + 1e-4
+    assert type(ours.memory_attention.layers[0].linear1) is not torch.nn.Linear

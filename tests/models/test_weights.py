@@ -1,3 +1,4 @@
+import json
 import os
 import pickle
 import re
@@ -78,6 +79,49 @@ def test_a_file_is_told_by_its_content_not_its_name(tmp_path):
     torch.save({"a": torch.arange(3.0)}, tmp_path / "really_torch.safetensors")
     for name in ("really_safetensors.pt", "really_torch.safetensors"):
         assert read_weights(tmp_path / name)["a"].tolist() == [0, 1, 2]
+
+
+def write_shards(folder, **given):
+    """KEYS in two files and their index, as ``save_pretrained`` writes what is large."""
+    keys = list(KEYS)
+    names = {key: f"model-0000{1 + index % 2}-of-00002.safetensors" for index, key in enumerate(keys)}
+    for name in set(names.values()):
+        tensors = {key: torch.full((2,), float(keys.index(key))) for key in keys if names[key] == name}
+        save_file(tensors, folder / name)
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": names | given}))
+
+
+def test_a_folder_of_shards_is_read_by_its_index(tmp_path):
+    write_shards(tmp_path)
+    for source in (tmp_path, tmp_path / "model.safetensors.index.json"):
+        state = read_weights(source)
+        assert sorted(state) == sorted(KEYS)
+        assert [state[key][0].item() for key in KEYS] == list(range(len(KEYS)))
+
+
+def test_a_folder_stands_for_the_file_in_it(tmp_path):
+    save_file({key: torch.ones(2) for key in KEYS}, tmp_path / "model.safetensors")
+    assert sorted(read_weights(tmp_path)) == sorted(KEYS)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"mask_decoder.extra": "model-00002-of-00002.safetensors"}, r"do not hold \(mask_decoder.extra\)"),
+        ({"mask_decoder.extra": "absent.safetensors"}, "there is no weights file at .*absent"),
+        ({"mask_decoder.extra": "../other.safetensors"}, "names files elsewhere"),
+    ],
+)
+def test_shards_that_are_not_whole_are_refused(tmp_path, given, said):
+    write_shards(tmp_path, **given)
+    with pytest.raises(CheckpointError, match=said):
+        read_weights(tmp_path)
+
+
+def test_an_index_of_something_else_is_refused(tmp_path):
+    (tmp_path / "model.safetensors.index.json").write_text("[]")
+    with pytest.raises(CheckpointError, match="is not an index of weights in shards"):
+        read_weights(tmp_path)
 
 
 def test_the_old_torch_format_is_read(tmp_path):
