@@ -32,6 +32,7 @@ from everymask.errors import (
     UnsafeCheckpointError,
     one_line,
 )
+from everymask.models.hub_repository import INDEX
 from everymask.models.specs import FORMER_NANO, MODELS, ModelSpec
 from everymask.models.state_dict import State, find_state
 from everymask.models.transformers_layout import (
@@ -75,7 +76,6 @@ def _content(path: Path) -> Any:
     raise CheckpointError(f"{path.name} is not a weights file: {_guess(start)}")
 
 
-INDEX = ".index.json"
 IN_A_FOLDER = ("model.safetensors", "model.safetensors" + INDEX)
 """What a folder that stands for its weights has one of."""
 

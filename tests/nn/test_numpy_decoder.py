@@ -72,7 +72,7 @@ class Both:
 
 
 @pytest.mark.parametrize("has_mask", [False, True], ids=["points", "points and logits"])
-@pytest.mark.parametrize("name", ["nano", "sam_vit_b", "sam2.1_hiera_tiny"])
+@pytest.mark.parametrize("name", ["nano", "sam_vit_b", "sam2.1_hiera_tiny", "efficienttam_ti"])
 def test_is_as_exact_as_torch(name, has_mask):
     both = Both(name)
     points = np.array([[10.25, 100.5], [30, 40], [90, 120], [0, 0]], np.float32)

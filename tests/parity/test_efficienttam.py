@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from everymask import VideoTracker
+from everymask import AutomaticMaskGenerator, VideoTracker
 from everymask.errors import SameTensorsWarning
 from everymask.models.load import build
 from everymask.models.memory import ABSENT
@@ -61,6 +61,31 @@ def test_looking_in_cells_makes_a_difference(size, tmp_path):
     plain, pooled = (tracked(seeded(SPECS[each]).double(), clip) for each in ("small", size))
     assert np.abs(plain[:2] - pooled[:2]).max() < 1e-9  # one frame is remembered as it is
     assert np.abs(plain[2:] - pooled[2:]).max() > 1e-3
+
+
+def test_many_prompts_share_a_photo_without_finer_maps():
+    model = seeded(SPECS["small"])
+    with torch.inference_mode():
+        features = model.encode_image(model.preprocess(seeded_photo(*PHOTO))[None])
+        points = torch.rand(8, 1, 2, generator=torch.Generator().manual_seed(1)) * 128
+        prompts = model.encode_prompts(*model.arrange(points, torch.ones(8, 1), None))
+        shared, plain = model.decode_many(features, prompts), model.decode(features, prompts)
+    spread = float(plain.mask_logits.std())
+    assert spread > 0.1
+    assert float((shared.mask_logits - plain.mask_logits).abs().max()) < 1e-4 * spread
+    assert float((shared.iou - plain.iou).abs().max()) < 1e-5
+
+
+@pytest.mark.parametrize("effort", ["exact", "fast"])
+def test_everything_mode_finds_masks(effort):
+    generator = AutomaticMaskGenerator(
+        seeded(SPECS["small"]),
+        points_per_side=4,
+        pred_iou_thresh=0.0,
+        stability_score_thresh=0.0,
+        effort=effort,
+    )
+    assert len(generator.generate(seeded_photo(*PHOTO))) > 0
 
 
 @pytest.mark.parametrize("base", ["efficienttam_s", "efficienttam_ti"])
