@@ -16,7 +16,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from everymask.everything.grid import crops, point_grid
-from everymask.masks import regions, rle
+from everymask.masks import regions
+from everymask.masks import rle as runs
 from everymask.masks.nms import suppress
 
 _KINDS = (list, np.ndarray, Tensor)
@@ -101,22 +102,22 @@ def batch_iterator(batch_size: int, *args: Any) -> Iterator[list[Any]]:
 
 def mask_to_rle_pytorch(tensor: Tensor) -> list[dict[str, Any]]:
     """Masks [B, H, W] as uncompressed run lengths, column by column."""
-    return [rle.to_uncompressed(rle.encode(mask)) for mask in tensor.detach().cpu().numpy().astype(bool)]
+    return [runs.to_uncompressed(runs.encode(mask)) for mask in tensor.detach().cpu().numpy().astype(bool)]
 
 
-def rle_to_mask(rle_dict: dict[str, Any]) -> np.ndarray:
+def rle_to_mask(rle: dict[str, Any]) -> np.ndarray:
     """The mask, bool [H, W], of uncompressed run lengths."""
-    return rle.decode(rle.from_coco(rle_dict))
+    return runs.decode(runs.from_coco(rle))
 
 
-def area_from_rle(rle_dict: dict[str, Any]) -> int:
+def area_from_rle(rle: dict[str, Any]) -> int:
     """Pixels of the mask."""
-    return sum(rle_dict["counts"][1::2])
+    return sum(rle["counts"][1::2])
 
 
 def coco_encode_rle(uncompressed_rle: dict[str, Any]) -> dict[str, Any]:
     """Uncompressed run lengths as COCO's string."""
-    return rle.to_coco(rle.from_coco(uncompressed_rle))
+    return runs.to_coco(runs.from_coco(uncompressed_rle))
 
 
 def calculate_stability_score(masks: Tensor, mask_threshold: float, threshold_offset: float) -> Tensor:

@@ -50,11 +50,18 @@ class Attention(nn.Module):
         # torch.broadcast_shapes would do, but its first call imports a symbolic algebra package: two seconds.
         batch = next((x.shape[0] for x in (q, k, v) if x.shape[0] != 1), 1)
         query, key, value = (
-            split_heads(x, self.heads).expand(batch, -1, -1, -1)
+            self._separate_heads(x, self.heads).expand(batch, -1, -1, -1)
             for x in (self.q_proj(q), self.k_proj(k), self.v_proj(v))
         )
         dropout = self.dropout_p if self.training else 0.0
-        return self.out_proj(join_heads(F.scaled_dot_product_attention(query, key, value, dropout_p=dropout)))
+        mixed = F.scaled_dot_product_attention(query, key, value, dropout_p=dropout)
+        return self.out_proj(self._recombine_heads(mixed))
+
+    def _separate_heads(self, x: Tensor, num_heads: int) -> Tensor:  # official names, for subclasses
+        return split_heads(x, num_heads)
+
+    def _recombine_heads(self, x: Tensor) -> Tensor:
+        return join_heads(x)
 
 
 def split_heads(x: Tensor, heads: int) -> Tensor:

@@ -70,6 +70,11 @@ def _load_checkpoint(model: torch.nn.Module, ckpt_path: PathOrNone) -> None:
         fill_weights(model, read_weights(os.fspath(ckpt_path)))
 
 
+def _hf_download(model_id: str) -> tuple[str, str]:
+    """The config name and the checkpoint's path of a hub id."""
+    return config_of_hub_id(model_id), os.fspath(checkpoint_of_hub_id(model_id))
+
+
 def build_sam2_hf(model_id: str, **kwargs: Any) -> SAM2Base:
     """A SAM 2 model by its hub id, "facebook/sam2.1-hiera-large"; what no cache has is downloaded."""
     return build_sam2(config_of_hub_id(model_id), checkpoint_of_hub_id(model_id), **kwargs)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 from everymask.models.load import build
-from everymask.models.specs import MODELS
+from everymask.models.specs import MODELS, ModelSpec
 from everymask.models.weights import read_weights
 
 from .modeling import Sam
@@ -52,12 +53,35 @@ def _build(name: str, checkpoint: Checkpoint) -> Sam:
     return built(Sam, name, checkpoint).requires_grad_(True)  # as official models, which people fine-tune
 
 
+def _build_sam(
+    encoder_embed_dim: int,
+    encoder_depth: int,
+    encoder_num_heads: int,
+    encoder_global_attn_indexes: Sequence[int],
+    checkpoint: Checkpoint = None,
+) -> Sam:
+    """A SAM of any ViT, as programs that have a size of their own build it."""
+    trunk = replace(
+        MODELS["sam_vit_b"].trunk,
+        embed_dim=encoder_embed_dim,
+        depth=encoder_depth,
+        num_heads=encoder_num_heads,
+        global_blocks=tuple(encoder_global_attn_indexes),
+    )
+    spec = replace(MODELS["sam_vit_b"], name="custom_sam", trunk=trunk)
+    return _of(Sam, spec, checkpoint).requires_grad_(True)
+
+
 def built(kind: type[SomeSam], name: str, checkpoint: Checkpoint) -> SomeSam:
     """A model of the table as a ``kind``, without gradients.
 
     Raises CheckpointError where the official builder raises what torch and pickle raise.
     """
+    return _of(kind, MODELS[name], checkpoint)
+
+
+def _of(kind: type[SomeSam], spec: ModelSpec, checkpoint: Checkpoint) -> SomeSam:
     state = None if checkpoint is None else read_weights(os.fspath(checkpoint))
-    model = build(MODELS[name], state, kind=kind)
+    model = build(spec, state, kind=kind)
     assert isinstance(model, kind)
     return model

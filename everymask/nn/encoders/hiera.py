@@ -224,15 +224,15 @@ class Hiera(nn.Module):
         """Channels of the feature maps, finest first."""
         return self.spec.channels
 
-    def forward(self, pixels: Tensor) -> list[Tensor]:
-        unseen = untouched(self, pixels)  # nobody sees what goes from block to block
-        x = self.patch_embed(pixels)
+    def forward(self, x: Tensor) -> list[Tensor]:  # pixels, by the official name
+        unseen, dtype = untouched(self, x), x.dtype  # nobody sees what goes from block to block
+        x = self.patch_embed(x)
         x = self._add_positions(x.float()) if unseen else x.float() + self._positions(x)
         maps = []
         for index, block in enumerate(self.blocks):
             x = cast(MultiScaleBlock, block).fast(x, own=True) if unseen else block(x)
             if index in self.stage_ends:  # the next block makes a new tensor, so this one stays
-                maps.append(x.permute(0, 3, 1, 2).to(pixels.dtype))
+                maps.append(x.permute(0, 3, 1, 2).to(dtype))
         return maps
 
     def _positions(self, x: Tensor) -> Tensor:

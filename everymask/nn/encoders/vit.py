@@ -198,17 +198,18 @@ class ViT(nn.Module):
         )
         self.neck = neck(spec.embed_dim, spec.out_dim)
 
-    def forward(self, pixels: Tensor, early: list[Tensor] | None = None, most: int = 1) -> Tensor:
+    def forward(self, x: Tensor, early: list[Tensor] | None = None, most: int = 1) -> Tensor:
         """``early``, if given, takes what the first ``most`` global blocks give, [B, C, h, w]."""
-        x = self.patch_embed(pixels)
-        x = x.float() if self.pos_embed is None else self._with_positions(x)
+        dtype = x.dtype
         # nobody sees what goes from block to block; without positions the first is the convolution's own
-        unseen = self.pos_embed is not None and untouched(self, pixels)
+        unseen = self.pos_embed is not None and untouched(self, x)
+        x = self.patch_embed(x)
+        x = x.float() if self.pos_embed is None else self._with_positions(x)
         for block in self.blocks:
             x = cast(Block, block).fast(x, own=True) if unseen else block(x)
             if early is not None and len(early) < most and cast(Block, block).window_size == 0:
-                early.append(x.to(pixels.dtype).permute(0, 3, 1, 2).clone())  # x is written to again
-        return self.neck(x.to(pixels.dtype).permute(0, 3, 1, 2))
+                early.append(x.to(dtype).permute(0, 3, 1, 2).clone())  # x is written to again
+        return self.neck(x.to(dtype).permute(0, 3, 1, 2))
 
     def _with_positions(self, x: Tensor) -> Tensor:  # [B, H, W, C]
         positions = self.pos_embed.float()

@@ -39,23 +39,25 @@ def join_windows(windows: Tensor, hw: tuple[int, int]) -> Tensor:
     return x[:, : hw[0], : hw[1]]
 
 
-def window_partition(x: Tensor, size: int) -> tuple[Tensor, tuple[int, int]]:
-    """``x`` [B, H, W, C] as windows [B · down · across, size, size, C], zeros where they overhang; and
+def window_partition(x: Tensor, window_size: int) -> tuple[Tensor, tuple[int, int]]:
+    """``x`` [B, H, W, C] as windows [B · down · across, s, s, C], zeros where they overhang; and
     height and width that the windows cover. For plain forms: in operations that exporters know."""
     batch, height, width, channels = x.shape
-    down, across = window_grid((height, width), size)
-    covered = down * size, across * size
+    down, across = window_grid((height, width), window_size)
+    covered = down * window_size, across * window_size
     if covered != (height, width):
         x = F.pad(x, (0, 0, 0, covered[1] - width, 0, covered[0] - height))
-    windows = x.view(batch, down, size, across, size, channels).transpose(2, 3)
-    return windows.reshape(-1, size, size, channels), covered
+    windows = x.view(batch, down, window_size, across, window_size, channels).transpose(2, 3)
+    return windows.reshape(-1, window_size, window_size, channels), covered
 
 
-def window_unpartition(windows: Tensor, size: int, covered: tuple[int, int], hw: tuple[int, int]) -> Tensor:
+def window_unpartition(
+    windows: Tensor, window_size: int, pad_hw: tuple[int, int], hw: tuple[int, int]
+) -> Tensor:
     """The picture [B, H, W, C] of ``hw`` from the windows of :func:`window_partition`."""
-    channels, (down, across) = windows.shape[-1], (covered[0] // size, covered[1] // size)
-    x = windows.reshape(-1, down, across, size, size, channels).transpose(2, 3)
-    return x.reshape(-1, covered[0], covered[1], channels)[:, : hw[0], : hw[1]]
+    channels, (down, across) = windows.shape[-1], (pad_hw[0] // window_size, pad_hw[1] // window_size)
+    x = windows.reshape(-1, down, across, window_size, window_size, channels).transpose(2, 3)
+    return x.reshape(-1, *pad_hw, channels)[:, : hw[0], : hw[1]]
 
 
 def split_heads(windows: Tensor, heads: int) -> tuple[Tensor, Tensor, Tensor]:

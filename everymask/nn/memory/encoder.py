@@ -41,8 +41,8 @@ class MaskDownsampler(nn.Module):
             width = wider
         self.encoder.append(nn.Conv2d(width, channels, kernel_size=1))
 
-    def forward(self, mask: Tensor) -> Tensor:
-        return self.encoder(mask)
+    def forward(self, x: Tensor) -> Tensor:
+        return self.encoder(x)
 
 
 class FuserBlock(nn.Module):

@@ -24,6 +24,8 @@ __all__ = [
     "get_connected_components",
     "get_sdpa_settings",
     "load_video_frames",
+    "load_video_frames_from_jpg_images",
+    "load_video_frames_from_video_file",
     "mask_to_box",
 ]
 
@@ -93,6 +95,10 @@ def load_video_frames(
         raise OptionError("the official predictor knows the clip's length; use VideoTracker for streams")
     height, width = frames.source.frame_hw
     return frames, height, width
+
+
+load_video_frames_from_jpg_images = load_video_frames
+load_video_frames_from_video_file = load_video_frames
 
 
 def fill_holes_in_mask_scores(mask: Tensor, max_area: int) -> Tensor:
