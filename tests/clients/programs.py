@@ -136,7 +136,10 @@ def _exported(module: nn.Module, inputs: dict[str, Tensor], outputs: list[str]) 
 
 def peft(ours: bool) -> dict[str, Tensor]:
     """Its LoRA in attention and feed-forward layers: the encoder's answer, gradients, merged weights."""
-    from peft import LoraConfig, get_peft_model
+    from tests.parity.torchvision_standin import hidden
+
+    with hidden():
+        from peft import LoraConfig, get_peft_model
 
     sam = small_sam()
     torch.manual_seed(3)

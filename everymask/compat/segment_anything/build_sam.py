@@ -10,6 +10,7 @@ from typing import TypeVar
 from everymask.models.load import build
 from everymask.models.specs import MODELS, ModelSpec
 from everymask.models.weights import read_weights
+from everymask.nn.encoders.vit import ViTSpec
 
 from .modeling import Sam
 
@@ -61,13 +62,8 @@ def _build_sam(
     checkpoint: Checkpoint = None,
 ) -> Sam:
     """A SAM of any ViT, as programs that have a size of their own build it."""
-    trunk = replace(
-        MODELS["sam_vit_b"].trunk,
-        embed_dim=encoder_embed_dim,
-        depth=encoder_depth,
-        num_heads=encoder_num_heads,
-        global_blocks=tuple(encoder_global_attn_indexes),
-    )
+    blocks = tuple(encoder_global_attn_indexes)
+    trunk = ViTSpec(encoder_embed_dim, encoder_depth, encoder_num_heads, blocks, grid=64)
     spec = replace(MODELS["sam_vit_b"], name="custom_sam", trunk=trunk)
     return _of(Sam, spec, checkpoint).requires_grad_(True)
 
