@@ -8,10 +8,10 @@ from pathlib import Path
 from types import ModuleType
 
 from ..errors import DownloadError, EverymaskError, OfflineError, UnknownModelError, require
+from .shards import INDEX, shards_of
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(:.+)?")
 SUFFIXES = (".safetensors", ".pt", ".pth")
-INDEX = ".index.json"
 
 
 def is_hub_id(name: str) -> bool:
@@ -60,8 +60,6 @@ def pull_from_repository(name: str, offline: bool) -> Path:
             file = _only_file(hub, repository, offline)
         path = Path(hub.hf_hub_download(repository, file, local_files_only=offline))
         if file.endswith(INDEX):
-            from .weights import shards_of
-
             for shard in sorted(set(shards_of(path).values())):
                 hub.hf_hub_download(repository, shard, local_files_only=offline)
         return path

@@ -8,7 +8,6 @@ checkpoints.
 
 from __future__ import annotations
 
-import json
 import pickle
 import re
 import warnings
@@ -30,9 +29,8 @@ from everymask.errors import (
     SameTensorsWarning,
     UnknownModelError,
     UnsafeCheckpointError,
-    one_line,
 )
-from everymask.models.hub_repository import INDEX
+from everymask.models.shards import INDEX, shards_of
 from everymask.models.specs import FORMER_NANO, MODELS, ModelSpec
 from everymask.models.state_dict import State, find_state
 from everymask.models.transformers_layout import (
@@ -95,18 +93,6 @@ def _read_shards(index: Path) -> State:
             "download them again"
         )
     return state
-
-
-def shards_of(index: Path) -> dict[str, str]:
-    """The file of each tensor, by an index; names without folders. Raises CheckpointError."""
-    try:
-        places = json.loads(index.read_text("utf-8"))["weight_map"]
-        names = set(places.values())
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"{index} is not an index of weights in shards: {one_line(error)}") from error
-    if strange := [name for name in names if not isinstance(name, str) or Path(name).name != name]:
-        raise CheckpointError(f"{index.name} names files elsewhere ({strange[0]!r}); they must lie beside it")
-    return dict(places)
 
 
 def _first_bytes(path: Path) -> bytes:
