@@ -56,7 +56,7 @@ class RoPEAttention(RotaryAttention):
         turn = self._turn((height, width), q)
         key_turn = self._turn(self.key_grid, q) if self.key_grid else turn
         query = rotate(self._split(self.q_proj(q)), turn)
-        keys = self._rotated_keys(k, key_turn, num_k_exclude_rope)
+        keys = self._rotated_keys(self.k_proj(k), key_turn, num_k_exclude_rope)
         values = self._split(self.v_proj(v))
         dropout = self.dropout_p if self.training else 0.0
         mixed = F.scaled_dot_product_attention(query, keys, values, dropout_p=dropout)
