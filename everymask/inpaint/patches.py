@@ -47,7 +47,7 @@ def fill(picture: np.ndarray, hole: np.ndarray, *, most: int | None = None, seed
     places: np.ndarray | None = None
     for index, (known, missing) in reversed(list(enumerate(levels))):
         if index < len(levels) - 1:
-            filled = np.where(missing[..., None], resized(filled, missing.shape), known)
+            filled = np.where(missing[..., None], doubled(filled, missing.shape), known)
         share = index / max(len(levels) - 1, 1)
         rounds = round(ROUNDS[1] + share * (ROUNDS[0] - ROUNDS[1]))
         if places is not None and most is not None and missing.sum() > most:
@@ -68,12 +68,22 @@ def pyramid(picture: np.ndarray, hole: np.ndarray) -> list[tuple[np.ndarray, np.
 
 
 def halved(known: np.ndarray, missing: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Half the size; a pixel is the mean of those it stands for that are known."""
-    size = (-(-missing.shape[1] // 2), -(-missing.shape[0] // 2))
+    """Half the size; a pixel is the mean of the four it stands for, those that are known.
+
+    An odd side is one longer first: halves that are not quite halves would shift what is copied.
+    """
+    odd = [(0, side % 2) for side in missing.shape]
+    known, missing = np.pad(known, [*odd, (0, 0)], "edge"), np.pad(missing, odd, "edge")
+    size = (missing.shape[1] // 2, missing.shape[0] // 2)
     weight = (~missing).astype(np.float32)
     share = cv2.resize(weight, size, interpolation=cv2.INTER_AREA)
     values = resized(known * weight[..., None], (size[1], size[0]), cv2.INTER_AREA)
     return values / np.maximum(share, 1e-6)[..., None], share < 0.5
+
+
+def doubled(values: np.ndarray, hw: tuple[int, ...]) -> np.ndarray:
+    """[h, w, C] at twice the size, then what is beyond [H, W] cut off: the inverse of :func:`halved`."""
+    return resized(values, (2 * values.shape[0], 2 * values.shape[1]))[: hw[0], : hw[1]]
 
 
 def resized(values: np.ndarray, hw: tuple[int, ...], interpolation: int = cv2.INTER_LINEAR) -> np.ndarray:

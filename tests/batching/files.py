@@ -6,6 +6,7 @@ import io
 import tarfile
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -66,3 +67,21 @@ def manifest_in(folder: Path, settings: dict | None = None) -> Manifest:
 def entries(names: list[str], stamp: str = "1", size: int = 10) -> list[Entry]:
     """Entries that no file stands behind."""
     return [Entry(name, f"/photos/{name}", "", size, stamp) for name in names]
+
+
+def save_clip(path: Path, frames: int = 4, start: int = 10) -> None:
+    """A bright square that moves to the right over a dark ground."""
+    import av
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("ffv1", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "bgr0"
+        for number in range(frames):
+            picture = np.full((64, 96, 3), 30, np.uint8)
+            left = start + 4 * number
+            cv2.rectangle(picture, (left, 20), (left + 20, 40), (240, 220, 60), -1)
+            for packet in stream.encode(av.VideoFrame.from_ndarray(picture, "rgb24")):
+                container.mux(packet)
+        for packet in stream.encode():
+            container.mux(packet)

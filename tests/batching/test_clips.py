@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import cv2
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -21,25 +19,10 @@ from everymask.errors import FormatError, OptionError, PromptError
 from everymask.formats.clip_rows import clips_of, holds_clips
 from everymask.formats.video_reading import read_clip_masks
 from everymask.video.prompting import Said
+from tests.batching.files import save_clip
 from tests.batching.here import with_a_model
 
-av = pytest.importorskip("av", reason="needs PyAV")
-
-
-def save_clip(path: Path, frames: int = 4, start: int = 10) -> None:
-    """A bright square that moves to the right over a dark ground."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("ffv1", rate=10)
-        stream.width, stream.height, stream.pix_fmt = 96, 64, "bgr0"
-        for number in range(frames):
-            picture = np.full((64, 96, 3), 30, np.uint8)
-            left = start + 4 * number
-            cv2.rectangle(picture, (left, 20), (left + 20, 40), (240, 220, 60), -1)
-            for packet in stream.encode(av.VideoFrame.from_ndarray(picture, "rgb24")):
-                container.mux(packet)
-        for packet in stream.encode():
-            container.mux(packet)
+pytest.importorskip("av", reason="needs PyAV")
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
+from PIL import Image
 
 import everymask as em
 from everymask.batching import run as running_batch
@@ -32,7 +33,8 @@ from everymask.cli.batch import estimate_lines
 from everymask.errors import BatchError, MissingExtraError, OptionError, PromptError
 from everymask.everything.objects import Objects
 from everymask.formats import read_photos
-from tests.batching.files import picture, png, save_photos
+from everymask.formats.clip_rows import clips_of
+from tests.batching.files import picture, png, save_clip, save_photos
 from tests.batching.here import made_here, no_ray, prepared_here
 from tests.cli.fake_engine import FakeSegmenter
 
@@ -86,6 +88,24 @@ def test_rows_are_those_of_segment_and_come_once(ray, one_thread, tmp_path):
             expected = em.segment(tmp_path / "in" / photo.photo, **OPTIONS)
             assert len(expected) > 0
             assert photo.masks.to_dicts("coco_rle") == expected.to_dicts("coco_rle")
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_clips_and_evaluations_go_through_ray_as_photos_do(ray, one_thread, tmp_path):
+    pytest.importorskip("av", reason="needs PyAV")
+    save_clip(tmp_path / "clips" / "a.mkv", frames=2)
+    tracked = em.batch(
+        tmp_path / "clips", tmp_path / "out", actors=1, work="track", look_every=0, most_objects=1
+    )
+    assert (tracked.done, tracked.failures) == (1, 0)
+    (part,) = Path(tracked.manifest).glob("parts/*.parquet")
+    (clip,) = clips_of(part)
+    assert sorted(clip.frames) == [0, 1]
+    save_photos(tmp_path / "in", 1, side=64)
+    Image.fromarray((picture(0, 64)[..., 0] > 100).astype(np.uint16)).save(tmp_path / "in" / "p000_0.png")
+    measured = em.batch(tmp_path / "in", tmp_path / "out", actors=1, work="evaluate", only_prompts=True)
+    assert (measured.done, measured.failures) == (1, 0)
+    assert 0 <= measured.scores["click_best"] <= 1
 
 
 def test_the_same_command_does_what_is_missing(tmp_path, monkeypatch, capsys):

@@ -8,6 +8,7 @@ from everymask.errors import OptionError, PictureError, PromptError
 from everymask.inpaint.classic import Patches, Telea
 from everymask.inpaint.engines import ENGINES, default_engine, open_engine
 from everymask.inpaint.erase import fading, grown, pieces
+from everymask.inpaint.patches import doubled, halved
 
 ENGINE_NAMES = ("opencv", "patches")
 
@@ -55,6 +56,15 @@ def test_a_grown_mask_bounds_what_changes_and_its_rim_fades():
     rim = share[grown(mask, 5) & ~mask]
     assert rim.min() > 0
     assert rim.max() < 1
+
+
+def test_halves_of_odd_sides_stay_where_they_were():
+    ramp = np.tile(np.arange(9, dtype=np.float32)[None, :, None], (7, 1, 1))
+    values, missing = halved(ramp, np.zeros((7, 9), bool))
+    assert values[0, :, 0].tolist() == [0.5, 2.5, 4.5, 6.5, 8.0]
+    assert values.shape == (4, 5, 1)
+    assert missing.shape == (4, 5)
+    np.testing.assert_allclose(doubled(values, (7, 9))[3, 1:7, 0], np.arange(1, 7))
 
 
 def test_patches_continue_stripes_that_telea_smears():
