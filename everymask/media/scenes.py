@@ -25,9 +25,11 @@ LARGE = 100_000_000
 """Pixels from which on a picture is worked on in tiles, asked or not."""
 RASTER_SUFFIXES = frozenset((".tif", ".tiff", ".jp2", ".vrt", ".img"))
 STRIP_ROWS = 512
-"""Rows that are read at once for an overview that the file does not have."""
+"""Rows that are read at once, at least, for an overview that the file does not have."""
 CACHE_MB = 128
 """Decoded blocks that GDAL may keep."""
+AT_ONCE = CACHE_MB * 2**18
+"""Bytes of a row of blocks that are read side by side, so that they are still there for the next line."""
 
 
 class Scene(Protocol):
@@ -94,15 +96,24 @@ class RasterScene:
         (height, width), (rows, columns) = self.hw, reduced_hw(self.hw, side)
         if rows == height or self._raster.overviews(self._bands[0]):
             return self._read(out_hw=(rows, columns))
-        strips, step = [], max(1, STRIP_ROWS * rows // height)
+        block_rows, block_columns = self._raster.block_shapes[self._bands[0] - 1]
+        step = max(1, max(STRIP_ROWS, 4 * block_rows) * rows // height)
+        pieces = 1
+        if block_columns < width:  # GDAL reads line by line: a row of blocks has to stay in its cache
+            pixel = sum(np.dtype(kind).itemsize for kind in self._raster.dtypes)
+            pieces = -(-block_rows * width * pixel // AT_ONCE)
+        across = max(1, columns // pieces)
+        strips = []
         for top in range(0, rows, step):
-            count = min(step, rows - top)
-            window = Window(0, top * height / rows, width, count * height / rows)
-            strips.append(self._read(window=window, out_hw=(count, columns)))
-        whole = [np.ones((rows, columns), bool)[: len(each.values)] for each in strips]
-        valid = [w if each.valid is None else each.valid for w, each in zip(whole, strips, strict=True)]
-        joined = np.concatenate(valid)
-        return Pixels(np.concatenate([each.values for each in strips]), None if joined.all() else joined)
+            down = min(step, rows - top)
+            beside = []
+            for left in range(0, columns, across):
+                count = min(across, columns - left)
+                corner, size = (left * width / columns, top * height / rows), (count / columns, down / rows)
+                window = Window(*corner, size[0] * width, size[1] * height)
+                beside.append(self._read(window=window, out_hw=(down, count)))
+            strips.append(_joined(beside, 1))
+        return _joined(strips, 0)
 
     def _measured(self, range: Range) -> Range:
         """The values that become 0 and 255, by a rule that asks the picture."""
@@ -118,6 +129,15 @@ class RasterScene:
         if valid is not None and not valid.any():
             return Pixels(np.zeros((*valid.shape, 3), np.uint8), valid)
         return Pixels(as_rgb(to_bytes(values, self._range, valid)), valid)
+
+
+def _joined(parts: Sequence[Pixels], axis: int) -> Pixels:
+    """Pieces of a picture side by side (axis 1) or below one another (axis 0)."""
+    values = np.concatenate([part.values for part in parts], axis)
+    if all(part.valid is None for part in parts):
+        return Pixels(values)
+    known = [np.ones(part.values.shape[:2], bool) if part.valid is None else part.valid for part in parts]
+    return Pixels(values, np.concatenate(known, axis))
 
 
 class PhotoScene:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 
 import numpy as np
@@ -229,3 +230,26 @@ def test_a_small_mask_of_a_large_scene_is_reduced_in_memory_of_its_own_size():
     tracemalloc.stop()
     assert small.area == ((rows >= 500) & (rows < 3_500)).sum() > 300
     assert most < 1_000_000
+
+
+@pytest.mark.parametrize("at_once", [1, 9_000, 2**30])
+@pytest.mark.parametrize("hw", [(300, 500), (700, 333), (129, 1025)])
+def test_an_overview_in_pieces_has_the_pixels_that_are_sampled(tmp_path, monkeypatch, hw, at_once):
+    monkeypatch.setattr(media_scenes, "AT_ONCE", at_once)
+    values = np.random.default_rng(0).integers(0, 255, (3, *hw), np.uint8)
+    profile = {"driver": "GTiff", "height": hw[0], "width": hw[1], "count": 3, "dtype": "uint8", "nodata": 7}
+    profile |= {"tiled": True, "blockxsize": 64, "blockysize": 32, "crs": "EPSG:32632"}
+    with rasterio.open(
+        tmp_path / "a.tif", "w", **profile, transform=rasterio.Affine(1, 0, 5, 0, -1, 5)
+    ) as file:
+        file.write(values)
+    with contextlib.closing(open_scene(tmp_path / "a.tif")) as opened:
+        small = opened.overview(100)
+    rows, columns = (
+        media_scenes.sampled(whole, some)
+        for whole, some in zip(hw, media_scenes.reduced_hw(hw, 100), strict=True)
+    )
+    expected = values[:, rows][:, :, columns].transpose(1, 2, 0)
+    known = (expected != 7).all(axis=2)
+    assert np.array_equal(small.valid, known)
+    assert np.array_equal(small.values, expected * known[..., None])
