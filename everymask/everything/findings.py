@@ -404,6 +404,9 @@ class Findings:
             self._see(options)
             self._pool.take(columns)
             self._measuring.know_boxes(Setting(float(options.mask_threshold)), np.concatenate(boxes))
+            if self.origin.family == "sam2":  # whose small regions are taken out of the logits
+                likely = np.flatnonzero(self._pool.columns.iou > options.pred_iou_thresh)
+                self._measuring.know_specks(float(options.mask_threshold), likely)
 
     # -- files -------------------------------------------------------------------------------------
 

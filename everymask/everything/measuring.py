@@ -106,6 +106,10 @@ class Measuring:
         memo.boxes[len(memo.boxes) - len(boxes) :] = boxes
         memo.boxed[len(memo.boxed) - len(boxes) :] = True
 
+    def know_specks(self, threshold: float, numbers: np.ndarray) -> None:
+        """Find the holes and islands of candidates [m], so that the first who asks need not wait for it."""
+        self._specks_of(Setting(threshold, 1.0), numbers)
+
     def boxes(self, setting: Setting, numbers: np.ndarray) -> np.ndarray:
         """Boxes of candidates [m], int64 [m, 4] in photo pixels, maximum edges inclusive."""
         memo = self._memo(setting)

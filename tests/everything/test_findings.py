@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 import everymask as em
 from everymask.errors import InputError, OptionError, SessionError
+from everymask.everything import measuring
 from everymask.everything.candidate_pool import LogitStore
 from everymask.everything.findings import Findings
 from everymask.everything.selection import Boxes, settled
@@ -41,6 +42,14 @@ def photo():
 def nano():
     torch.set_num_threads(1)
     return em.load("nano", device="cpu", dtype=torch.float32)
+
+
+def test_the_first_question_about_small_regions_finds_them_known(nano, photo, monkeypatch):
+    findings = em.AutomaticMaskGenerator(nano, points_per_side=4).explore(photo)
+    looked = []
+    monkeypatch.setattr(measuring, "find_specks", lambda logits, *how: looked.append(len(logits)))
+    assert len(findings.masks(min_mask_region_area=40)) > 0
+    assert looked == []
 
 
 @pytest.fixture(scope="module")
