@@ -301,8 +301,11 @@ def _take_out(part: Place, tickets: set[bytes]) -> None:
     from ..formats.photo_rows import table_bytes
 
     parquet = require("pyarrow.parquet", "batch", "planning a batch")
+    pyarrow = require("pyarrow", "batch", "planning a batch")
     table = parquet.read_table(io.BytesIO(persistently(part.read, f"cannot read {part}")))
-    stays = [value not in tickets for value in table.column("ticket").to_pylist()]
+    stays = pyarrow.array(
+        [value not in tickets for value in table.column("ticket").to_pylist()], pyarrow.bool_()
+    )
     persistently(partial(part.write, table_bytes(table.filter(stays))), f"cannot write {part}")
 
 

@@ -122,6 +122,17 @@ def test_a_run_killed_between_noting_changes_and_planning_them_notes_them_again(
     assert planned(plan)["000001-0000"] == NAMES[:2]
 
 
+def test_a_part_whose_rows_were_all_taken_out_before_a_kill_is_no_obstacle(tmp_path):
+    manifest = manifest_in(tmp_path)
+    make_plan(manifest, entries(NAMES), PartSize(photos=8))
+    land(manifest, "000000-0000", [])
+    now = [*entries(NAMES[:8], stamp="2"), *entries(NAMES[8:])]
+    plan = make_plan(manifest, now, PartSize(photos=8))
+    assert (plan.photos, plan.changed, plan.done) == (20, 8, 0)
+    assert planned(plan)["000001-0000"] == NAMES[:8]
+    assert rows_of(manifest, "000000-0000") == []
+
+
 def rows_of(manifest, unit: str) -> list[str]:
     import pyarrow.parquet as pq
 
