@@ -25,6 +25,7 @@ from .document import Document, Draft, Item, Step
 Coordinate = Annotated[float, Field(allow_inf_nan=False, ge=-1e6, le=1e6)]
 Point = tuple[Coordinate, Coordinate]
 Label = Annotated[str, Field(min_length=1, max_length=200)]
+Color = Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}$")]
 Ids = Annotated[list[int], Field(min_length=1, max_length=100_000)]
 
 
@@ -202,6 +203,29 @@ class Add(Action):
     masks: Annotated[list[NewMask], Field(min_length=1, max_length=100_000)]
 
 
+class SetClass(Action):
+    """Puts a class at the end of the list, gives it another colour, or (no colour) takes it off the list."""
+
+    type: Literal["class"] = "class"
+    name: Label
+    color: Color | None = None
+
+
+class RenameClass(Action):
+    """Gives a class another name, on all masks of the project."""
+
+    type: Literal["rename_class"] = "rename_class"
+    name: Label
+    to: Label
+
+
+class SetDone(Action):
+    """Says that a person has finished the photo, or has not."""
+
+    type: Literal["done"] = "done"
+    done: bool = True
+
+
 ACTIONS = (
     Click
     | Box
@@ -221,6 +245,9 @@ ACTIONS = (
     | Polygon
     | Clean
     | Add
+    | SetClass
+    | RenameClass
+    | SetDone
 )
 AnyAction = Annotated[ACTIONS, Field(discriminator="type")]
 
@@ -334,21 +361,21 @@ def _(action: Reopen, document: Document, tools: Tools) -> Done:
 @_perform.register
 def _(action: Delete, document: Document, tools: Tools) -> Done:
     items = _free(document, action.masks)
-    return Done(document.without(action.masks), _counted("delete", items))
+    return Done(document.without(action.masks), counted("delete", len(items)))
 
 
 @_perform.register
 def _(action: SetLabel, document: Document, tools: Tools) -> Done:
     items = _free(document, action.masks)
     changed = [replace(item, mask=item.mask.replace(label=action.label)) for item in items]
-    return Done(document.with_items(*changed), _counted("label", items))
+    return Done(document.with_items(*changed), counted("label", len(items)))
 
 
 @_perform.register
 def _(action: Lock, document: Document, tools: Tools) -> Done:
     items = _known(document, action.masks)
     changed = [replace(item, locked=action.locked) for item in items]
-    return Done(document.with_items(*changed), _counted("lock" if action.locked else "unlock", items))
+    return Done(document.with_items(*changed), counted("lock" if action.locked else "unlock", len(items)))
 
 
 @_perform.register
@@ -396,7 +423,7 @@ def _(action: Add, document: Document, tools: Tools) -> Done:
         )
         for number, new in enumerate(action.masks, document.next_id)
     ]
-    return Done(document.with_items(*items), _counted("add", items))
+    return Done(document.with_items(*items), counted("add", len(items)))
 
 
 # --- pixels -------------------------------------------------------------------------------------------
@@ -433,6 +460,15 @@ def title_of(action: Click | Box | Stroke) -> str:
     if isinstance(action, Stroke):
         return "erase" if action.erase else "paint"
     return "box"
+
+
+def counted(verb: str, count: int, what: str = "mask") -> str:
+    """What the history calls an action on several.
+
+    >>> counted("delete", 2)
+    'delete 2 masks'
+    """
+    return f"{verb} {count} {what}{'' if count == 1 else 's'}"
 
 
 def point_within(x: float, y: float, hw: tuple[int, int], what: str = "photo") -> tuple[float, float]:
@@ -548,7 +584,3 @@ def _painted(document: Document, pixels: np.ndarray, label: str | None) -> Item:
     if not pixels.any():
         raise InputError("this lies outside of the photo")
     return Item(document.next_id, Mask.from_segmentation(pixels, label=label))
-
-
-def _counted(verb: str, items: Sequence[Item]) -> str:
-    return f"{verb} {len(items)} mask{'' if len(items) == 1 else 's'}"

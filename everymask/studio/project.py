@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +18,10 @@ from typing import Any
 
 from everymask.errors import InputError, SessionError
 
+from .beyond import Beyond
+from .classes import ClassRow, class_patch, class_patched
 from .document import Document, Draft, Item, Patch, patch_between, patched
+from .renaming import FROM_FILES, rename
 
 FORMAT = 1
 """Of the file; kept in SQLite's user_version."""
@@ -80,6 +83,9 @@ class Project:
         self._lock = threading.RLock()
         self._open: dict[int, State] = {}
         self._moved: tuple[int, State] | None = None  # what a transaction makes of a photo, once it is whole
+        self._outdated: set[int] = set()  # other photos that it changes
+        self._was_renamed = False
+        self._rereaders: list[Callable[[], None]] = []
         try:
             self._db = sqlite3.connect(path, timeout=0.5, check_same_thread=False, isolation_level=None)
             self._db.execute("PRAGMA locking_mode=EXCLUSIVE")
@@ -108,10 +114,19 @@ class Project:
             rows = self._db.execute("SELECT id, path, done, masks FROM photos ORDER BY id").fetchall()
         return [PhotoRow(id, path, bool(done), masks) for id, path, done, masks in rows]
 
-    def mark_done(self, photo: int, done: bool) -> None:
+    def is_done(self, photo: int) -> bool:
         """Whether a person has finished the photo."""
+        with self._lock:
+            (done,) = self._db.execute("SELECT done FROM photos WHERE id = ?", (photo,)).fetchone()
+        return bool(done)
+
+    def mark_done(self, photo: int, done: bool) -> None:
+        """Say so of a photo that cannot be opened; of others it is a step of their history."""
         with self.transaction():
-            self._db.execute("UPDATE photos SET done = ? WHERE id = ?", (int(done), photo))
+            self._mark_done(photo, done)
+
+    def _mark_done(self, photo: int, done: bool) -> None:
+        self._db.execute("UPDATE photos SET done = ? WHERE id = ?", (int(done), photo))
 
     # --- settings ---------------------------------------------------------------------------------
 
@@ -124,7 +139,18 @@ class Project:
     def set_setting(self, key: str, value: Any) -> None:
         """Keep a JSON value under a name."""
         with self.transaction():
-            self._db.execute("INSERT OR REPLACE INTO settings VALUES (?, ?)", (key, json.dumps(value)))
+            self._set_setting(key, value)
+
+    def _set_setting(self, key: str, value: Any) -> None:
+        self._db.execute("INSERT OR REPLACE INTO settings VALUES (?, ?)", (key, json.dumps(value)))
+
+    def classes(self) -> list[ClassRow]:
+        """Names and colours of the classes, in the order of their number keys."""
+        return self.setting("classes", [])
+
+    def called_now(self, label: str | None) -> str | None:
+        """How the class of a mask file is called by now, after it was renamed here."""
+        return label if label is None else self.setting(FROM_FILES, {}).get(label, label)
 
     # --- documents --------------------------------------------------------------------------------
 
@@ -148,21 +174,26 @@ class Project:
         self._open[photo] = State(document, 0, 0, None, None)
         return self._open[photo]
 
-    def commit(self, photo: int, version: int, document: Document, title: str) -> tuple[State, Patch]:
+    def commit(
+        self, photo: int, version: int, document: Document, title: str, beyond: Beyond | None = None
+    ) -> tuple[State, Patch]:
         """Make ``document`` the photo's, with a history entry; what could be redone is forgotten.
 
-        Raises StaleError if the photo is no longer at ``version``.
+        ``beyond`` is what changes beside it. Raises StaleError if the photo is no longer at ``version``.
         """
         with self.transaction():
             state = self._at(photo, version)
-            forward = patch_between(state.document, document)
+            changed = beyond or {}
+            if changed.get("done") == self.is_done(photo):
+                changed = {key: value for key, value in changed.items() if key != "done"}
+            forward = patch_between(state.document, document) | changed
             if not forward:
                 return state, forward
-            backward = patch_between(document, state.document)
+            backward = patch_between(document, state.document) | self.change_beyond(changed, photo)
             self._db.execute("DELETE FROM history WHERE photo = ? AND seq > ?", (photo, state.head))
             entry = (photo, state.head + 1, title, json.dumps(forward), json.dumps(backward))
             self._db.execute("INSERT INTO history VALUES (?, ?, ?, ?, ?)", entry)
-            return self._move(photo, state, document, state.head + 1), forward
+            return self._moved_to(photo, state, document, state.head + 1, forward)
 
     def undo(self, photo: int, version: int) -> tuple[State, Patch]:
         """Take the last action back. Raises InputError where there is none, StaleError as commit does."""
@@ -177,13 +208,63 @@ class Project:
             state = self._at(photo, version)
             seq = state.head + (way == "forward")
             row = self._db.execute(
-                f"SELECT {way} FROM history WHERE photo = ? AND seq = ?", (photo, seq)
+                f"SELECT {way}, forward, backward FROM history WHERE photo = ? AND seq = ?", (photo, seq)
             ).fetchone()
             if row is None:
                 raise InputError(f"there is nothing to {'undo' if way == 'backward' else 'redo'}")
             patch = json.loads(row[0])
+            self.change_beyond(patch, photo)
+            if "renamed" in patch:  # the entry itself stays what it was
+                self._db.execute(
+                    "UPDATE history SET forward = ?, backward = ? WHERE photo = ? AND seq = ?",
+                    (row[1], row[2], photo, seq),
+                )
             head = seq if way == "forward" else seq - 1
-            return self._move(photo, state, patched(state.document, patch), head), patch
+            return self._moved_to(photo, state, patched(state.document, patch), head, patch)
+
+    def _moved_to(
+        self, photo: int, state: State, document: Document, head: int, patch: Patch
+    ) -> tuple[State, Patch]:
+        """The photo's new state, and what changed: with a class, the masks that are called after it too."""
+        if "renamed" not in patch:
+            return self._move(photo, state, document, head), patch
+        old, new = patch["renamed"]
+        document = _relabelled(document, old, new)
+        return self._move(photo, state, document, head), patch | patch_between(state.document, document)
+
+    # --- beyond the masks -------------------------------------------------------------------------
+
+    def change_beyond(self, patch: Mapping[str, Any], photo: int | None = None) -> Beyond:
+        """Change classes, their names, and whether ``photo`` is done, as ``patch`` says; what takes it back.
+
+        Within a transaction. Raises InputError where a class cannot have its new name.
+        """
+        back: Beyond = {}
+        if "done" in patch and photo is not None:
+            back["done"] = self.is_done(photo)
+            self._mark_done(photo, patch["done"])
+        if "renamed" in patch:
+            back["renamed"] = [*reversed(patch["renamed"])]
+            self._rename(*patch["renamed"])
+        if "classes" in patch:
+            before = self.classes()
+            after = class_patched(before, patch["classes"])
+            back["classes"] = class_patch(after, before) or {"rows": {}, "order": []}
+            self._set_setting("classes", after)
+        return back
+
+    def on_rename(self, reread: Callable[[], None]) -> None:
+        """Call ``reread`` whenever a class has got another name in the file."""
+        self._rereaders.append(reread)
+
+    def _rename(self, old: str, new: str) -> None:
+        touched = rename(self._db, old, new)
+        self._outdated |= touched.photos
+        self._was_renamed = True
+        for photo in touched.photos:
+            self._db.execute("UPDATE documents SET version = version + 1 WHERE photo = ?", (photo,))
+        for clip in touched.clips:
+            self._db.execute("UPDATE clips SET version = version + 1 WHERE id = ?", (clip,))
 
     def _at(self, photo: int, version: int) -> State:
         state = self.state(photo)
@@ -214,7 +295,7 @@ class Project:
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """All or nothing: what is done within is in the file, synced, when the block ends well."""
         with self._lock:
-            self._moved = None
+            self._moved, self._outdated, self._was_renamed = None, set(), False
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield self._db
@@ -222,9 +303,14 @@ class Project:
                 self._db.execute("ROLLBACK")
                 raise
             self._db.execute("COMMIT")
+            for photo in self._outdated:
+                self._open.pop(photo, None)
             if self._moved is not None:
                 photo, state = self._moved
                 self._open[photo] = state
+            if self._was_renamed:
+                for reread in self._rereaders:
+                    reread()
 
     def _begin_file(self) -> None:
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
@@ -274,6 +360,12 @@ class Project:
             ).fetchall()
         )
         return rows.get(head), rows.get(head + 1)
+
+
+def _relabelled(document: Document, old: str, new: str) -> Document:
+    """With another name for a class."""
+    named = [item for item in document.items.values() if item.mask.label == old]
+    return document.with_items(*(replace(item, mask=item.mask.replace(label=new)) for item in named))
 
 
 def _loose_ends(document: Document) -> tuple[str, str]:

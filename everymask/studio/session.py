@@ -23,18 +23,14 @@ from everymask.masks import rle as runs_of
 from everymask.media.photos import photo_size
 
 from . import actions
+from .beyond import Beyond, asked_beyond, class_news, learnt
+from .classes import with_labels
 from .clips.clip import Clip, ClipFile
 from .clips.record import objects_of
 from .corners import corners_of
 from .document import Document, Draft, Item, Patch
 from .photos import Photos, Source, View, depth_of, levels_of, pages_of
 from .project import PhotoRow, Project, State
-
-PALETTE = (
-    *("#4cc9f0", "#f9a03f", "#7bd88f", "#ef6f9b", "#b79cff", "#ffd166", "#5ad1b8", "#ff7b5f", "#8fb8ff"),
-    *("#d8e06a", "#e58fe0", "#9fd3a0"),
-)
-"""Class colours, handed out in turn."""
 
 Listener = Callable[[dict[str, Any]], object]
 
@@ -140,7 +136,11 @@ class Session:
                     f"the masks known for {source.name} are of a photo of {known.photo_hw} pixels (height, "
                     f"width), the photo has {photo_hw}; was it resized or turned?"
                 )
-            items = [Item(number, mask) for number, mask in enumerate(known.masks if known else (), 1)]
+            called = self.project.called_now
+            items = [
+                Item(number, mask.replace(label=called(mask.label)))
+                for number, mask in enumerate(known.masks if known else (), 1)
+            ]
             if known is not None:
                 self._keep_numbers(photo, known.classes)
             self._learn_classes([item.mask.label for item in items])
@@ -197,19 +197,22 @@ class Session:
         """Do an action; what changed. Raises InputError, StaleError; nothing is changed then."""
         with self._lock:
             state = self.open(photo)
+            document, title, beyond = state.document, "", Beyond()
             if state.version == version:  # otherwise commit refuses, before the model is asked in vain
-                done = actions.perform(state.document, action, _Tools(self.photos, photo))
-                self._learn_classes(_labels_of(action))
-            else:
-                done = actions.Done(state.document, "")
-            state, patch = self.project.commit(photo, version, done.document, done.title)
+                classes = self.classes()
+                asked = asked_beyond(action, classes)
+                if asked is None:
+                    done = actions.perform(document, action, _Tools(self.photos, photo))
+                    document, title = done.document, done.title
+                    beyond = learnt(action, classes)
+                else:
+                    beyond, title = asked
+            state, patch = self.project.commit(photo, version, document, title, beyond)
         return self._told(photo, state, patch, by)
 
     def act_on_clip(self, clip: int, version: int, action: Any, by: str = "") -> dict[str, Any]:
         """As :meth:`act`, in a clip; on the thread of the model."""
-        outcome = self.clips[clip].act(version, action, by)
-        self._learn_classes(_labels_of(action))
-        return outcome
+        return self.clips[clip].act(version, action, by)
 
     def undo(self, photo: int, version: int, by: str = "") -> dict[str, Any]:
         """Take the last action back; what changed."""
@@ -222,9 +225,12 @@ class Session:
         return self._told(photo, *self.project.redo(photo, version), by)
 
     def _told(self, photo: int, state: State, patch: Patch, by: str) -> dict[str, Any]:
-        outcome = {**self._standing(state), "patch": patch}
+        news = class_news(patch, self.classes())
+        outcome = {**self._standing(state), "patch": patch, **news}
         if patch:
             self.tell({"type": "changed", "photo": photo, "by": by, **outcome})
+        if news:
+            self.tell({"type": "classes", "by": by, **news})
         return outcome
 
     def _standing(self, state: State) -> dict[str, Any]:
@@ -270,12 +276,12 @@ class Session:
 
     def classes(self) -> list[dict[str, str]]:
         """Names and colours, in the order of their number keys."""
-        return self.project.setting("classes", [])
+        return self.project.classes()
 
     def set_classes(self, classes: list[dict[str, str]]) -> None:
         """Keep classes as they are given."""
         self.project.set_setting("classes", classes)
-        self.tell({"type": "classes", "classes": classes})
+        self.tell({"type": "classes", "classes": classes, "renamed": None})
 
     def numbers(self, photo: int | str) -> Classes:
         """The class numbers of the file that the masks of a photo (or of "clip/ID") came from."""
@@ -283,24 +289,18 @@ class Session:
 
     def _keep_numbers(self, photo: int | str, classes: Classes) -> None:
         if classes:
-            more = {name: dict(values) for name, values in classes.more.items()}
-            kept = {"numbers": dict(classes.numbers), "numbering": classes.numbering, "more": more}
+            called = self.project.called_now
+            numbers = {called(name): number for name, number in classes.numbers.items()}
+            more = {called(name): dict(values) for name, values in classes.more.items()}
+            kept = {"numbers": numbers, "numbering": classes.numbering, "more": more}
             self.project.set_setting(f"numbers/{photo}", kept)
-        self._learn_classes(
-            [label_of(name) for name in sorted(classes.numbers, key=classes.numbers.__getitem__)]
-        )
+            self._learn_classes([label_of(str(name)) for name in sorted(numbers, key=numbers.__getitem__)])
 
     def _learn_classes(self, labels: Sequence[str | None]) -> None:
         classes = self.classes()
-        known = {each["name"] for each in classes}
-        fresh = [label for label in dict.fromkeys(labels) if label is not None and label not in known]
-        if fresh:
-            first = len(classes)
-            coloured = [
-                {"name": label, "color": PALETTE[(first + number) % len(PALETTE)]}
-                for number, label in enumerate(fresh)
-            ]
-            self.set_classes([*classes, *coloured])
+        more = with_labels(classes, labels)
+        if more != classes:
+            self.set_classes(more)
 
 
 class _Tools:
@@ -322,9 +322,3 @@ def shown_mask(mask: np.ndarray) -> dict[str, Any]:
 def _seed_of(document: Document, draft: Draft) -> Mask | None:
     item = None if draft.target is None else document.items.get(draft.target)
     return None if item is None else item.mask
-
-
-def _labels_of(action: Any) -> list[str | None]:
-    if isinstance(action, actions.Add):
-        return [new.label for new in action.masks]
-    return [getattr(action, "label", None)]

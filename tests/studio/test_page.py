@@ -223,10 +223,18 @@ def test_everything_mode_runs_and_its_sliders_need_no_model(page: Page, studio: 
     page.tab.get_by_role("button", name="Compare").click()
     page.tab.mouse.click(*page.at(*DISK[:2]))
     page.until("state.findings.thrown.size === 1")
+    page.tab.keyboard.press("Control+z")
+    page.until("state.findings.thrown.size === 0")
+    page.tab.keyboard.press("Control+Shift+z")
+    page.until("state.findings.thrown.size === 1")
     kept = page.state("state.findings.choice.numbers.length") - 1
     page.tab.get_by_role("button", name="Defaults").click()
     page.until("state.findings.thrown.size === 0")
     assert kept >= 0
+    page.until("Object.keys(state.findings.choice.thresholds).length === 0")
+    page.tab.keyboard.press("Control+z")  # the defaults are a step too
+    page.until("state.findings.thrown.size === 1 && 'pred_iou_thresh' in state.findings.choice.thresholds")
+    page.tab.keyboard.press("Control+Shift+z")
     page.until("Object.keys(state.findings.choice.thresholds).length === 0")
     page.tab.get_by_role("button", name="Keep").click()
     page.until("state.photo.masks.size > 0")

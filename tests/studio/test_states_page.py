@@ -42,6 +42,42 @@ def test_a_phone_says_that_the_server_is_away(browser: Any, tmp_path: Path):
     page.context.close()
 
 
+def test_a_class_is_renamed_in_the_list_and_undone_with_the_done_mark(browser: Any, tmp_path: Path):
+    with running(make_folder(tmp_path / "photos"), FakeModel("sam2")) as studio:
+        studio.act(1, type="brush", points=[[60, 60]], radius=20, label="dgo")
+        studio.act(2, type="brush", points=[[60, 60]], radius=20, label="dgo")
+        page = Page(browser, studio)
+        page.tab.locator(".frame").nth(0).click()
+        page.until("state.photo.name === 'a.jpg'")
+        other = Page(browser, studio)  # another tab, on another photo
+        other.tab.locator(".frame").nth(1).click()
+        other.until("state.photo.name === 'b.png'")
+        page.tab.locator(".chip", has_text="dgo").click()
+        page.until("state.activeClass === 'dgo'")
+        page.tab.locator(".chip", has_text="dgo").hover()
+        page.tab.get_by_role("button", name="Rename the class dgo").click()
+        page.tab.get_by_label("New name of the class dgo").fill("dog")
+        page.shot("rename")
+        page.tab.keyboard.press("Enter")
+        page.until("state.classes[0].name === 'dog' && state.activeClass === 'dog'")
+        assert page.state("[...state.photo.masks.values()][0].label") == "dog"
+        other.until("state.classes[0].name === 'dog' && [...state.photo.masks.values()][0].label === 'dog'")
+        page.tab.keyboard.press("d")
+        page.until("state.photo.name === 'b.png'")
+        assert [row["done"] for row in studio.get("/api/session")["photos"]] == [True, False, False]
+        page.tab.locator(".frame").nth(0).click()
+        page.until("state.photo.name === 'a.jpg' && state.photos[0].done")
+        page.press("Control+z")
+        assert page.state("state.photos[0].done") is False
+        page.press("Control+z")
+        page.until("state.classes[0].name === 'dgo' && state.activeClass === 'dgo'")
+        other.until("[...state.photo.masks.values()][0].label === 'dgo'")
+        assert [mask["label"] for mask in studio.masks(2)] == ["dgo"]
+        other.context.close()
+        page.context.close()
+    assert page.troubles == other.troubles == []
+
+
 def test_classes_are_taken_off_the_list_and_masks_keep_their_names(browser: Any, tmp_path: Path):
     with running(make_folder(tmp_path / "photos"), FakeModel("sam2")) as studio:
         studio.act(1, type="brush", points=[[60, 60]], radius=20, label="cat")

@@ -14,10 +14,15 @@ import pytest
 from PIL import Image
 
 import everymask as em
+from everymask.media.videos import open_frames
 from everymask.studio.server.words import missing_for_voice
 from everymask.words.listen.audio import RATE, read_audio
 from tests.fakes import FakeModel
 from tests.studio.browser import launched_with
+from tests.studio.clip_scene import HEIGHT as CLIP_HEIGHT
+from tests.studio.clip_scene import WIDTH as CLIP_WIDTH
+from tests.studio.clip_scene import disc_at, write_clip
+from tests.studio.fake_tracker import FakeTracker, disc
 from tests.studio.harness import Studio, running
 from tests.studio.page import Page
 from tests.studio.scene import disk_mask, make_folder
@@ -141,6 +146,67 @@ def test_a_recording_over_http_and_what_is_none(kitchen: Studio, monkeypatch: py
     assert "pip install 'everymask[voice]'" in kitchen.get("/api/session")["voice"]
     monkeypatch.undo()
     missing_for_voice.cache_clear()
+
+
+def disc_pixels(frame: int) -> np.ndarray:
+    """The disc on a frame of the clip, bool [H, W]."""
+    x, y, radius = disc_at(frame)
+    return disc((CLIP_HEIGHT, CLIP_WIDTH), x, y, radius)
+
+
+def find_disc(pixels: np.ndarray, words: str, model: Any, at_most: int | None = None) -> em.MaskSet:
+    """As ``em.find``: knows balls, on the second frame."""
+    assert pixels.shape == (CLIP_HEIGHT, CLIP_WIDTH, 3)
+    found = [em.Mask.from_segmentation(disc_pixels(1), label=words)] if words == "ball" else []
+    return em.MaskSet(found, pixels.shape[:2])
+
+
+def test_words_in_a_clip_become_objects_that_are_erased_from_it(
+    browser: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(em, "find", find_disc)
+    write_clip(tmp_path / "run.mp4", 5)
+    with running(tmp_path, FakeModel("sam2"), tracker=FakeTracker()) as studio:
+        page = Page(browser, studio)
+        page.until("state.clip?.length === 5")
+        page.tab.get_by_role("button", name="Next frame").click()
+        page.until("state.clip.frame === 1")
+        field = page.tab.get_by_label("Words for what to find")
+        field.fill("dog")
+        field.press("Enter")
+        page.told("Nothing here is known as dog.")
+        field.fill("ball")
+        field.press("Enter")
+        page.until("state.clip.objects.size === 1 && state.selected.has(1)")
+        assert page.state("state.clip.objects.get(1).label") == "ball"
+        assert page.state("[...state.classes].map((row) => row.name)") == ["ball"]
+        found = studio.get("/api/clips/1/masks?first=1&last=1")["mask/1/1"]
+        assert found["area"] == disc_pixels(1).sum()
+        assert studio.track(1, 1)["state"] == "done"
+        page.until("state.clip.run?.state === 'done'")
+        page.shot("clip-found")
+        page.tab.get_by_role("button", name="Erase the selected from the clip").click()
+        video = page.tab.locator("#erased video")
+        video.wait_for()
+        page.tab.get_by_text("1 of 5 frames have no mask of it").wait_for()
+        page.until("document.querySelector('#erased video').readyState > 0")
+        assert video.evaluate("video => [video.videoWidth, video.videoHeight]") == [CLIP_WIDTH, CLIP_HEIGHT]
+        page.shot("clip-erased")
+        with page.tab.expect_download() as download:
+            page.tab.get_by_role("link", name="Download").click()
+        assert download.value.suggested_filename == "run-erased.mp4"
+        with open_frames(download.value.path()) as frames:
+            assert (frames.length, frames.frame_hw) == (5, (CLIP_HEIGHT, CLIP_WIDTH))
+        studio.act_on_clip(1, type="click", frame=0, x=20, y=100)
+        version = studio.get("/api/clips/1")["version"]
+        bad = {"version": version, "action": {"type": "add", "frame": 0, "masks": [{"counts": "PPYo1"}]}}
+        refused = studio.client.post("/api/clips/1/actions", json=bad)
+        assert refused.status_code == 422
+        refused = studio.client.post("/api/clips/1/erase", json={"objects": [7]})
+        assert "have no mask on any frame yet" in refused.json()["error"]
+        page.context.close()
+    assert page.troubles == []
+    assert page.foreign == []
 
 
 def em_masks(studio: Studio) -> list[em.Mask]:

@@ -9,7 +9,19 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from ..actions import Action, Box, Click, Ids, Label, RemovePrompt, Rings, Stroke
+from ..actions import (
+    Action,
+    Add,
+    Box,
+    Click,
+    Ids,
+    Label,
+    RemovePrompt,
+    RenameClass,
+    Rings,
+    SetClass,
+    Stroke,
+)
 
 Frame = Annotated[int, Field(ge=0, le=100_000_000)]
 ObjectId = Annotated[int, Field(ge=1, le=1_000_000)]
@@ -35,6 +47,12 @@ class ClipBrush(_OnFrame, Stroke):
 
 class ClipPolygon(_OnFrame, Rings):
     """Gives the object the pixels within rings on this frame (even-odd: a ring within a ring is a hole)."""
+
+
+class ClipAdd(Add):
+    """Adds masks on a frame, each a new object: those that words found, or of another program."""
+
+    frame: Frame
 
 
 class ClipAbsent(Action):
@@ -89,11 +107,14 @@ CLIP_ACTIONS = (
     | ClipBox
     | ClipBrush
     | ClipPolygon
+    | ClipAdd
     | ClipAbsent
     | ClipRemovePrompt
     | ClipForget
     | ClipDelete
     | ClipLabel
     | ClipLock
+    | SetClass
+    | RenameClass
 )
 AnyClipAction = Annotated[CLIP_ACTIONS, Field(discriminator="type")]

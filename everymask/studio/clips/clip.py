@@ -20,7 +20,8 @@ from everymask.formats.video_record import ClipMasks
 from everymask.media.frame_source import FrameSource
 from everymask.media.videos import open_frames
 
-from ..actions import box_within, painted, point_within, title_of
+from ..actions import box_within, counted, painted, point_within, title_of
+from ..beyond import Beyond, asked_beyond, class_news, learnt
 from ..corners import corners_of
 from ..photos import Kept, Picture, jpeg, levels_of
 from ..project import Project
@@ -32,6 +33,7 @@ from .record import (
     by_frame,
     drawn_value,
     mask_key,
+    mask_of,
     object_key,
     objects_of,
     pixels_of,
@@ -80,6 +82,7 @@ class Clip:
             raise InputError(f"{file.name} is a stream; the studio needs a clip that has an end")
         self.length = length
         self.frames_per_second = float(getattr(self.frames, "frames_per_second", 30.0))
+        self._project = project
         self._store = ClipStore(project, file.name)
         self.is_new = self._store.get("clip") is None
         self._check_same(known)
@@ -103,7 +106,7 @@ class Clip:
                     f"the masks known for {self.name} are of {masks.length} frames of {masks.frame_hw} "
                     f"pixels (height, width), the clip has {self.length} of {self.frame_hw}; was it cut?"
                 )
-            begun = {} if masks is None else values_of(masks)
+            begun = {} if masks is None else values_of(masks, self._project.called_now)
             self._store.extend(self._store.standing.head, {"clip": facts, **begun})
         elif known != facts:
             (h, w), (height, width) = known["size"], self.frame_hw
@@ -196,25 +199,33 @@ class Clip:
         """Do an action; what changed. A run ends before. Raises InputError, StaleError; nothing changed."""
         self._store.check(version)
         self._end_run()
-        changes, title = self._do(action)
+        classes = self._project.classes()
+        asked = asked_beyond(action, classes)
+        if asked is None:
+            (changes, title), beyond = self._do(action), learnt(action, classes)
+        else:
+            changes, (beyond, title) = {}, asked
         # What the model knows before what the record says: killed in between, the one before is there too.
         self._following.keep(self._with(changes), step=True)
-        return self._told(self._store.change(version, changes, title), by)
+        return self._told(*self._store.change(version, changes, title, beyond), by)
 
     def undo(self, version: int, by: str = "") -> dict[str, Any]:
         """Take the last step back, a run of tracking as a whole; what changed."""
         self._end_run()
-        return self._told(self._store.undo(version), by)
+        return self._told(*self._store.undo(version), by)
 
     def redo(self, version: int, by: str = "") -> dict[str, Any]:
         """Do again what was taken back; what changed."""
         self._end_run()
-        return self._told(self._store.redo(version), by)
+        return self._told(*self._store.redo(version), by)
 
-    def _told(self, patch: Changes, by: str) -> dict[str, Any]:
+    def _told(self, patch: Changes, beyond: Beyond, by: str) -> dict[str, Any]:
         shown = {key: _shown_prompt(value) for key, value in patch.items()}
-        outcome = {**self.standing(), "patch": shown, "run": self.run and self.run.to_json()}
+        news = class_news(beyond, self._project.classes()) if beyond else {}
+        outcome = {**self.standing(), "patch": shown, "run": self.run and self.run.to_json(), **news}
         self._tell({"type": "clip", "clip": self.id, "by": by, **outcome})
+        if news:
+            self._tell({"type": "classes", "by": by, **news})
         return outcome
 
     @singledispatchmethod
@@ -249,6 +260,18 @@ class Clip:
             raise InputError("nothing of this lies on the frame; say that the object is not there instead")
         changes = self._drawn(action.frame, action.object, action.label, pixels)
         return changes, "draw a polygon" if action.object is None else "move corners"
+
+    @_do.register
+    def _(self, action: actions.ClipAdd) -> tuple[Changes, str]:
+        self._check_frame(action.frame)
+        changes: Changes = {}
+        first = max(objects_of(self._store.values), default=0) + 1
+        for number, new in enumerate(action.masks, first):
+            value = mask_of(new, self.frame_hw)
+            changes[object_key(number)] = {"label": new.label, "locked": False}
+            step = {"kind": "mask", "counts": value["counts"]}
+            changes |= self._following.answer(self._with(changes), action.frame, number, step, value)
+        return changes, counted("add", len(action.masks), "object")
 
     @_do.register
     def _(self, action: actions.ClipAbsent) -> tuple[Changes, str]:
@@ -289,7 +312,7 @@ class Clip:
             key for key in self.values if key != "clip" and key.rpartition("/")[2] in wanted
         )
         self._following.forget(self.values, self._with(gone), action.objects, 0, self.length)
-        return gone, f"delete {len(wanted)} object{'' if len(wanted) == 1 else 's'}"
+        return gone, counted("delete", len(wanted), "object")
 
     @_do.register
     def _(self, action: actions.ClipLabel) -> tuple[Changes, str]:
@@ -377,7 +400,7 @@ class Clip:
             raise InputError(f"this is the {'first' if reverse else 'last'} frame; there is none to track")
         title = f"track {'back ' if reverse else ''}from frame {frame + 1}"  # for people, who count from 1
         seq = self._store.begin(version, title)
-        self._told({}, by)
+        self._told({}, {}, by)
         self.run = Run(
             Span(start, stop, reverse),
             sorted(followed),
@@ -412,13 +435,13 @@ class Clip:
         after = self._with(masks)
         self._following.agrees(after)
         self._following.keep(after, step=False)
-        self._told(self._store.extend(seq, masks), "")
+        self._told(self._store.extend(seq, masks), {}, "")
 
     def _ended(self, run: Run) -> None:
         if run.state == "failed":
             self._following.doubt()
         self._following.keep(self.values, step=True)
-        self._told({}, "")
+        self._told({}, {}, "")
 
 
 def _shown_prompt(value: Any) -> Any:

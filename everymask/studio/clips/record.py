@@ -11,14 +11,17 @@ corrected.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
+from everymask import InputError, Mask
 from everymask.formats.record import label_of
 from everymask.formats.video_record import ClipMasks, ObjectMask
 from everymask.masks.rle import decode, encode, from_coco, to_coco
+
+from ..actions import NewMask
 
 Values = Mapping[str, Any]
 Step = dict[str, Any]
@@ -73,6 +76,15 @@ def mask_value(mask: ObjectMask) -> MaskValue:
     }
 
 
+def mask_of(new: NewMask, frame_hw: tuple[int, int]) -> MaskValue:
+    """A mask that came from elsewhere, as it is kept. Raises InputError for one without pixels."""
+    mask = Mask({"size": list(frame_hw), "counts": new.counts})
+    if not mask.area:
+        raise InputError("a mask without pixels is no object; leave it out")
+    score = 1.0 if new.predicted_iou is None else new.predicted_iou
+    return mask_value(ObjectMask(from_coco(mask.rle), score, 1.0))
+
+
 def drawn_value(pixels: np.ndarray) -> MaskValue:
     """A mask drawn by hand, bool [H, W]: believed."""
     return mask_value(ObjectMask(encode(pixels), 1.0, float(pixels.any())))
@@ -84,16 +96,19 @@ def object_mask(value: MaskValue, frame_hw: tuple[int, int]) -> ObjectMask:
     return ObjectMask(rle, value["score"], value["visibility"])
 
 
-def values_of(clip: ClipMasks) -> dict[str, Any]:
+def values_of(
+    clip: ClipMasks, called_now: Callable[[str | None], str | None] = lambda label: label
+) -> dict[str, Any]:
     """Masks of a file as a record; each object is prompted with its mask where it is first seen.
 
-    Objects are numbered from 1 here: a file that counts from 0 moves up.
+    Objects are numbered from 1 here: a file that counts from 0 moves up. ``called_now`` says how a class of
+    the file is called by now.
     """
     shift = 1 - min([1, *clip.object_ids])
     values: dict[str, Any] = {}
     for object_id in clip.object_ids:
         number = object_id + shift
-        values[object_key(number)] = {"label": label_of(clip.called(object_id)), "locked": False}
+        values[object_key(number)] = {"label": called_now(label_of(clip.called(object_id))), "locked": False}
         known = {frame: clip.frames[frame].get(object_id) for frame in sorted(clip.frames)}
         masks = {frame: mask_value(mask) for frame, mask in known.items() if mask is not None}
         values |= {mask_key(frame, number): value for frame, value in masks.items()}

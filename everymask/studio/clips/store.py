@@ -12,6 +12,7 @@ from typing import Any
 
 from everymask.errors import InputError
 
+from ..beyond import Beyond
 from ..project import Project, StaleError
 
 SCHEMA = """
@@ -35,6 +36,9 @@ CREATE TABLE IF NOT EXISTS clip_changes(
 
 Changes = dict[str, Any]
 """New values by key; None for one that is gone."""
+
+BEYOND = "beyond"
+"""The key of what a step changes beyond the clip, among its changes; no value is kept under it."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,16 @@ class ClipStore:
             rows = db.execute("SELECT key, value FROM clip_values WHERE clip = ?", (self.id,)).fetchall()
             self._values: dict[str, Any] = {key: json.loads(value) for key, value in rows}
             self._standing = self._read_standing(db)
+        project.on_rename(self._reread)
+
+    def _reread(self) -> None:
+        """Take the objects' classes and the version as the file has them now."""
+        with self._project.transaction() as db:
+            find = "SELECT key, value FROM clip_values WHERE clip = ? AND key LIKE 'object/%'"
+            self._values |= {key: json.loads(value) for key, value in db.execute(find, (self.id,))}
+            find = "SELECT version, head FROM clips WHERE id = ?"
+            self._version, self._head = db.execute(find, (self.id,)).fetchone()
+            self._standing = self._read_standing(db)
 
     @property
     def values(self) -> dict[str, Any]:
@@ -78,27 +92,43 @@ class ClipStore:
         """Where the history is."""
         return self._standing
 
-    def change(self, version: int, changes: Changes, title: str) -> Changes:
-        """One step more: what really changed. What could be redone is forgotten.
+    def change(
+        self, version: int, changes: Changes, title: str, beyond: Beyond | None = None
+    ) -> tuple[Changes, Beyond]:
+        """One step more: what really changed, in the clip and beyond. What could be redone is forgotten.
 
         Raises StaleError if the clip is no longer at ``version``; nothing is changed then.
         """
         self.check(version)
         real = self._real(changes)
-        if real:
-            self.begin(version, title, real)
-        return real
+        before = self._values.copy()
+        if real or beyond:
+            self.begin(version, title, real, beyond)
+        return real | self._since(before, beyond or {}), beyond or {}
 
-    def begin(self, version: int, title: str, changes: Changes | None = None) -> int:
+    def _since(self, before: Changes, beyond: Beyond) -> Changes:
+        """The objects that a renamed class is that of, as they are now."""
+        if "renamed" not in beyond:
+            return {}
+        objects = {key: value for key, value in self._values.items() if key.startswith("object/")}
+        return {key: value for key, value in objects.items() if before.get(key) != value}
+
+    def begin(
+        self, version: int, title: str, changes: Changes | None = None, beyond: Beyond | None = None
+    ) -> int:
         """A step that begins with these changes and may be extended: its number. Raises as :meth:`change`."""
         self.check(version)
         real = self._real(changes or {})
         with self._project.transaction() as db:
+            back = self._project.change_beyond(beyond) if beyond else None
             for table in ("clip_history", "clip_changes"):
                 db.execute(f"DELETE FROM {table} WHERE clip = ? AND seq > ?", (self.id, self._head))
             entry = (self.id, self._head + 1, title)
             db.execute("INSERT INTO clip_history VALUES (?, ?, ?)", entry)
             self._write(db, self._head + 1, real)
+            if beyond:
+                row = (self.id, self._head + 1, BEYOND, _text(back), _text(beyond))
+                db.execute("INSERT INTO clip_changes VALUES (?, ?, ?, ?, ?)", row)
             standing = self._moved(db, self._head + 1)
         self._apply(real, standing)
         return standing.head
@@ -113,11 +143,11 @@ class ClipStore:
         self._apply(real, self._standing)
         return real
 
-    def undo(self, version: int) -> Changes:
+    def undo(self, version: int) -> tuple[Changes, Beyond]:
         """Take the last step back; what changed. Raises InputError where there is none, and StaleError."""
         return self._travel(version, self._head, "before", self._head - 1)
 
-    def redo(self, version: int) -> Changes:
+    def redo(self, version: int) -> tuple[Changes, Beyond]:
         """Do again what undo took back; what changed. Raises as :meth:`undo`."""
         return self._travel(version, self._head + 1, "after", self._head + 1)
 
@@ -129,21 +159,30 @@ class ClipStore:
                 "what you see is being brought up to date, do it again then"
             )
 
-    def _travel(self, version: int, seq: int, side: str, head: int) -> Changes:
+    def _travel(self, version: int, seq: int, side: str, head: int) -> tuple[Changes, Beyond]:
         self.check(version)
+        values = self._values.copy()
         with self._project.transaction() as db:
             if not db.execute(
                 "SELECT 1 FROM clip_history WHERE clip = ? AND seq = ?", (self.id, seq)
             ).fetchone():
                 raise InputError(f"there is nothing to {'undo' if side == 'before' else 'redo'}")
-            rows = db.execute(
-                f"SELECT key, {side} FROM clip_changes WHERE clip = ? AND seq = ?", (self.id, seq)
-            ).fetchall()
-            changes = {key: None if value is None else json.loads(value) for key, value in rows}
+            find = "SELECT key, before, after FROM clip_changes WHERE clip = ? AND seq = ?"
+            rows = db.execute(find, (self.id, seq)).fetchall()
+            sides = {key: {"before": before, "after": after} for key, before, after in rows}
+            changes = {key: _value(texts[side]) for key, texts in sides.items()}
+            beyond = changes.pop(BEYOND, None) or {}
+            if beyond:
+                self._project.change_beyond(beyond)
+                kept = sides[BEYOND]  # the entry itself stays what it was, where a class was renamed
+                db.execute(
+                    "UPDATE clip_changes SET before = ?, after = ? WHERE clip = ? AND seq = ? AND key = ?",
+                    (kept["before"], kept["after"], self.id, seq, BEYOND),
+                )
             self._write_values(db, changes)
             standing = self._moved(db, head)
         self._apply(changes, standing)
-        return changes
+        return changes | self._since(values, beyond), beyond
 
     def _real(self, changes: Changes) -> Changes:
         return {key: value for key, value in changes.items() if self._values.get(key) != value}
@@ -194,3 +233,7 @@ class ClipStore:
 
 def _text(value: Any) -> str | None:
     return None if value is None else json.dumps(value)
+
+
+def _value(text: str | None) -> Any:
+    return None if text is None else json.loads(text)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -22,12 +23,13 @@ import everymask
 from everymask import EverymaskError
 from everymask.everything.presets import PRESETS
 
-from ..actions import AnyAction, Coordinate, Point
+from ..actions import Accept, AnyAction, Coordinate, Point
 from ..clips.export import clip_formats
 from ..export import format_table
 from ..photos import View
 from ..project import StaleError
 from ..session import Session
+from .erasing import add_erasing
 from .everything import Jobs
 from .exports import Exports
 from .guard import Guard
@@ -143,7 +145,8 @@ def make_app(session: Session, access: Access) -> FastAPI:
     _add_everything(app, jobs, session)
     exports.add_to(app)
     add_video(app, session, turns, exports)
-    add_words(app, session, exports)
+    add_words(app, session)
+    add_erasing(app, session, exports)
 
     @app.websocket("/api/live")
     async def live(socket: WebSocket) -> None:
@@ -200,7 +203,10 @@ def _add_session(app: FastAPI, session: Session) -> None:
 
     @app.put("/api/classes")
     def write_classes(classes: Annotated[list[ClassRequest], Body(max_length=10_000)]) -> None:
-        """Names and colours of the classes, in the order of their number keys."""
+        """Names and colours of the classes, in the order of their number keys.
+
+        Not a step that can be undone: the actions ``class`` and ``rename_class`` of a photo or clip are.
+        """
         session.set_classes([each.model_dump() for each in classes])
 
 
@@ -247,7 +253,7 @@ def _add_photos(app: FastAPI, session: Session, turns: Turns) -> None:
 
     @app.put("/api/photos/{photo}/done")
     def write_done(photo: int, request: DoneRequest) -> None:
-        """Mark a photo as finished, or not."""
+        """Mark a photo that cannot be opened as finished, or not; for others there is the action ``done``."""
         session.photos.source(photo)
         session.project.mark_done(photo, request.done)
 
@@ -301,9 +307,11 @@ def _add_masks(app: FastAPI, session: Session, turns: Turns) -> None:
 
         409 if the photo is not at ``version`` any more: nothing was done.
         """
-        outcome = await turns.run(
-            Urgency.CLICK, lambda: session.act(photo, request.version, request.action, x_tab)
-        )
+        work = partial(session.act, photo, request.version, request.action, x_tab)
+        if isinstance(request.action, Accept):
+            outcome = await turns.run(Urgency.CLICK, work)
+        else:  # no need to wait for the model
+            outcome = await run_in_threadpool(work)
         return await with_reply(photo, outcome)
 
     @app.post("/api/photos/{photo}/undo")

@@ -3,7 +3,7 @@
 The page sends ``{"type": "hover", "photo", "x", "y", "id"}``, on a frame of a clip with ``clip`` and
 ``frame``; only the newest is answered, so the answer is never older than the pointer needs. The server sends
 ``hello`` with the photos that are encoded, then ``ready``, ``hover``, ``job``, ``changed``, ``classes``,
-``view``, ``files``, ``clip``, ``export``.
+``view``, ``files``, ``clip``, ``export``, ``erase``.
 """
 
 from __future__ import annotations

@@ -1,13 +1,14 @@
 // Everything that has a key or a button: a table of commands.
 
 import { fitting, zoomed } from "./camera.js";
-import { act, attempt, here, open, redo, undo } from "./desk.js";
+import { act, attempt, here, idle, make, noted, open, redo, undo, unsettled } from "./desk.js";
 import { request } from "./server.js";
 import { get, set, setPhoto } from "./store.js";
 import { openExport } from "../panels/export.js";
 import { openKeys } from "../panels/keys.js";
-import { compare, copyCommand, copyPython, defaults, runEverything, showAll, takeFindings } from "../panels/findings.js";
-import { askWords, eraseSelected } from "../panels/words.js";
+import { canTravel, compare, copyCommand, copyPython, defaults, runEverything, showAll, takeFindings, travel } from "../panels/findings.js";
+import { askWords } from "../panels/words.js";
+import { eraseSelected } from "../panels/erasing.js";
 import { closeRing } from "../input/pointer.js";
 import { listen } from "../panels/voice.js";
 import { addFiles } from "../panels/film.js";
@@ -25,6 +26,9 @@ const photo = () => get().photo;
 const draft = () => photo()?.draft ?? null;
 const chosen = () => [...get().selected];
 const some = () => get().selected.size > 0;
+/** Whether an object is being prompted, or is about to be: the first click may not be answered yet. */
+const prompting = () => draft() !== null || get().pending.length > 0;
+const answered = () => (photo()?.reply?.candidates.length ?? 0) > 1 || get().pending.length > 0;
 const several = () => get().photos.length > 1;
 
 /**
@@ -37,13 +41,13 @@ const toolCommand = (title, tool, key) => ({ title, group: "Tools", keys: [key],
 
 /** @type {Record<string, Command>} */
 export const COMMANDS = {
-  accept: { title: "Accept the mask", group: "Prompting", keys: ["Enter"], able: () => get().ring.length > 2 || (get().clip === null ? draft() !== null || findingsShown() : some()), run: accept },
+  accept: { title: "Accept the mask", group: "Prompting", keys: ["Enter"], able: () => get().ring.length > 2 || (get().clip === null ? prompting() || findingsShown() : some() || unsettled()), run: accept },
   cancel: { title: "Cancel, or select nothing", group: "Prompting", keys: ["Escape"], run: cancel },
-  nextAnswer: { on: "photo", title: "Next answer: whole, part, subpart", group: "Prompting", keys: ["Tab"], able: () => (photo()?.reply?.candidates.length ?? 0) > 1, run: () => choose(1) },
-  previousAnswer: { on: "photo", title: "Previous answer", group: "Prompting", keys: ["Shift+Tab"], able: () => (photo()?.reply?.candidates.length ?? 0) > 1, run: () => choose(-1) },
+  nextAnswer: { on: "photo", title: "Next answer: whole, part, subpart", group: "Prompting", keys: ["Tab"], able: answered, run: () => choose(1) },
+  previousAnswer: { on: "photo", title: "Previous answer", group: "Prompting", keys: ["Shift+Tab"], able: answered, run: () => choose(-1) },
   reopen: { on: "photo", title: "Correct the selected mask by clicks", group: "Prompting", keys: ["R"], able: () => get().selected.size === 1, run: reopen },
-  undo: { title: "Undo", group: "Editing", keys: ["Ctrl+Z"], able: () => Boolean(photo()?.undo), run: undo },
-  redo: { title: "Redo", group: "Editing", keys: ["Ctrl+Shift+Z", "Ctrl+Y"], able: () => Boolean(photo()?.redo), run: redo },
+  undo: { title: "Undo", group: "Editing", keys: ["Ctrl+Z"], able: () => canTravel(-1) || Boolean(photo()?.undo) || unsettled(), run: () => (canTravel(-1) ? travel(-1) : undo()) },
+  redo: { title: "Redo", group: "Editing", keys: ["Ctrl+Shift+Z", "Ctrl+Y"], able: () => canTravel(1) || Boolean(photo()?.redo) || unsettled(), run: () => (canTravel(1) ? travel(1) : redo()) },
   selectAll: { title: "Select all masks", group: "Editing", keys: ["Ctrl+A"], run: () => set({ selected: new Set((get().clip?.objects ?? photo()?.masks)?.keys()) }) },
   remove: { title: "Delete the selected masks", group: "Editing", keys: ["Delete", "Backspace"], able: some, run: () => act({ type: "delete", masks: chosen() }) },
   merge: { on: "photo", title: "Merge the selected masks", group: "Editing", keys: ["M"], able: () => get().selected.size > 1, run: () => act({ type: "merge", masks: chosen() }) },
@@ -100,8 +104,9 @@ export const COMMANDS = {
   nextDoubt: onClip("On to where an object is lost or unsure", ["W"], () => nextDoubt(1)),
   newObject: onClip("New object", ["U"], () => selectObjects([])),
   absent: onClip("The object is not on this frame", ["J"], absent, () => get().selected.size === 1),
+  eraseFromClip: onClip("Erase the selected from the clip", ["Shift+E"], eraseSelected, some),
   forgetOn: onClip("Forget masks from this frame on", ["Shift+Delete", "Shift+Backspace"], forgetFromHere, some),
-  words: { on: "photo", title: "Find by words", group: "Photo", keys: ["/"], run: askWords },
+  words: { title: "Find by words", group: "Photo", keys: ["/"], run: askWords },
   listen: { title: "Speak a command", group: "Photo", keys: ["Shift+S"], able: () => get().listening !== "thinking", run: listen },
   add: { title: "Add photos or a video", group: "Photo", keys: ["Ctrl+O"], run: addFiles },
   export: { title: "Export", group: "Photo", keys: ["Ctrl+E"], able: () => get().clip !== null || get().photos.length > 0, run: openExport },
@@ -178,34 +183,32 @@ function findingsShown() {
 async function accept() {
   if (get().ring.length > 2) return closeRing(get().ring);
   if (get().clip) return selectObjects([]);
-  if (draft()) {
-    const before = new Set(photo()?.masks.keys());
-    const target = draft()?.target;
-    const label = target ? undefined : get().activeClass;
-    if (await act({ type: "accept", ...(label ? { label } : {}) })) {
-      const fresh = [...(photo()?.masks.keys() ?? [])].filter((id) => !before.has(id));
-      set({ selected: new Set(target ? [target] : fresh) });
-    }
-    return undefined;
-  }
-  return takeFindings();
+  if (!prompting()) return takeFindings();
+  const { activeClass } = get();
+  return make(({ draft }) => draft && { type: "accept", ...(draft.target === null && activeClass ? { label: activeClass } : {}) });
 }
 
 function cancel() {
   if (isTracking()) return stopTracking();
   const { ring, selected } = get();
   if (ring.length) set({ ring: [] });
-  else if (draft()) act({ type: "cancel" });
+  else if (prompting()) act((open) => (open.draft ? { type: "cancel" } : null));
   else if (selected.size) set({ selected: new Set() });
   else if (get().panel === "everything") set({ panel: "masks" });
   return undefined;
 }
 
 /** @param {number} way */
-function choose(way) {
+async function choose(way) {
+  await asked();
   const reply = photo()?.reply;
   if (!reply) return;
   pick((reply.chosen + way + reply.candidates.length) % reply.candidates.length);
+}
+
+/** When the last prompt is answered: what follows is about that answer, not the one before. */
+export async function asked() {
+  if (get().pending.length) await idle();
 }
 
 /**
@@ -225,18 +228,23 @@ function reopen() {
 }
 
 function lock() {
-  const of = get().clip?.objects ?? photo()?.masks;
-  const all = chosen().every((id) => of?.get(id)?.locked);
-  act({ type: "lock", masks: chosen(), locked: !all });
+  const masks = chosen();
+  act((open) => {
+    const of = get().clip?.objects ?? open.masks;
+    return { type: "lock", masks, locked: !masks.every((id) => of.get(id)?.locked) };
+  });
 }
 
 /** @param {number} way */
 function move(way) {
-  const order = [...(photo()?.masks.keys() ?? [])];
-  const ids = order.filter((id) => get().selected.has(id));
-  const rest = order.filter((id) => !get().selected.has(id));
-  const before = order.slice(0, order.indexOf(ids[0])).filter((id) => !get().selected.has(id)).length;
-  act({ type: "reorder", masks: ids, to: Math.max(0, Math.min(rest.length, before + way)) });
+  const { selected } = get();
+  act(({ masks }) => {
+    const order = [...masks.keys()];
+    const ids = order.filter((id) => selected.has(id));
+    const rest = order.filter((id) => !selected.has(id));
+    const before = order.slice(0, order.indexOf(ids[0])).filter((id) => !selected.has(id)).length;
+    return ids.length ? { type: "reorder", masks: ids, to: Math.max(0, Math.min(rest.length, before + way)) } : null;
+  });
 }
 
 /**
@@ -266,7 +274,10 @@ async function done() {
   const row = get().photos.find((each) => each.id === here());
   if (!row) return;
   const value = !row.done;
-  await attempt(() => request("PUT", `/api/photos/${row.id}/done`, { done: value }));
-  set({ photos: get().photos.map((each) => (each.id === row.id ? { ...each, done: value } : each)) });
-  if (value) step(1);
+  if (photo()?.id === row.id) await act({ type: "done", done: value });
+  else {
+    await attempt(() => request("PUT", `/api/photos/${row.id}/done`, { done: value })); // it cannot be opened
+    set({ photos: noted(row.id, { done: value }) });
+  }
+  if (value && here() === row.id) step(1);
 }

@@ -1,12 +1,22 @@
 // The polygon view: the corners of the selected mask, fetched at the detail that is wanted.
 
-import { act, attempt } from "./desk.js";
+import { act, attempt, unsettled } from "./desk.js";
 import { request } from "./server.js";
 import { get, set, view } from "./store.js";
 
 /** @typedef {[number, number]} Corner */
 
 let wanted = "";
+let held = false;
+
+/**
+ * While a corner is held, answers about the mask as it was before do not take it out of the hand.
+ * @param {boolean} isHeld
+ */
+export function holdOutline(isHeld) {
+  if (held && !isHeld) wanted = ""; // look again
+  held = isHeld;
+}
 
 /** Begin to follow the tool, the selection and the slider. */
 export function startOutline() {
@@ -14,7 +24,7 @@ export function startOutline() {
     const { tool, selected, photo, detail, outline } = state;
     const mask = tool === "polygon" && selected.size === 1 ? photo?.masks.get([...selected][0]) : undefined;
     const key = mask && photo ? `${photo.id} ${photo.frame} ${photo.version} ${mask.id} ${detail}` : "";
-    if (key === wanted) return;
+    if (key === wanted || held || unsettled()) return;
     wanted = key;
     if (!mask || !photo) {
       if (outline) set({ outline: null });
@@ -22,7 +32,9 @@ export function startOutline() {
     }
     attempt(async () => {
       const rings = await request("GET", `${photo.base ?? `/api/photos/${photo.id}`}/masks/${mask.id}/outline?detail=${detail}`);
-      if (wanted === key) set({ outline: { mask, rings } });
+      if (wanted !== key) return;
+      if (held || unsettled()) wanted = ""; // corners were moved meanwhile: look again
+      else set({ outline: { mask, rings } });
     });
   });
 }

@@ -39,6 +39,7 @@ const initial = {
   online: true,
   rubber: null,
   stroke: null,
+  strokes: [],
   ring: [],
   outline: null,
   detail: 2,

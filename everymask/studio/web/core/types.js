@@ -99,6 +99,9 @@
 /** @typedef {{name: string, color: string}} ClassRow */
 /** @typedef {{name: string, for: string, extra: string | null}} FormatRow */
 
+/** @typedef {{points: [number, number][], erase: boolean, radius?: number}} Stroke */
+/** What is done to masks, as the server takes it; or how that follows from the photo when it is its turn. @typedef {{type: string, [name: string]: any} | ((photo: Photo) => {type: string, [name: string]: any} | null)} Action */
+
 /** @typedef {"click" | "select" | "brush" | "erase" | "polygon" | "hand"} Tool */
 
 /**
@@ -115,11 +118,13 @@
  * @property {Map<number, number>} levels how deep each mask lies within others, where that was asked
  */
 
+/** @typedef {{thrown: Set<number>, thresholds: Record<string, number>, sizes: State["sizes"]}} Chosen */
+
 /**
  * A run of everything mode and what is kept of it.
  * @typedef {object} Findings
  * @property {number} job
- * @property {"running" | "done" | "cancelled" | "failed"} state
+ * @property {"running" | "done" | "taken" | "cancelled" | "failed"} state
  * @property {number} done
  * @property {number} total
  * @property {number} found
@@ -132,6 +137,9 @@
  * @property {Choice | null} pinned what it is compared with
  * @property {Set<number>} thrown numbers of masks that are thrown away by hand
  * @property {{xy: [number, number], reasons: any[]} | null} why
+ * @property {Chosen[]} past what was chosen before, for undo
+ * @property {Chosen[]} future
+ * @property {string | null} last which slider the last step moved
  */
 
 /**
@@ -171,7 +179,8 @@
  * @property {number} busy requests under way
  * @property {boolean} online
  * @property {{box: number[]} | null} rubber the box being drawn
- * @property {{points: [number, number][], erase: boolean} | null} stroke the stroke being painted
+ * @property {Stroke | null} stroke the stroke being painted
+ * @property {Stroke[]} strokes painted, on their way
  * @property {[number, number][]} ring corners of the polygon being drawn
  * @property {{mask: MaskView, rings: [number, number][][]} | null} outline the corners of the selected mask, with the polygon tool
  * @property {number} detail how far the corners may be off the mask, in pixels

@@ -246,10 +246,10 @@ function drawBox(camera, box) {
 
 /** @param {State} state */
 function drawTools(state) {
-  const { camera, stroke, tool, pointer, brush, ring } = state;
-  if (stroke) {
+  const { camera, tool, pointer, brush, ring } = state;
+  for (const stroke of [...state.strokes, ...(state.stroke ? [state.stroke] : [])]) {
     context.lineCap = context.lineJoin = "round";
-    context.lineWidth = Math.max(1, 2 * brush * camera.scale);
+    context.lineWidth = Math.max(1, 2 * (stroke.radius ?? brush) * camera.scale);
     context.strokeStyle = stroke.erase ? "rgb(255 93 108 / 55%)" : "rgb(77 163 255 / 55%)";
     path(camera, stroke.points);
     if (stroke.points.length === 1) context.lineTo(...toStage(camera, stroke.points[0][0] + 0.01, stroke.points[0][1]));

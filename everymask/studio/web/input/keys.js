@@ -1,6 +1,6 @@
 // From keys to commands. Which key does what can be changed; changes are kept in the browser.
 
-import { COMMANDS, able, belongs, pick, run, useClass } from "../core/commands.js";
+import { COMMANDS, able, asked, belongs, pick, run, useClass } from "../core/commands.js";
 import { get, set } from "../core/store.js";
 
 const KEPT = "everymask-keys";
@@ -89,7 +89,8 @@ export function startKeys() {
  * A number: one of the answers while there are several, else a class.
  * @param {number} place
  */
-function number(place) {
+async function number(place) {
+  await asked();
   const { photo, classes } = get();
   if (photo?.draft && (photo.reply?.candidates.length ?? 0) > 1 && place < 3) pick(place);
   else if (classes[place]) useClass(classes[place].name);

@@ -1,9 +1,9 @@
 // From mouse, pen and fingers to what they mean on the photo. One place, one gesture at a time.
 
 import { panned, toPhoto, toStage, zoomed } from "../core/camera.js";
-import { act, hover, unhover } from "../core/desk.js";
+import { act, hover, make, target, unhover } from "../core/desk.js";
 import { byId } from "../core/dom.js";
-import { cornerAt, dropCorner, keepOutline, moveCorner, splitEdgeAt } from "../core/outline.js";
+import { cornerAt, dropCorner, holdOutline, keepOutline, moveCorner, splitEdgeAt } from "../core/outline.js";
 import { holds } from "../core/runs.js";
 import { get, set } from "../core/store.js";
 import { toggleFinding } from "../panels/findings.js";
@@ -18,6 +18,7 @@ const REACH = 10; // CSS pixels around a point that take hold of it
  * @property {number} x where it is, on the stage
  * @property {number} y
  * @property {number} index of the prompt that is held
+ * @property {[number, number] | null} to where that prompt was taken
  * @property {[number, number] | null} corner that is held: ring, corner
  * @property {boolean} exclude
  * @property {boolean} add to what is selected
@@ -74,14 +75,14 @@ function down(event) {
     fingers.set(event.pointerId, { x, y });
     if (fingers.size === 2) {
       abandon();
-      gesture = { kind: "pinch", x, y, index: -1, corner: null, exclude: false, add: false, long: 0 };
+      gesture = { kind: "pinch", x, y, index: -1, to: null, corner: null, exclude: false, add: false, long: 0 };
       return;
     }
     if (fingers.size > 2) return;
   }
   const exclude = event.button === 2 || event.altKey;
   const add = event.ctrlKey || event.metaKey || event.shiftKey;
-  gesture = { kind: "press", x, y, index: -1, corner: null, exclude, add, long: 0 };
+  gesture = { kind: "press", x, y, index: -1, to: null, corner: null, exclude, add, long: 0 };
   if (event.button === 1 || tool === "hand" || document.body.classList.contains("panning")) gesture.kind = "pan";
   else if (tool === "click") {
     gesture.index = pointAt(x, y);
@@ -93,6 +94,7 @@ function down(event) {
       dropCorner(gesture.corner);
       gesture.kind = "none";
     } else gesture.corner ??= splitEdgeAt(at, reach / 2);
+    if (gesture.corner && gesture.kind !== "none") holdOutline(true);
   } else if (tool === "brush" || tool === "erase") {
     gesture.kind = "stroke";
     set({ stroke: { points: [toPhoto(camera, x, y)], erase: (tool === "erase") !== exclude } });
@@ -129,7 +131,7 @@ function moveTo(event) {
     const from = toPhoto(camera, gesture.x, gesture.y);
     set({ rubber: { box: [Math.min(from[0], at[0]), Math.min(from[1], at[1]), Math.max(from[0], at[0]), Math.max(from[1], at[1])] } });
   } else if (gesture.kind === "corner" && gesture.corner) moveCorner(gesture.corner, at);
-  else if (gesture.kind === "point") movePoint(gesture.index, at);
+  else if (gesture.kind === "point") gesture.to = movePoint(gesture.index, at);
   else if (gesture.kind === "stroke") {
     const { stroke } = get();
     const events = event.getCoalescedEvents?.() ?? [event];
@@ -149,25 +151,23 @@ function up(event) {
   }
   gesture = null;
   clearTimeout(ended.long);
-  const { camera, rubber, stroke, photo, brush, activeClass } = get();
+  holdOutline(false);
+  const { camera, rubber, stroke, brush, activeClass } = get();
   const at = toPhoto(camera, ...stageXY(event));
   if (ended.kind === "press") press(ended, at);
   else if (ended.kind === "box" && rubber) {
     set({ rubber: null, pending: [{ kind: "box", xy: rubber.box, include: true, choice: null }] });
     act({ type: "box", box: rubber.box });
-  } else if (ended.kind === "point" && photo?.draft) {
-    const [x, y] = photo.draft.steps[ended.index].xy;
-    act({ type: "move_prompt", index: ended.index, x, y });
-  } else if (ended.kind === "corner") keepOutline();
+  } else if (ended.kind === "point" && ended.to) act({ type: "move_prompt", index: ended.index, x: ended.to[0], y: ended.to[1] });
+  else if (ended.kind === "corner") keepOutline();
   else if (ended.kind === "stroke" && stroke) {
-    const mask = brushed();
-    set({ stroke: mask === null && stroke.erase ? null : stroke });
-    const action = { type: "brush", mask, points: thinned(stroke.points, brush / 6), radius: brush, erase: stroke.erase, ...(mask === null && activeClass ? { label: activeClass } : {}) };
-    const known = new Set(photo?.masks.keys());
-    act(action).then((did) => {
-      const fresh = [...(get().photo?.masks.keys() ?? [])].filter((id) => !known.has(id));
-      set({ stroke: null, ...(did && mask === null ? { selected: new Set(fresh) } : {}) });
-    });
+    const painted = { ...stroke, radius: brush };
+    const about = target();
+    set({ stroke: null, strokes: [...get().strokes, painted] }); // the next one may begin before this one is answered
+    make(() => {
+      const mask = about();
+      return { type: "brush", mask, points: thinned(stroke.points, brush / 6), radius: brush, erase: stroke.erase, ...(mask === null && activeClass ? { label: activeClass } : {}) };
+    }).then(() => set({ strokes: get().strokes.filter((each) => each !== painted) }));
   }
 }
 
@@ -180,6 +180,7 @@ function drop(event) {
 function abandon() {
   if (gesture) clearTimeout(gesture.long);
   gesture = null;
+  holdOutline(false);
   set({ rubber: null, stroke: null });
 }
 
@@ -199,7 +200,7 @@ function longPress() {
 function press(pressed, at) {
   const { tool, ring, selected, panel } = get();
   if (panel === "everything" && get().findings) toggleFinding(at);
-  else if (tool === "click" && pressed.index >= 0) act({ type: "remove_prompt", index: pressed.index });
+  else if (tool === "click" && pressed.index >= 0) removePoint(pressed.index);
   else if (tool === "click") prompt(at, !pressed.exclude);
   else if (tool === "polygon" && pressed.corner) return;
   else if (tool === "polygon" && ring.length > 2 && Math.hypot(at[0] - ring[0][0], at[1] - ring[0][1]) <= REACH / get().camera.scale) closeRing(ring);
@@ -223,6 +224,15 @@ function prompt(at, include) {
   if (!photo || at[0] < 0 || at[1] < 0 || at[0] >= photo.size[1] || at[1] >= photo.size[0]) return;
   set({ pending: [...get().pending, { kind: "point", xy: at, include, choice: null }], hover: get().hover });
   act({ type: "click", x: at[0], y: at[1], include });
+}
+
+/** Take a point away: the one that was pressed, whatever was taken away before it meanwhile. @param {number} index */
+function removePoint(index) {
+  const pressed = get().photo?.draft?.steps[index];
+  act((photo) => {
+    const at = (photo.draft?.steps ?? []).findIndex((step) => step.kind === "point" && step.include === pressed?.include && String(step.xy) === String(pressed.xy));
+    return at < 0 ? null : { type: "remove_prompt", index: at };
+  });
 }
 
 /** Make a mask of the corners that were drawn. @param {[number, number][]} ring */
@@ -311,13 +321,15 @@ function pointAt(x, y) {
 /**
  * @param {number} index
  * @param {[number, number]} at
+ * @returns {[number, number] | null} where it is then
  */
 function movePoint(index, at) {
   const photo = get().photo;
-  if (!photo?.draft) return;
-  const limited = [Math.min(photo.size[1] - 1, Math.max(0, at[0])), Math.min(photo.size[0] - 1, Math.max(0, at[1]))];
+  if (!photo?.draft?.steps[index]) return null;
+  const limited = /** @type {[number, number]} */ ([Math.min(photo.size[1] - 1, Math.max(0, at[0])), Math.min(photo.size[0] - 1, Math.max(0, at[1]))]);
   const steps = photo.draft.steps.map((step, place) => (place === index ? { ...step, xy: limited } : step));
   set({ photo: { ...photo, draft: { ...photo.draft, steps } } });
+  return limited;
 }
 
 /**
@@ -334,12 +346,6 @@ function maskAt(at) {
     if ((!found || mask.area < found.area) && holds(mask, photo.size, at[0], at[1])) found = mask;
   }
   return found?.id ?? null;
-}
-
-/** The mask that a brush works on: the selected one. */
-function brushed() {
-  const { selected } = get();
-  return selected.size === 1 ? [...selected][0] : null;
 }
 
 /**

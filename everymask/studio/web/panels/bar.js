@@ -18,7 +18,7 @@ export function commandButton(name, text = "", look = "quiet") {
 }
 
 /** @type {Record<string, string>} */
-const ICON = { add: "plus", listen: "microphone", undo: "undo", redo: "redo", previousPhoto: "previous", nextPhoto: "next", export: "export", keys: "keys", fit: "fit", remove: "trash", merge: "merge", subtract: "subtract", lock: "lock", reopen: "edit", outlines: "outline", isolate: "isolate", checker: "checker", everything: "everything", accept: "check", cancel: "close", done: "check", eraseFromPhoto: "wand", previousFrame: "previous", nextFrame: "next", trackOn: "track", trackBack: "trackBack", previousDoubt: "doubtBack", nextDoubt: "doubt", newObject: "plus", absent: "absent", forgetOn: "forget" };
+const ICON = { add: "plus", listen: "microphone", undo: "undo", redo: "redo", previousPhoto: "previous", nextPhoto: "next", export: "export", keys: "keys", fit: "fit", remove: "trash", merge: "merge", subtract: "subtract", lock: "lock", reopen: "edit", outlines: "outline", isolate: "isolate", checker: "checker", everything: "everything", accept: "check", cancel: "close", done: "check", eraseFromPhoto: "wand", eraseFromClip: "wand", previousFrame: "previous", nextFrame: "next", trackOn: "track", trackBack: "trackBack", previousDoubt: "doubtBack", nextDoubt: "doubt", newObject: "plus", absent: "absent", forgetOn: "forget" };
 
 /** Build the bar. */
 export function startBar() {

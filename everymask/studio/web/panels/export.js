@@ -5,7 +5,6 @@ import { byId, h } from "../core/dom.js";
 import { icon } from "../core/icons.js";
 import { request } from "../core/server.js";
 import { get } from "../core/store.js";
-import { clipIdle } from "../video/clip.js";
 
 /** Open the dialog. */
 export function openExport() {
@@ -95,7 +94,7 @@ function openClipExport() {
 
   async function make() {
     prepare.disabled = true;
-    await clipIdle();
+    await idle();
     progress.hidden = false;
     const formats = boxes.filter((each) => each.box.checked).map((each) => each.box.value);
     const made = await attempt(() => request("POST", `/api/clips/${clip?.id}/exports`, { formats }));

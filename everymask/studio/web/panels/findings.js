@@ -58,6 +58,7 @@ export async function runEverything() {
   const { effort, preset } = get();
   await attempt(async () => {
     const job = await request("POST", `/api/photos/${photo.id}/everything`, { ...EFFORTS[effort].options, ...(preset ? { preset } : {}) });
+    if (get().photo?.id !== photo.id) return; // another one was opened meanwhile
     set({ findings: begun(job), thresholds: {}, hover: null });
     learn(await request("GET", `/api/jobs/${job.id}`)); // it may have ended before we could hear of it
   });
@@ -65,7 +66,7 @@ export async function runEverything() {
 
 /** @param {any} job @returns {Findings} */
 function begun(job) {
-  return { job: job.id, state: job.state, done: 0, total: 1, found: 0, error: null, options: job.options, defaults: {}, histograms: null, pool: new Map(), choice: { thresholds: {}, numbers: [], levels: new Map() }, pinned: null, thrown: new Set(), why: null };
+  return { job: job.id, state: job.state, done: 0, total: 1, found: 0, error: null, options: job.options, defaults: {}, histograms: null, pool: new Map(), choice: { thresholds: {}, numbers: [], levels: new Map() }, pinned: null, thrown: new Set(), why: null, past: [], future: [], last: null };
 }
 
 /** What the server says of the run. @param {any} job */
@@ -122,8 +123,36 @@ async function ask(thresholds) {
   set({ findings: { ...now, pool, choice: { thresholds, numbers: answer.numbers, levels } } });
 }
 
+// --- undo: what sliders and clicks chose, until it is taken ----------------------------------------------
+
+/** Remember what is chosen now, before it changes. @param {string} by the slider, whose further moves are the same step */
+function remember(by) {
+  const { findings, thresholds, sizes } = get();
+  if (!findings) return;
+  const past = findings.last === by ? findings.past : [...findings.past, { thrown: findings.thrown, thresholds, sizes }];
+  set({ findings: { ...findings, past, future: [], last: by } });
+}
+
+/** Whether there is a step to go back (-1) or on (1). @param {-1 | 1} way */
+export function canTravel(way) {
+  const { findings, panel } = get();
+  return panel === "everything" && findings?.state === "done" && (way < 0 ? findings.past : findings.future).length > 0;
+}
+
+/** Undo (-1) or redo (1) a choice. @param {-1 | 1} way */
+export function travel(way) {
+  const { findings, thresholds, sizes } = get();
+  if (!findings || !canTravel(way)) return undefined;
+  const [from, onto] = way < 0 ? [findings.past, findings.future] : [findings.future, findings.past];
+  const to = from[from.length - 1];
+  const left = { [way < 0 ? "past" : "future"]: from.slice(0, -1), [way < 0 ? "future" : "past"]: [...onto, { thrown: findings.thrown, thresholds, sizes }] };
+  set({ sizes: to.sizes, findings: { ...findings, ...left, thrown: to.thrown, last: null } });
+  return choose(to.thresholds);
+}
+
 /** Sliders, sizes and what was thrown away, as they were after the run. */
 export function defaults() {
+  remember("defaults");
   const { findings } = get();
   set({ sizes: { smallest: 0, largest: 1, level: null }, findings: findings && { ...findings, thrown: new Set() } });
   return choose({});
@@ -131,6 +160,7 @@ export function defaults() {
 
 /** Whatever the scores. */
 export function showAll() {
+  remember("all");
   return choose({ pred_iou_thresh: 0, stability_score_thresh: 0 });
 }
 
@@ -152,9 +182,10 @@ export function toggleFinding(at) {
     explain(at);
     return;
   }
+  remember(`thrown ${mask.id}`);
   const thrown = new Set(findings.thrown);
   if (!thrown.delete(mask.id)) thrown.add(mask.id);
-  set({ findings: { ...findings, thrown, why: null } });
+  set({ findings: { .../** @type {Findings} */ (get().findings), thrown, why: null, last: null } });
 }
 
 /** @param {[number, number]} at */
@@ -174,7 +205,11 @@ export async function takeFindings() {
   const masks = kept(get());
   if (findings?.state !== "done" || !masks.length) return;
   const values = masks.map((/** @type {any} */ mask) => ({ counts: mask.counts, label: null, predicted_iou: mask.predicted_iou, stability_score: mask.stability_score, points: mask.points ?? null }));
-  if (await act({ type: "add", masks: values })) set({ findings: null, thresholds: {}, panel: "masks" });
+  set({ findings: { ...findings, state: "taken" } }); // a second Enter does not take them twice
+  const did = await act({ type: "add", masks: values });
+  if (get().findings?.job !== findings.job) return;
+  if (did) set({ findings: null, thresholds: {}, panel: "masks" });
+  else set({ findings });
 }
 
 // --- the same elsewhere ---------------------------------------------------------------------------------
@@ -306,9 +341,10 @@ export function findingsPanel() {
   const stop = h("button", { class: "plain", onclick: () => attempt(() => request("DELETE", `/api/jobs/${get().findings?.job}`)) }, icon("stop"), h("span", {}, "Stop"));
   const running = h("div", { class: "running" }, h("div", { class: "row" }, progressText, stop), bar);
   const failed = h("p", { class: "trouble" });
-  const sliders = SLIDERS.map((slider) => makeSlider(slider, (value) => choose({ ...get().thresholds, [slider.name]: value })));
-  const sizes = SIZES.map((slider) => makeSlider(slider, (value) => set({ sizes: { ...get().sizes, [slider.name]: value } })));
+  const sliders = SLIDERS.map((slider) => makeSlider(slider, (value) => (remember(slider.name), choose({ ...get().thresholds, [slider.name]: value }))));
+  const sizes = SIZES.map((slider) => makeSlider(slider, (value) => (remember(slider.name), set({ sizes: { ...get().sizes, [slider.name]: value } }))));
   const levels = segments("Levels of the hierarchy", [["all", "All"], ["0", "Wholes"], ["1", "Parts"], ["2", "Subparts"]], (name) => {
+    remember(`level ${name}`);
     set({ sizes: { ...get().sizes, level: name === "all" ? null : Number(name) } });
     choose({ ...get().thresholds });
   });
@@ -368,7 +404,7 @@ function reasons(findings) {
   return [
     title,
     ...told.slice(0, 3).map((reason) =>
-      h("div", { class: "reason" }, h("p", {}, reason.text), reason.changes ? h("button", { class: "plain", title: reason.remedy, onclick: () => choose({ ...get().thresholds, ...reason.changes }) }, Object.entries(reason.changes).map(([name, value]) => `${SLIDERS.find((each) => each.name === name)?.title ?? name} ${Number(value).toPrecision(3)}`).join(", ")) : null),
+      h("div", { class: "reason" }, h("p", {}, reason.text), reason.changes ? h("button", { class: "plain", title: reason.remedy, onclick: () => (remember("why"), choose({ ...get().thresholds, ...reason.changes })) }, Object.entries(reason.changes).map(([name, value]) => `${SLIDERS.find((each) => each.name === name)?.title ?? name} ${Number(value).toPrecision(3)}`).join(", ")) : null),
     ),
   ];
 }

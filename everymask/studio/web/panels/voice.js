@@ -8,7 +8,8 @@ import { icon } from "../core/icons.js";
 import { request } from "../core/server.js";
 import { get, set, view } from "../core/store.js";
 import { say } from "./notices.js";
-import { eraseSelected, findWords } from "./words.js";
+import { erase } from "./erasing.js";
+import { findWords } from "./words.js";
 
 const LONGEST_MS = 8000;
 const PIECE_MS = 250;
@@ -67,6 +68,8 @@ export async function understand(sound) {
   say(`Heard “${heard.text}”.`, "info");
   if (heard.action === "undo" || heard.action === "redo") run(heard.action);
   else if (heard.action === "next" || heard.action === "previous") run(`${heard.action}Photo`);
-  else if (get().clip) say("Things are found and erased in photos, not in clips.", "warning");
-  else if ((await findWords(heard.words.join(" . "))) && heard.action === "erase") eraseSelected();
+  else {
+    const found = await findWords(heard.words.join(" . "));
+    if (found.length && heard.action === "erase") erase(found);
+  }
 }

@@ -1,7 +1,7 @@
-// Words: a field that finds what they name, and a photo without what the selected masks cover.
+// Words: a field that finds what they name, on the photo or on the frame that is shown.
 
-import { act, attempt } from "../core/desk.js";
-import { byId, h } from "../core/dom.js";
+import { attempt, make } from "../core/desk.js";
+import { h } from "../core/dom.js";
 import { icon } from "../core/icons.js";
 import { request } from "../core/server.js";
 import { get, set } from "../core/store.js";
@@ -19,15 +19,13 @@ export function wordsCard() {
   const element = h("section", { class: "words", "aria-label": "Find by words" }, form);
   return {
     element,
-    show(state) {
-      element.hidden = state.clip !== null;
-    },
+    show() {},
   };
 }
 
 async function search() {
   const asked = words.value.trim();
-  if (asked && (await findWords(asked))) words.value = "";
+  if (asked && (await findWords(asked)).length) words.value = "";
 }
 
 /** To the search field. */
@@ -37,43 +35,22 @@ export function askWords() {
 }
 
 /**
- * Make masks of what words name and select them; whether there were any.
+ * Make masks of what words name and select them: which they are.
  * @param {string} asked
+ * @returns {Promise<number[]>}
  */
 export async function findWords(asked) {
-  const photo = get().photo;
-  if (!photo || go.disabled) return false;
+  const { photo, clip } = get();
+  if (!photo || go.disabled) return [];
   go.disabled = true;
   say(`Looking for ${asked} …`, "info");
-  const found = await attempt(() => request("POST", `/api/photos/${photo.id}/find`, { words: asked }));
+  const place = clip ? `/api/clips/${clip.id}/frames/${photo.frame}` : `/api/photos/${photo.id}`;
+  const found = await attempt(() => request("POST", `${place}/find`, { words: asked }));
   go.disabled = false;
-  if (!found || get().photo?.id !== photo.id) return false;
+  if (!found || get().photo?.id !== photo.id) return [];
   if (!found.length) {
     say(`Nothing here is known as ${asked}.`, "warning");
-    return false;
+    return [];
   }
-  const known = new Set(get().photo?.masks.keys());
-  if (!(await act({ type: "add", masks: found }))) return false;
-  set({ selected: new Set([...(get().photo?.masks.keys() ?? [])].filter((id) => !known.has(id))) });
-  return true;
-}
-
-/** Show the photo without the selected masks, to be downloaded. The masks and the photo stay as they are. */
-export async function eraseSelected() {
-  const { photo, selected } = get();
-  if (!photo) return;
-  const dialog = /** @type {HTMLDialogElement} */ (byId("erased"));
-  const place = h("p", { class: "faint" }, "Painting over …");
-  const close = h("button", { class: "quiet", "aria-label": "Close", onclick: () => dialog.close() }, icon("close"));
-  dialog.replaceChildren(h("header", { class: "row" }, h("h2", {}, "Erased"), close), h("div", { class: "erased" }, place));
-  dialog.showModal();
-  const made = await attempt(() => request("POST", `/api/photos/${photo.id}/erase`, { masks: [...selected] }));
-  if (!made) {
-    dialog.close();
-    return;
-  }
-  place.replaceWith(
-    h("img", { src: `/api/erased/${made.id}/preview`, alt: "The photo without what the selected masks cover" }),
-    h("div", { class: "row end" }, h("span", { class: "faint grow" }, "Your photo stays as it is."), h("a", { class: "button primary", href: `/api/erased/${made.id}`, download: made.name }, "Download")),
-  );
+  return make({ type: "add", masks: found, ...(clip ? { frame: photo.frame } : {}) });
 }

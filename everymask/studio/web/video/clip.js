@@ -4,7 +4,7 @@
 // it as on any photo; what they ask for comes here (`takeActions`) and becomes a step in the clip.
 
 import { fitting } from "../core/camera.js";
-import { attempt, onEvent, onReconnect, takeActions, unhover } from "../core/desk.js";
+import { attempt, making, newestOpening, onEvent, onReconnect, only, queued, takeActions, takeClasses, target, unhover } from "../core/desk.js";
 import { boxOf, unpack } from "../core/runs.js";
 import { Refused, TAB, request } from "../core/server.js";
 import { get, set, view } from "../core/store.js";
@@ -19,7 +19,7 @@ const WINDOW = 32; // masks are fetched for so many frames at once
 
 /** Begin to hear what happens to clips. */
 export function startClips() {
-  takeActions({ act, undo, redo });
+  takeActions({ act, make, undo, redo });
   view((state, before) => {
     if (state.clip && state.selected !== before.selected && state.clip === before.clip) show(state.clip); // prompts of another object
   });
@@ -30,11 +30,15 @@ export function startClips() {
   });
   onEvent((event) => {
     const clip = get().clip;
-    if (event.type !== "clip" || event.clip !== clip?.id || event.by === TAB) return;
-    apply(event);
+    if (!clip || event.type !== "clip" || event.clip !== clip.id || event.by === TAB) return;
+    if (event.version < clip.version) {
+      openClip(clip.id, clip.frame); // an answer came before this: how the two go together the server knows
+      return;
+    }
+    apply(event, clip.id);
     const run = event.run;
     if (run?.state === "running" && run.done && get().clip?.follow) goTo(run.frame);
-    if (clip?.run?.state === "running" && run && run.state !== "running") ended(run);
+    if (clip.run?.state === "running" && run && run.state !== "running") ended(run);
   });
 }
 
@@ -50,15 +54,19 @@ function ended(run) {
  * @param {number} [frame]
  */
 export async function openClip(id, frame = 0) {
+  const isNewest = newestOpening();
   await attempt(async () => {
     const facts = await request("GET", `/api/clips/${id}`);
+    if (!isNewest()) return;
     const { values, strip, ...rest } = facts;
     forgetPictures();
     /** @type {Clip} */
     const clip = { ...rest, objects: new Map(), prompts: new Map(), masks: new Map(), strips: new Map(), loaded: new Set(), frame, follow: true, playing: false, stamp: 0 };
     take(clip, values);
     for (const [at, object, score, , area] of strip) mark(clip, object, at, area ? score : 0);
-    set({ clip, photo: null, failed: null, hover: null, pointed: null, selected: new Set(), pending: [], findings: null, rubber: null, stroke: null, ring: [], panel: "masks", camera: fitting(clip.size, get().stage) });
+    const isSame = get().clip?.id === id;
+    const selected = isSame ? only(get().selected, clip.objects) : new Set();
+    set({ clip, photo: null, failed: null, hover: null, pointed: null, selected, pending: [], findings: null, rubber: null, stroke: null, strokes: [], ring: [], panel: "masks", ...(isSame ? {} : { camera: fitting(clip.size, get().stage) }) });
     await goTo(Math.min(frame, clip.length - 1));
   });
 }
@@ -141,11 +149,16 @@ function masksOf(clip) {
   return masks;
 }
 
-/** What was said of the selected object on this frame. @param {Clip} clip @returns {Photo["draft"]} */
-function draftOf(clip) {
-  const id = activeObject();
+/**
+ * What was said of an object, the selected one, on a frame, that which is shown.
+ * @param {Clip} clip
+ * @param {number | null} [id]
+ * @param {number} [frame]
+ * @returns {Photo["draft"]}
+ */
+function draftOf(clip, id = activeObject(), frame = clip.frame) {
   if (id === null || !clip.objects.has(id)) return null;
-  const steps = (clip.prompts.get(`${clip.frame}/${id}`) ?? []).map((step, index) => ({ ...step, index, choice: null, include: step.include ?? true }));
+  const steps = (clip.prompts.get(`${frame}/${id}`) ?? []).map((step, index) => ({ ...step, index, choice: null, include: step.include ?? true }));
   return { steps: /** @type {import("../core/types.js").Step[]} */ (steps.filter((step) => step.kind !== "mask")), target: id };
 }
 
@@ -230,18 +243,18 @@ function mark(clip, object, frame, value) {
   strip[frame] = value > 0 ? Math.max(0.01, value) : value;
 }
 
-/** @param {any} outcome */
-function apply(outcome) {
+/**
+ * @param {any} outcome
+ * @param {number} id of the clip that it is about: another one may be open by now
+ */
+function apply(outcome, id) {
+  if (outcome.classes && outcome.by === undefined) takeClasses(outcome);
   const clip = get().clip;
-  if (!clip) return;
+  if (clip?.id !== id) return;
   take(clip, outcome.patch);
-  const selected = new Set([...get().selected].filter((id) => clip.objects.has(id)));
-  set({ selected, pending: [] });
+  set({ selected: only(get().selected, clip.objects), pending: [] });
   show({ ...clip, version: outcome.version, undo: outcome.undo, redo: outcome.redo, run: outcome.run ?? clip.run, stamp: clip.stamp + 1 });
 }
-
-/** @type {Promise<unknown>} */
-let last = Promise.resolve();
 
 /**
  * One step, after those before it; resolves to what changed, or null where it was refused.
@@ -249,99 +262,130 @@ let last = Promise.resolve();
  * @returns {Promise<any>}
  */
 function enqueue(send) {
-  const turn = last.then(async () => {
+  const id = get().clip?.id;
+  return queued(async () => {
     const clip = get().clip;
-    if (!clip) return null;
+    if (!clip || clip.id !== id) return null;
     set({ busy: get().busy + 1 });
     try {
       const outcome = await send(clip);
-      if (outcome?.patch) apply(outcome);
+      if (outcome?.patch) apply(outcome, clip.id);
       return outcome;
     } catch (error) {
       set({ pending: [] });
       if (error instanceof Refused && error.status === 409) {
         say("This clip was changed in another tab. It is up to date again; do it once more.", "warning");
-        await openClip(clip.id, clip.frame);
+        if (get().clip?.id === id) await openClip(clip.id, get().clip?.frame);
       } else say(error instanceof Refused ? error.message : "The server does not answer. What was tracked is safe.", "error");
       return null;
     } finally {
       set({ busy: get().busy - 1 });
     }
   });
-  last = turn;
-  return turn;
-}
-
-/** When everything that was asked is done. */
-export function clipIdle() {
-  return last;
-}
-
-/** @param {string} path @param {object} [body] */
-function post(path, body = {}) {
-  return enqueue((clip) => request("POST", `/api/clips/${clip.id}/${path}`, { version: clip.version, ...body }));
 }
 
 /**
+ * @param {Clip} clip
+ * @param {string} path
+ * @param {object} [body]
+ */
+function post(clip, path, body = {}) {
+  return request("POST", `/api/clips/${clip.id}/${path}`, { version: clip.version, ...body });
+}
+
+/** @typedef {import("../core/types.js").Action} Action */
+
+/** What is about objects wherever they are, not about the frame that is shown. */
+const ANYWHERE = new Set(["delete", "label", "lock", "class", "rename_class"]);
+/** What makes an object, or is about the one that is selected. */
+const MAKES = new Set(["click", "box", "brush", "polygon", "add"]);
+
+/**
  * A step that a tool of the photo page asks for, as one in the clip.
- * @param {any} action
+ * @param {Action} action
  * @returns {Promise<boolean>}
  */
 async function act(action) {
-  const clip = get().clip;
-  if (!clip) return false;
-  if (action.type === "accept" || action.type === "cancel") {
-    selectObjects([]);
-    return true;
+  return (await step(action)).did;
+}
+
+/**
+ * As `act`; resolves to the objects that were made or changed.
+ * @param {Action} action
+ */
+async function make(action) {
+  return (await step(action)).made;
+}
+
+/**
+ * @param {Action} action
+ * @returns {Promise<{did: boolean, made: number[]}>}
+ */
+async function step(action) {
+  const { clip, photo, activeClass } = get();
+  const meant = photo && (typeof action === "function" ? action(photo) : action);
+  if (!clip || !meant) return { did: false, made: [] };
+  const { type } = meant;
+  if (type === "accept" || type === "cancel" || type === "reopen") {
+    selectObjects(type === "reopen" ? [meant.mask] : []);
+    return { did: true, made: [] };
   }
-  if (action.type === "reopen") {
-    selectObjects([action.mask]);
-    return true;
-  }
-  if (action.type === "move_prompt") {
-    const step = draftOf(clip)?.steps[action.index];
-    return step ? (await act({ type: "remove_prompt", index: action.index })) && act({ type: "click", x: action.x, y: action.y, include: step.include }) : false;
-  }
-  const step = translated(clip, action);
-  if (!step) {
-    say("This is done on photos, not in clips.", "info");
-    return false;
-  }
-  if ("frame" in step) {
+  if (type === "move_prompt") return move(meant);
+  if (!ANYWHERE.has(type)) {
     wanted = clip.frame; // what is said is about this frame: tracking leads away from it no more
     setClip({ follow: false, playing: false });
   }
-  const outcome = await post("actions", { action: step });
-  if (!outcome) return false;
-  const fresh = Object.keys(outcome.patch).find((key) => key.startsWith("object/") && outcome.patch[key] && step.object === null);
-  if (fresh) selectObjects([Number(fresh.slice(7))]);
-  return true;
+  const about = target();
+  const objects = MAKES.has(type) ? making() : null;
+  const here = { frame: clip.frame, label: activeClass };
+  const outcome = await enqueue((now) => {
+    const object = about();
+    const said = typeof action === "function" ? action({ ...photo, draft: draftOf(now, object, here.frame) }) : action;
+    const asked = said && translated(now, said, here, object);
+    if (said && !asked) say("This is done on photos, not in clips.", "info");
+    return asked && post(now, "actions", { action: asked }).then((outcome) => {
+      const fresh = Object.keys(outcome.patch).filter((key) => key.startsWith("object/") && outcome.patch[key]).map((key) => Number(key.slice(7)));
+      objects?.are(asked.object ? [asked.object] : fresh);
+      return outcome;
+    });
+  });
+  return { did: outcome !== null, made: objects?.over() ?? [] };
+}
+
+/** @param {any} meant */
+async function move({ index, x, y }) {
+  const { clip } = get();
+  const prompt = clip && draftOf(clip)?.steps[index];
+  if (!prompt || !(await act({ type: "remove_prompt", index }))) return { did: false, made: [] };
+  return step({ type: "click", x, y, include: prompt.include });
 }
 
 /**
  * @param {Clip} clip
  * @param {any} action
+ * @param {{frame: number, label: string | null}} here where it was asked, and the class of a new object
+ * @param {number | null} object that it is about; null: a new one
  */
-function translated(clip, action) {
-  const object = activeObject();
-  const here = { frame: clip.frame, object, ...(object === null && get().activeClass ? { label: get().activeClass } : {}) };
+function translated(clip, action, { frame, label }, object) {
   const { type, ...said } = action;
-  if (type === "click") return { type, ...here, x: said.x, y: said.y, include: said.include };
-  if (type === "box") return { type, ...here, box: said.box };
-  if (type === "brush") return { type, ...here, points: said.points, radius: said.radius, erase: said.erase };
-  if (type === "polygon") return { type, ...here, object: said.mask ?? object, rings: said.rings };
-  if (type === "remove_prompt") return { type, frame: clip.frame, object, index: /** @type {any} */ (draftOf(clip)?.steps[said.index]).index };
+  const about = { frame, object, ...(object === null && label ? { label } : {}) };
+  if (type === "click") return { type, ...about, x: said.x, y: said.y, include: said.include };
+  if (type === "box") return { type, ...about, box: said.box };
+  if (type === "brush") return { type, ...about, points: said.points, radius: said.radius, erase: said.erase };
+  if (type === "polygon") return { type, ...about, object: said.mask ?? object, rings: said.rings };
+  if (type === "add") return { type, frame, ...said };
+  if (type === "remove_prompt") return { type, frame, object, index: /** @type {any} */ (draftOf(clip, object, frame)?.steps[said.index])?.index };
   if (type === "delete" || type === "label" || type === "lock") return { ...said, type, objects: said.masks, masks: undefined };
-  if (type === "absent" || type === "forget") return { ...said, type };
+  if (type === "absent" || type === "forget" || type === "class" || type === "rename_class") return action;
   return null;
 }
 
 function undo() {
-  return get().clip?.undo ? post("undo").then(Boolean) : Promise.resolve(false);
+  return enqueue((clip) => (clip.undo ? post(clip, "undo") : null)).then(Boolean);
 }
 
 function redo() {
-  return get().clip?.redo ? post("redo").then(Boolean) : Promise.resolve(false);
+  return enqueue((clip) => (clip.redo ? post(clip, "redo") : null)).then(Boolean);
 }
 
 /** Say that the selected object is not on this frame. */
@@ -370,9 +414,10 @@ export async function track({ count, reverse = false } = {}) {
   const clip = get().clip;
   if (!clip) return;
   setClip({ follow: true, playing: false });
-  const outcome = await post("track", { frame: clip.frame, count: count ?? null, reverse });
+  const outcome = await enqueue((now) => post(now, "track", { frame: clip.frame, count: count ?? null, reverse }));
   // Frames that came meanwhile are newer than the answer.
-  if (outcome && get().clip?.version !== outcome.version) setClip({ version: outcome.version, undo: outcome.undo, redo: outcome.redo, run: outcome.run });
+  const now = get().clip;
+  if (outcome && now?.id === clip.id && now.version < outcome.version) setClip({ version: outcome.version, undo: outcome.undo, redo: outcome.redo, run: outcome.run });
 }
 
 /** End tracking. */

@@ -14,7 +14,7 @@ import { DOUBT } from "./clip.js";
 /** The list. @returns {{element: HTMLElement, show: (state: State, before: State) => void}} */
 export function objectsCard() {
   const title = h("h2", {});
-  const actions = h("div", { class: "actions", role: "toolbar", "aria-label": "With the selected objects" }, commandButton("absent"), commandButton("lock"), commandButton("forgetOn"), commandButton("remove"));
+  const actions = h("div", { class: "actions", role: "toolbar", "aria-label": "With the selected objects" }, commandButton("absent"), commandButton("lock"), commandButton("forgetOn"), commandButton("eraseFromClip"), commandButton("remove"));
   const fresh = commandButton("newObject", "New object", "plain wide-button");
   const rows = h("div", { class: "masks", role: "listbox", "aria-multiselectable": "true", "aria-label": "Objects", tabIndex: 0, onkeydown: keys });
   const empty = h("p", { class: "faint none" }, "No objects yet. Click on one in the frame, then track it.");
