@@ -127,17 +127,17 @@ _NANO = ModelSpec(
     "nano",
     "sam2",
     ConvSpec(pretrained=LiteSpec()),
-    image_size=384,
+    image_size=448,
     embed_dim=128,
     decoder=replace(_SAM2_DECODER, heads=4, mlp_dim=512, iou_hidden_dim=128),
     memory=replace(_SAM21, dim=32, layers=2, mlp_dim=512),
     fallback=None,  # its logits are soft: hardly any mask counts as stable (docs/nano.md)
     # Chosen by tools/tune_everything.py: its estimates are modest and its logits soft (docs/nano.md).
     generator={
-        "pred_iou_thresh": 0.26,
-        "stability_score_thresh": 0.8,
+        "pred_iou_thresh": 0.25,
+        "stability_score_thresh": 0.82,
         "stability_score_offset": 0.3,
-        "box_nms_thresh": 0.4,
+        "box_nms_thresh": 0.41,
     },
 )
 
