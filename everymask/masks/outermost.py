@@ -71,8 +71,11 @@ class _Side:
             + axis.pace[group].astype(np.float64) * (ends - axis.start[group])
         )
         from_outer = at - self.outer if self.first else self.outer - at
-        beyond = np.isinf(self.limit) & (group != self.group)
-        return self.usable & ~beyond & (from_outer + axis.slack < self.limit)
+        # Of the next group only cells beside the line's crossings were looked at: another one may have a
+        # pixel before any but the outermost of that group.
+        outermost = ends == (axis.start[group] if self.first else axis.start[group + 1] - 1)
+        known = (group == self.group) | (~np.isinf(self.limit) & outermost)
+        return self.usable & known & (from_outer + axis.slack < self.limit)
 
 
 def boxes_of(

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -65,3 +66,29 @@ def test_boxes_of_any_size_of_photo(seed, height, width):
     found = boxes_from_few(low, upscaler, 0.3)
     wanted = np.array(expected(low, upscaler, 0.3))
     assert found.boxes[found.sure].tolist() == wanted[found.sure].tolist()
+
+
+@settings(deadline=None, max_examples=25, derandomize=True)
+@given(seed=st.integers(0, 10_000), height=st.integers(65, 140), width=st.integers(65, 140))
+def test_boxes_of_photos_hardly_larger_than_their_logits(seed, height, width):
+    low = logits(12, 64, seed)
+    upscaler = Upscaler((64, 64), Squash((height, width), 256).stretches)
+    assert upscaler.boxes(low, -0.4).tolist() == expected(low, upscaler, -0.4)
+
+
+def test_a_row_that_crosses_later_may_hold_the_outermost_pixel():
+    """One row of logits crosses the threshold between two columns, another between the next two; pixels fall
+    so that only the second has one there."""
+    low = torch.full((1, 112, 112), -6.0)
+    low[0, 95:, 80:100] = 5.0
+    low[0, 107:, 76:80] = torch.tensor(
+        [
+            [-5.7329, -3.9766, -2.0534, -0.6270],
+            [-2.4833, -0.8940, -0.0954, -0.3522],
+            [-1.7204, -0.3512, 0.0224, 0.1894],
+            [-1.2780, -0.4071, -0.5081, 0.0356],
+            [-1.1016, -0.5932, -0.0926, 1.0261],
+        ]
+    )
+    upscaler = Upscaler((112, 112), Squash((134, 200), 448).stretches)
+    assert upscaler.boxes(low, 0.0).tolist() == expected(low, upscaler, 0.0)
