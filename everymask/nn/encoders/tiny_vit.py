@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import ClassVar
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -175,7 +176,7 @@ class Attention(nn.Module):
         windows, tokens, _ = qkv.shape
         heads = qkv.reshape(windows, tokens, self.num_heads, -1).transpose(1, 2)
         q, k, v = heads.chunk(3, dim=-1)  # [N, K, h w, D]
-        distance = _distance_index(self.window).to(q.device)
+        distance = torch.from_numpy(_distance_index(self.window)).to(q.device)
         bias = self.attention_biases[:, distance].to(q.dtype)  # [K, h w, h w]
         mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=bias[None])
         return mixed.transpose(1, 2).reshape(windows, tokens, -1)
@@ -230,10 +231,12 @@ class Block(nn.Module):
 
 
 @cache
-def _distance_index(window: int) -> Tensor:
-    """For every pair of a window's places, the index of their distance: |dy| · window + |dx|."""
-    with torch.inference_mode(False):  # it is kept, and a training step may come later
-        place = torch.arange(window)
-        apart = (place[:, None] - place[None, :]).abs()
-        index = apart[:, None, :, None] * window + apart[None, :, None, :]  # [y, x, y', x']
-        return index.reshape(window * window, window * window)
+def _distance_index(window: int) -> np.ndarray:
+    """For every pair of a window's places, the index of their distance: |dy| · window + |dx|.
+
+    Not a tensor: what is kept while somebody exports would be one without values.
+    """
+    place = np.arange(window)
+    apart = np.abs(place[:, None] - place[None, :])
+    index = apart[:, None, :, None] * window + apart[None, :, None, :]  # [y, x, y', x']
+    return index.reshape(window * window, window * window)
