@@ -462,7 +462,7 @@ class FakeGenerator:
 
 def test_everything_follows_what_is_there_and_what_comes(everymask, clip, tmp_path, monkeypatch):
     FakeGenerator.calls = 0
-    monkeypatch.setattr("everymask.everything.generate.AutomaticMaskGenerator", FakeGenerator)
+    monkeypatch.setattr("everymask.words.every_object.AutomaticMaskGenerator", FakeGenerator)
     words = (
         "--everything",
         "--look-every",
