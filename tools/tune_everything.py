@@ -22,9 +22,9 @@ from everymask.evaluate.data import annotated_photos
 from everymask.masks.nms import suppress
 from everymask.media.photos import read_photo
 
-QUALITIES = np.arange(0.3, 0.76, 0.05)
-STABILITIES = np.arange(0.5, 0.95, 0.1)
-SUPPRESSIONS = (0.5, 0.6, 0.7)
+QUALITIES = np.arange(0.2, 0.36, 0.01)
+STABILITIES = np.arange(0.7, 0.9, 0.02)
+SUPPRESSIONS = (0.38, 0.4, 0.41, 0.42, 0.44, 0.5)
 MOST_MASKS = (60, 80, 100, 150)
 
 

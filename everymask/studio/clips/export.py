@@ -18,7 +18,8 @@ from everymask.media.frame_source import FrameSource
 from everymask.media.videos import open_frames
 from everymask.video.pictures import CLIP_PICTURES
 
-from .record import Values, by_frame, object_mask, objects_of
+from .clip import Clip
+from .record import by_frame, object_mask, objects_of
 
 Progress = Callable[[int, int], object]
 
@@ -30,24 +31,17 @@ def clip_formats() -> list[dict[str, str | None]]:
     return [*masks, *pictures]
 
 
-def clip_masks(
-    values: Values,
-    name: str,
-    frame_hw: tuple[int, int],
-    length: int,
-    frames_per_second: float,
-    classes: Classes,
-) -> ClipMasks:
+def clip_masks(clip: Clip, classes: Classes) -> ClipMasks:
     """The record of a clip as the formats know it. Objects are called by their class.
 
     A frame on which no object has a mask was not tracked.
     """
     frames: dict[int, dict[int, ObjectMask]] = {}
-    for (frame, object_id), value in by_frame(values, "mask").items():
-        frames.setdefault(frame, {})[object_id] = object_mask(value, frame_hw)
-    names = {id: value["label"] for id, value in objects_of(values).items() if value["label"]}
-    stem = PurePosixPath(name).stem
-    return ClipMasks(stem, frame_hw, length, frames_per_second, frames, names, classes)
+    for (frame, object_id), value in by_frame(clip.values, "mask").items():
+        frames.setdefault(frame, {})[object_id] = object_mask(value, clip.frame_hw)
+    names = {id: value["label"] for id, value in objects_of(clip.values).items() if value["label"]}
+    stem = PurePosixPath(clip.name).stem
+    return ClipMasks(stem, clip.frame_hw, clip.length, clip.frames_per_second, frames, names, classes)
 
 
 def export_clip(

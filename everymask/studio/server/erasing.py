@@ -114,14 +114,7 @@ def _add_clips(app: FastAPI, session: Session, exports: Exports) -> None:
     def erase(clip: int, request: EraseClipRequest) -> dict[str, Any]:
         """Write the clip without some objects, in the background; ``erase`` is told live."""
         known = session.clips[clip]
-        masks = clip_masks(
-            known.values,
-            known.name,
-            known.frame_hw,
-            known.length,
-            known.frames_per_second,
-            session.numbers(f"clip/{clip}"),
-        )
+        masks = clip_masks(known, session.numbers(f"clip/{clip}"))
         tracked = [
             any(object_id in request.objects and each.rle.area for object_id, each in there.items())
             for there in masks.frames.values()

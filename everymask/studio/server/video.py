@@ -69,14 +69,7 @@ def add_video(app: FastAPI, session: Session, turns: Turns, exports: Exports) ->
         Take them as those of photos: ``/api/exports/{id}.zip``, ``/api/exports/{id}/save``.
         """
         known = session.clips[clip]
-        masks = clip_masks(
-            known.values,
-            known.name,
-            known.frame_hw,
-            known.length,
-            known.frames_per_second,
-            session.numbers(f"clip/{clip}"),
-        )
+        masks = clip_masks(known, session.numbers(f"clip/{clip}"))
 
         def progress(done: int, total: int) -> None:
             session.tell({"type": "export", "clip": clip, "done": done, "total": total})
