@@ -104,7 +104,7 @@ test-clients: $(INSTALLED)
 		git init -q $$folder && git -C $$folder fetch -q --depth 1 $$repository $$commit \
 			&& git -C $$folder checkout -q FETCH_HEAD && mv $$folder $(VENV)/checkouts/$$name \
 			|| { rm -rf $$folder; echo "$$name could not be fetched: its tests are skipped"; }; done
-	$(PYTEST) -rs -m "full or not full" tests/clients
+	$(PYTEST) -rs -m "full or not full" tests/clients tests/parity/test_hq_sam2.py
 	$(PYTEST) -rs tests/compat
 
 test-full: lint browser page-tools

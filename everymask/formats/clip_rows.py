@@ -11,7 +11,7 @@ from typing import Any
 
 from ..errors import FormatError, one_line, require
 from ..masks.rle import to_coco
-from .photo_rows import PhotoRow
+from .photo_rows import PhotoRow, about, row_columns
 from .raster import checked_size
 from .record import rle_of
 from .video_record import ClipMasks, ObjectMask
@@ -32,25 +32,14 @@ def schema() -> Any:
             "visibility": pyarrow.float64(),
         }
     )
-    return pyarrow.schema(
-        {
-            "ticket": pyarrow.binary(16),
-            "clip": pyarrow.string(),
-            "source": pyarrow.string(),
-            "key": pyarrow.string(),
-            "width": pyarrow.int32(),
-            "height": pyarrow.int32(),
-            "frames": pyarrow.int32(),
-            "frames_per_second": pyarrow.float64(),
-            "tracked": pyarrow.list_(pyarrow.int32()),
-            "objects": pyarrow.list_(an_object),
-            "masks": pyarrow.list_(mask),
-            "error": pyarrow.string(),
-            "tries": pyarrow.int16(),
-            "seconds": pyarrow.float64(),
-            "worker": pyarrow.string(),
-        }
-    )
+    found = {
+        "frames": pyarrow.int32(),
+        "frames_per_second": pyarrow.float64(),
+        "tracked": pyarrow.list_(pyarrow.int32()),
+        "objects": pyarrow.list_(an_object),
+        "masks": pyarrow.list_(mask),
+    }
+    return pyarrow.schema(row_columns(pyarrow, "clip", found))
 
 
 def to_table(rows: Sequence[PhotoRow]) -> Any:
@@ -60,16 +49,7 @@ def to_table(rows: Sequence[PhotoRow]) -> Any:
 
 
 def _plain(row: PhotoRow) -> dict[str, Any]:
-    values: dict[str, Any] = {
-        "ticket": row.ticket,
-        "clip": row.photo,
-        "source": row.source,
-        "key": row.key,
-        "error": row.error or None,
-        "tries": row.tries,
-        "seconds": row.seconds,
-        "worker": row.worker,
-    }
+    values = about(row, "clip")
     clip: ClipMasks | None = row.masks
     if clip is None:
         return values

@@ -40,28 +40,30 @@ class PhotoRow:
     worker: str = ""
 
 
+def row_columns(pyarrow: Any, of: str, found: Mapping[str, Any]) -> dict[str, Any]:
+    """Columns and their types of rows ``of`` photos or clips, what was ``found`` in the middle."""
+    return {
+        "ticket": pyarrow.binary(16),
+        of: pyarrow.string(),
+        "source": pyarrow.string(),
+        "key": pyarrow.string(),
+        "width": pyarrow.int32(),
+        "height": pyarrow.int32(),
+        **found,
+        "error": pyarrow.string(),
+        "tries": pyarrow.int16(),
+        "seconds": pyarrow.float64(),
+        "worker": pyarrow.string(),
+    }
+
+
 def schema() -> Any:
     """The columns and their types."""
     pyarrow = require("pyarrow", "parquet", "Parquet")
     mask = pyarrow.struct(columns_of_a_mask(pyarrow))
-    return pyarrow.schema(
-        {
-            "ticket": pyarrow.binary(16),
-            "photo": pyarrow.string(),
-            "source": pyarrow.string(),
-            "key": pyarrow.string(),
-            "width": pyarrow.int32(),
-            "height": pyarrow.int32(),
-            "masks": pyarrow.list_(mask),
-            "georeference": pyarrow.string(),
-            "error": pyarrow.string(),
-            "tries": pyarrow.int16(),
-            "seconds": pyarrow.float64(),
-            "worker": pyarrow.string(),
-            "model_hash": pyarrow.string(),
-            "params_hash": pyarrow.string(),
-        }
-    )
+    found = {"masks": pyarrow.list_(mask), "georeference": pyarrow.string()}
+    made_by = {"model_hash": pyarrow.string(), "params_hash": pyarrow.string()}
+    return pyarrow.schema({**row_columns(pyarrow, "photo", found), **made_by})
 
 
 def to_table(rows: Sequence[PhotoRow]) -> Any:
@@ -78,10 +80,11 @@ def table_bytes(table: Any) -> bytes:
     return file.getvalue()
 
 
-def _plain(row: PhotoRow) -> dict[str, Any]:
-    values: dict[str, Any] = {
+def about(row: PhotoRow, of: str) -> dict[str, Any]:
+    """The columns that a row has whatever was found."""
+    return {
         "ticket": row.ticket,
-        "photo": row.photo,
+        of: row.photo,
         "source": row.source,
         "key": row.key,
         "error": row.error or None,
@@ -89,6 +92,10 @@ def _plain(row: PhotoRow) -> dict[str, Any]:
         "seconds": row.seconds,
         "worker": row.worker,
     }
+
+
+def _plain(row: PhotoRow) -> dict[str, Any]:
+    values = about(row, "photo")
     if row.masks is None:
         return values
     height, width = row.masks.photo_hw

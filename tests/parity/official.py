@@ -6,6 +6,7 @@ tests that ask for a model are skipped.
 
 from __future__ import annotations
 
+import inspect
 from functools import partial
 from typing import Any
 
@@ -80,25 +81,28 @@ def official_sam(spec: ModelSpec) -> nn.Module:
     )
 
 
-def official_sam2(spec: ModelSpec, *, video: bool) -> nn.Module:
-    """As the yaml files of the package have it, with ``apply_postprocessing`` (the builders' default)."""
+def official_sam2(
+    spec: ModelSpec,
+    *,
+    video: bool,
+    image_encoder: nn.Module | None = None,
+    cross_attention: nn.Module | None = None,
+    **others: Any,
+) -> nn.Module:
+    """As the yaml files of the package have it, with ``apply_postprocessing`` (the builders' default).
+
+    A relative, whose package is called ``sam2`` as well, gives its own parts; what 2.1 added and the spec
+    has not, an older package need not know.
+    """
     pytest.importorskip("sam2", reason="sam2 is not installed")
-    from sam2.modeling.backbones.image_encoder import FpnNeck, ImageEncoder
     from sam2.modeling.sam2_base import SAM2Base
     from sam2.sam2_video_predictor import SAM2VideoPredictor
 
     memory = spec.memory
     assert memory is not None
-    neck = FpnNeck(
-        _sine(spec.embed_dim),
-        spec.embed_dim,
-        list(reversed(trunk_channels(spec))),
-        fpn_interp_model="nearest",
-        fpn_top_down_levels=[2, 3],
-    )
     options: dict[str, Any] = {
-        "image_encoder": ImageEncoder(_official_trunk(spec), neck, scalp=1),
-        "memory_attention": _memory_attention(spec),
+        "image_encoder": image_encoder or with_neck(spec, _official_trunk(spec)),
+        "memory_attention": _memory_attention(spec, cross_attention),
         "memory_encoder": _memory_encoder(spec),
         "num_maskmem": memory.frames,
         "image_size": spec.image_size,
@@ -107,7 +111,7 @@ def official_sam2(spec: ModelSpec, *, video: bool) -> nn.Module:
         "use_mask_input_as_output_without_sam": True,
         "directly_add_no_mem_embed": True,
         "no_obj_embed_spatial": memory.no_object_embedding,
-        "use_high_res_features_in_sam": True,
+        "use_high_res_features_in_sam": spec.decoder.high_res,
         "multimask_output_in_sam": True,
         "iou_prediction_use_sigmoid": True,
         "use_obj_ptrs_in_encoder": True,
@@ -129,11 +133,28 @@ def official_sam2(spec: ModelSpec, *, video: bool) -> nn.Module:
             "dynamic_multimask_stability_delta": 0.05,
             "dynamic_multimask_stability_thresh": 0.98,
         },
+        **others,
     }
+    known = inspect.signature(SAM2Base.__init__).parameters
+    options = {name: value for name, value in options.items() if name in known or value}
     with _decoder_sizes(spec):
         if video:
             return SAM2VideoPredictor(fill_hole_area=8, binarize_mask_from_pts_for_mem_enc=True, **options)
         return SAM2Base(**options)
+
+
+def with_neck(spec: ModelSpec, trunk: nn.Module) -> nn.Module:
+    """The encoder of a trunk of four maps."""
+    from sam2.modeling.backbones.image_encoder import FpnNeck, ImageEncoder
+
+    neck = FpnNeck(
+        sine(spec.embed_dim),
+        spec.embed_dim,
+        list(reversed(trunk_channels(spec))),
+        fpn_interp_model="nearest",
+        fpn_top_down_levels=[2, 3],
+    )
+    return ImageEncoder(trunk, neck, scalp=1)
 
 
 def trunk_channels(spec: ModelSpec) -> tuple[int, ...]:
@@ -164,26 +185,31 @@ def _OwnTrunk(spec: ModelSpec) -> nn.Module:
     return trunk
 
 
-def _sine(dim: int) -> nn.Module:
+def sine(dim: int) -> nn.Module:
     from sam2.modeling.position_encoding import PositionEmbeddingSine
 
     return PositionEmbeddingSine(dim, normalize=True, scale=None, temperature=10000)
 
 
-def _memory_attention(spec: ModelSpec) -> nn.Module:
+def attention_options(spec: ModelSpec) -> dict[str, Any]:
+    """What every attention over memories is made with, its grid left out."""
+    assert spec.memory is not None
+    return {
+        "rope_theta": 10000.0,
+        "embedding_dim": spec.embed_dim,
+        "num_heads": spec.memory.heads,
+        "downsample_rate": 1,
+        "dropout": 0.1,
+    }
+
+
+def _memory_attention(spec: ModelSpec, cross_attention: nn.Module | None) -> nn.Module:
     from sam2.modeling.memory_attention import MemoryAttention, MemoryAttentionLayer
     from sam2.modeling.sam.transformer import RoPEAttention
 
     memory = spec.memory
     assert memory is not None
-    common = {
-        "rope_theta": 10000.0,
-        "feat_sizes": spec.embedding_hw,
-        "embedding_dim": spec.embed_dim,
-        "num_heads": memory.heads,
-        "downsample_rate": 1,
-        "dropout": 0.1,
-    }
+    common = {"feat_sizes": spec.embedding_hw, **attention_options(spec)}
     layer = MemoryAttentionLayer(
         activation="relu",
         dim_feedforward=memory.mlp_dim,
@@ -193,7 +219,7 @@ def _memory_attention(spec: ModelSpec) -> nn.Module:
         d_model=spec.embed_dim,
         pos_enc_at_cross_attn_keys=True,
         pos_enc_at_cross_attn_queries=False,
-        cross_attention=RoPEAttention(rope_k_repeat=True, kv_in_dim=memory.dim, **common),
+        cross_attention=cross_attention or RoPEAttention(rope_k_repeat=True, kv_in_dim=memory.dim, **common),
     )
     return MemoryAttention(spec.embed_dim, pos_enc_at_input=True, layer=layer, num_layers=memory.layers)
 
@@ -207,7 +233,7 @@ def _memory_encoder(spec: ModelSpec) -> nn.Module:
         out_dim=memory.dim,
         mask_downsampler=MaskDownSampler(embed_dim=spec.embed_dim, kernel_size=3, stride=2, padding=1),
         fuser=Fuser(CXBlock(spec.embed_dim, kernel_size=7, padding=3), num_layers=2),
-        position_encoding=_sine(memory.dim),
+        position_encoding=sine(memory.dim),
         in_dim=spec.embed_dim,
     )
 

@@ -6,40 +6,36 @@ import numpy as np
 import pytest
 import torch
 
-from everymask import AutomaticMaskGenerator, VideoTracker
+from everymask import AutomaticMaskGenerator
 from everymask.errors import SameTensorsWarning
 from everymask.models.load import build
 from everymask.models.memory import ABSENT
 from everymask.models.specs import MODELS
 from everymask.models.weights import recognise
 from tests.parity.conftest import seeded_photo
-from tests.parity.relatives.beside import answers
-from tests.parity.relatives.edgetam import PHOTO, PROMPTS
-from tests.parity.relatives.efficienttam import CLICKS, FRAMES, SPECS
-from tests.parity.test_edgetam import asked, seeded
-from tests.video.parity import memories_kept_in, moving_scene, spread_error, write_jpegs
+from tests.parity.relatives.asking import FRAMES, PHOTO, PROMPTS
+from tests.parity.relatives.beside import answers, folder
+from tests.parity.relatives.efficienttam import CLIP_PROMPTS, SPECS
+from tests.parity.relatives.ours import asked, assert_as_exact, seeded, tracked
+from tests.video.parity import moving_scene, spread_error, write_jpegs
 
 PUBLISHED = pytest.param("published", marks=pytest.mark.full)
 
 
 @pytest.mark.parametrize("size", ["small", PUBLISHED])
 def test_a_photo_is_answered_as_exactly_as_by_the_official_code(size, tmp_path):
-    official = answers("efficienttam", "efficienttam", tmp_path / "photo.safetensors", size, "photo")
-    ours = asked(seeded(SPECS[size]), seeded_photo(*PHOTO))
+    official = answers(folder("efficienttam"), "efficienttam", tmp_path / "photo.safetensors", size, "photo")
+    ours = asked(seeded(SPECS[size]))
     assert len(ours) == 1 + 2 * len(PROMPTS)
-    for name, value in ours.items():
-        exact, theirs = official[f"float64.{name}"], official[f"float32.{name}"]
-        assert value.shape == exact.shape
-        error, official_error = ((each - exact).abs().max().item() for each in (value, theirs))
-        assert error <= 3 * official_error + 1e-6, name
+    assert_as_exact(ours, official)
 
 
 @pytest.mark.parametrize("size", ["small", "small_1", "small_2", PUBLISHED])
 def test_two_objects_are_tracked_through_thirty_frames_as_officially(size, tmp_path):
     clip = write_jpegs(tmp_path / "clip", moving_scene(FRAMES))
     file = tmp_path / "clip.safetensors"
-    official = answers("efficienttam", "efficienttam", file, size, "clip", str(clip))
-    ours = tracked(seeded(SPECS[size]).double(), clip)
+    official = answers(folder("efficienttam"), "efficienttam", file, size, "clip", str(clip))
+    ours = tracked(seeded(SPECS[size]).double(), clip, CLIP_PROMPTS)
     assert ours.shape == (FRAMES, 2, 90, 140)
     there = ours > ABSENT
     assert there.any(axis=(1, 2, 3)).sum() > 5  # on so many frames there is something to compare
@@ -47,18 +43,10 @@ def test_two_objects_are_tracked_through_thirty_frames_as_officially(size, tmp_p
     assert spread_error(ours, official["logits"].numpy()) < 1e-3
 
 
-def tracked(model, clip):
-    with memories_kept_in(torch.float64):
-        session = VideoTracker(model, keep_frames=None).open(clip)
-        for object_id, points in CLICKS.items():
-            session.add_prompt(0, object_id, points=points, labels=[1])
-        return np.stack([frame.logits for frame in session.propagate()])
-
-
 @pytest.mark.parametrize("size", ["small_1", "small_2"])
 def test_looking_in_cells_makes_a_difference(size, tmp_path):
     clip = write_jpegs(tmp_path / "clip", moving_scene(6))
-    plain, pooled = (tracked(seeded(SPECS[each]).double(), clip) for each in ("small", size))
+    plain, pooled = (tracked(seeded(SPECS[each]).double(), clip, CLIP_PROMPTS) for each in ("small", size))
     assert np.abs(plain[:2] - pooled[:2]).max() < 1e-9  # one frame is remembered as it is
     assert np.abs(plain[2:] - pooled[2:]).max() > 1e-3
 

@@ -13,7 +13,7 @@ from everymask.models.load import build, empty
 from everymask.models.specs import MODELS
 from everymask.models.weights import recognise
 from tests.parity.conftest import seeded_photo
-from tests.parity.relatives.beside import answers
+from tests.parity.relatives.beside import answers, folder
 from tests.parity.relatives.hq_sam import GENERATOR, PHOTO, SPECS, asked, generated
 from tests.parity.seeded import seeded_state
 
@@ -31,7 +31,8 @@ def official(tmp_path_factory):
 
     def of(size):
         if size not in known:
-            known[size] = answers("segment_anything_hq", "hq_sam", tmp_path_factory.mktemp("hq") / "o", size)
+            out = tmp_path_factory.mktemp("hq") / "o"
+            known[size] = answers(folder("segment_anything_hq"), "hq_sam", out, size)
         return known[size]
 
     return of

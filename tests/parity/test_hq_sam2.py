@@ -1,7 +1,8 @@
-"""HQ-SAM 2 (``sam2.1_hq_hiera_large``) against the official SAM 2 decoder that it is built on.
+"""HQ-SAM 2 (``sam2.1_hq_hiera_large``) against its own code, and against the official SAM 2 decoder.
 
-Its own code is on no package index. What it adds is a token and two small nets: here the official decoder of
-``sam2`` takes the token as the first of its prompt tokens, and hooks hand out what the nets read.
+Its own code is on no package index: where ``make test-clients`` has not fetched it those tests are skipped.
+What it adds is a token and two small nets, so that SAM 2's decoder, which is always there, tells much of it:
+it takes the token as the first of its prompt tokens, and hooks hand out what the nets read.
 """
 
 from __future__ import annotations
@@ -18,14 +19,48 @@ from everymask.models.load import build
 from everymask.models.specs import MODELS
 from everymask.models.weights import recognise, to_transformers
 from everymask.nn.records import ImageFeatures
+from tests.clients.checkouts import place
 from tests.parity.conftest import seeded_photo
 from tests.parity.official import official_model
+from tests.parity.relatives.asking import FRAMES, PROMPTS
+from tests.parity.relatives.beside import answers
+from tests.parity.relatives.hq_sam2 import CLIP_PROMPTS, SPECS
+from tests.parity.relatives.ours import asked as asked_of
+from tests.parity.relatives.ours import assert_as_exact, seeded, tracked
 from tests.parity.seeded import seeded_state
-from tests.video.parity import moving_scene, tiny
+from tests.video.parity import moving_scene, spread_error, tiny, write_jpegs
 
 SPEC = tiny("sam2.1_hq_hiera_large")
 FINER = ("hf_token.", "hf_mlp.", "embedding_maskfeature.")
 OBJECT, IOU, MASKS = 1, 1, 4  # output tokens before the finer one
+
+
+def own_code():
+    checkout = place() / "sam-hq" / "sam-hq2"
+    if not checkout.is_dir():
+        pytest.skip(f"{checkout} was not fetched; run: make test-clients, where GitHub can be reached")
+    return checkout
+
+
+@pytest.mark.parametrize("what", ["photo", "finer"])
+def test_a_photo_is_answered_as_exactly_as_by_its_own_code(what, tmp_path):
+    official = answers(own_code(), "hq_sam2", tmp_path / "photo.safetensors", "small", what)
+    model = seeded(SPECS["small"])
+    model.hq_token_only = what == "finer"
+    ours = asked_of(model)
+    assert len(ours) == 3 + 2 * len(PROMPTS)
+    if what == "finer":  # one mask beside three scores; here it stands once for each
+        official = {key: each.expand_as(ours[key.partition(".")[2]]) for key, each in official.items()}
+    assert_as_exact(ours, official)
+
+
+def test_two_objects_are_tracked_through_thirty_frames_as_by_its_own_code(tmp_path):
+    clip = write_jpegs(tmp_path / "clip", moving_scene(FRAMES))
+    official = answers(own_code(), "hq_sam2", tmp_path / "clip.safetensors", "small", "clip", str(clip))
+    ours = tracked(seeded(SPECS["small"]).double(), clip, CLIP_PROMPTS)
+    assert ours.shape == (FRAMES, 2, 90, 140)
+    assert np.ptp(ours[-1, 0]) > 1  # there is something to compare
+    assert spread_error(ours, official["logits"].numpy()) < 1e-3
 
 
 @pytest.fixture(scope="module")

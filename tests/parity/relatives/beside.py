@@ -30,11 +30,11 @@ def folder(name: str) -> Path:
     return path
 
 
-def answers(name: str, script: str, out: Path, *arguments: str) -> dict[str, Tensor]:
-    """What ``python -m tests.parity.relatives.SCRIPT OUT ...`` computed with the packages of ``name``."""
+def answers(packages: Path, script: str, out: Path, *arguments: str) -> dict[str, Tensor]:
+    """What ``python -m tests.parity.relatives.SCRIPT OUT ...`` computed with the ``packages`` of a folder."""
     from safetensors.torch import load_file
 
-    path = os.pathsep.join([str(folder(name)), str(ROOT)])
+    path = os.pathsep.join([str(packages), str(ROOT)])
     done = subprocess.run(
         [sys.executable, "-m", f"tests.parity.relatives.{script}", str(out), *arguments],
         env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
