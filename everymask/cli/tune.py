@@ -94,17 +94,22 @@ def tune(
             typer.echo(f"{what}: {number} of {of}", err=True)
         last = what
 
-    result = tuned(
-        photos,
-        masks,
-        load_visibly(model, device),
-        goal=goal if wish is None else wish,
-        trials=trials,
-        study=output.with_suffix(".study"),
-        seed=seed,
-        progress=tell,
-        **axes,
-    )
+    study = output.with_suffix(".study")
+    try:
+        result = tuned(
+            photos,
+            masks,
+            load_visibly(model, device),
+            goal=goal if wish is None else wish,
+            trials=trials,
+            study=study,
+            seed=seed,
+            progress=tell,
+            **axes,
+        )
+    except KeyboardInterrupt:
+        typer.echo(f"stopped; what was found is kept in {study}, the same command goes on from it", err=True)
+        raise
     for problem in result.problems:
         typer.echo(f"warning: not used: {problem}", err=True)
     where = "photos kept aside" if result.is_held_out else "the same photos, too few to keep any aside"
@@ -115,6 +120,12 @@ def tune(
         typer.echo("note: no better than the model's own defaults there; keep those", err=True)
     typer.echo(f"wrote {result.save(output)}", err=True)
     typer.echo(f"wrote {write_report(result, output.with_suffix('.html'))}", err=True)
+    kept = sum(path.stat().st_size for path in study.iterdir()) / 1e6
+    typer.echo(
+        f"{study} ({kept:.0f} MB) keeps the search: with more --trials and --overwrite it goes on; "
+        "delete it when you are done",
+        err=True,
+    )
 
 
 def _wish(want: list[str] | None, sizes: str | None, count: str | None) -> Any:

@@ -9,7 +9,7 @@ import tempfile
 import weakref
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import IO
 
 import numpy as np
@@ -116,6 +116,8 @@ class Columns:
     tolerance: np.ndarray  # float32 [K] of pixels interpolated from them
     row_peaks: np.ndarray  # float32 [K, h] the largest logit of each row
     column_peaks: np.ndarray  # float32 [K, w]
+    row_floors: np.ndarray  # float32 [K, h - 1] what the best four logits in a square of two rows all reach
+    column_floors: np.ndarray  # float32 [K, w - 1]
 
     @classmethod
     def empty(cls) -> Columns:
@@ -130,6 +132,8 @@ class Columns:
             tolerance=real,
             row_peaks=np.zeros((0, 0), np.float32),
             column_peaks=np.zeros((0, 0), np.float32),
+            row_floors=np.zeros((0, 0), np.float32),
+            column_floors=np.zeros((0, 0), np.float32),
         )
 
     @classmethod
@@ -140,6 +144,17 @@ class Columns:
             return cls.empty()
         names = [each.name for each in fields(cls)]
         return cls(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
+
+
+def floors_of(logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What the best squares of four logits reach with all four: of each two rows [h - 1], each two columns [w - 1].
+
+    >>> floors_of(np.array([[1.0, 5.0, 6.0], [2.0, 4.0, 7.0]]))
+    (array([4.]), array([1., 4.]))
+    """
+    least = np.minimum(logits[:-1], logits[1:])
+    least = np.minimum(least[:, :-1], least[:, 1:])
+    return least.max(axis=1), least.max(axis=0)
 
 
 @dataclass
@@ -181,10 +196,16 @@ class CandidatePool:
         height, width = self.logits_hw
         rows = np.full((len(values), height), self.outside, np.float32)
         columns = np.full((len(values), width), self.outside, np.float32)
+        row_floors, column_floors = rows[:, 1:].copy(), columns[:, 1:].copy()
         for number, (patch, value) in enumerate(zip(patches, values, strict=True)):
+            tall, wide = value.shape
             if value.size:
-                rows[number, patch.y : patch.y + value.shape[0]] = value.max(axis=1)
-                columns[number, patch.x : patch.x + value.shape[1]] = value.max(axis=0)
+                rows[number, patch.y : patch.y + tall] = value.max(axis=1)
+                columns[number, patch.x : patch.x + wide] = value.max(axis=0)
+            if min(tall, wide) > 1:
+                by_row, by_column = floors_of(value)
+                row_floors[number, patch.y : patch.y + tall - 1] = by_row
+                column_floors[number, patch.x : patch.x + wide - 1] = by_column
         return Columns(
             crop=np.full(len(values), crop, np.int64),
             point_xy=point_xy,
@@ -194,11 +215,22 @@ class CandidatePool:
             tolerance=np.array([patch.tolerance for patch in patches], np.float32),
             row_peaks=rows,
             column_peaks=columns,
+            row_floors=row_floors,
+            column_floors=column_floors,
         )
 
     def take(self, more: Sequence[Columns]) -> None:
         """Candidates that :meth:`stored` gave, after those that are there."""
         self._parts = [Columns.joined([*self._parts, *more])]
+
+    def find_floors(self) -> None:
+        """Make the floors of all candidates of their logits, where a file did not have them."""
+        height, width = self.logits_hw
+        rows = np.full((len(self), height - 1), self.outside, np.float32)
+        columns = np.full((len(self), width - 1), self.outside, np.float32)
+        for number in range(len(self)):
+            rows[number], columns[number] = floors_of(self.logits(np.array([number]))[0].numpy())
+        self._parts = [replace(self.columns, row_floors=rows, column_floors=columns)]
 
     def logits(self, numbers: np.ndarray) -> Tensor:
         """Of the candidates with these numbers [m], float32 [m, h, w]."""

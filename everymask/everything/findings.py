@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
@@ -60,6 +61,9 @@ THRESHOLDS = (
 
 NEAREST = 5
 """Candidates told of a place that none holds."""
+
+AHEAD = 0.05
+"""Share of the time of exploring that is spent on the stability of the best candidates beforehand."""
 
 DEPTH = 8.0
 """How far below the mask threshold logits are kept, unless the stability offset asks for more."""
@@ -393,6 +397,7 @@ class Findings:
                 "these findings were read without their model and photo, which more points need; "
                 "read them with Findings.load(path, model, photo)"
             )
+        begin = time.perf_counter()
         report = Reporter(progress, [len(question.points_xy) for question in questions])
         columns, boxes = [], [np.zeros((0, 4), np.int64)]
         for answer in ask(self.model, options, self.photo, questions, self.lowest, report):
@@ -404,9 +409,15 @@ class Findings:
             self._see(options)
             self._pool.take(columns)
             self._measuring.know_boxes(Setting(float(options.mask_threshold)), np.concatenate(boxes))
+            iou = self._pool.columns.iou
+            likely = np.flatnonzero(iou > options.pred_iou_thresh)
             if self.origin.family == "sam2":  # whose small regions are taken out of the logits
-                likely = np.flatnonzero(self._pool.columns.iou > options.pred_iou_thresh)
                 self._measuring.know_specks(float(options.mask_threshold), likely)
+            seconds = AHEAD * (time.perf_counter() - begin)
+            scores = MeasuredScores(self, options)
+            best_first = likely[np.argsort(-iou[likely], kind="stable")]
+            offset = float(options.stability_score_offset)
+            self._measuring.know_stability(scores.setting, offset, best_first, seconds)
 
     # -- files -------------------------------------------------------------------------------------
 

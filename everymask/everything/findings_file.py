@@ -26,7 +26,8 @@ from everymask.models.features import fingerprint
 if TYPE_CHECKING:
     from everymask.models.base import PromptableModel
 
-FORMAT = "everymask findings 2"
+FORMAT = "everymask findings 3"
+BEFORE = "everymask findings 2"  # had no floors: they are made of the logits
 _LOGITS = "logits"
 _TYPES = {"int64": "I64", "float32": "F32", "float64": "F64"}
 
@@ -128,12 +129,15 @@ def read(path: Path, bytes_kept: int) -> tuple[Origin, GeneratorOptions, Candida
     try:
         with safe_open(path, framework="np") as file:
             metadata = file.metadata() or {}
-            if metadata.get("format") != FORMAT:
+            if metadata.get("format") not in (FORMAT, BEFORE):
                 raise SessionError(
                     f"{str(path)!r} is not a findings file (its format is {metadata.get('format')!r}); "
                     "write one with Findings.save"
                 )
-            columns = Columns(**{each.name: file.get_tensor(each.name) for each in fields(Columns)})
+            known = {each.name for each in fields(Columns)} & set(file.keys())
+            if metadata["format"] == FORMAT and len(known) < len(fields(Columns)):
+                raise ValueError("columns are missing")
+            columns = replace(Columns.empty(), **{name: file.get_tensor(name) for name in known})
         origin = Origin(**json.loads(metadata["origin"]))
         origin = replace(origin, photo_hw=(origin.photo_hw[0], origin.photo_hw[1]))
         options = _options(json.loads(metadata["options"]))
@@ -141,6 +145,8 @@ def read(path: Path, bytes_kept: int) -> tuple[Origin, GeneratorOptions, Candida
         store = LogitStore.of(_mapped(path), bytes_kept)
         pool = CandidatePool((height, width), float(metadata["lowest"]), store, [columns])
         _check(columns, pool)
+        if metadata["format"] == BEFORE:
+            pool.find_floors()
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise SessionError(f"{str(path)!r} is not a findings file, or is damaged: {error}") from error
     return origin, options, pool

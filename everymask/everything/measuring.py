@@ -5,6 +5,7 @@ Letters used in shapes: K candidates, m of them, h x w mask logits.
 
 from __future__ import annotations
 
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -18,8 +19,8 @@ from everymask.everything.candidate_pool import CandidatePool
 from everymask.everything.grid import Crop
 from everymask.everything.workers import Result, Workers, cores_kept
 from everymask.masks.bilinear import exact_values
-from everymask.masks.box_bounds import Bounds, BoxBounds
-from everymask.masks.cells import TOLERANCE, Patch
+from everymask.masks.box_bounds import Bounds, BoxBounds, surely_above
+from everymask.masks.cells import TOLERANCE
 from everymask.masks.outermost import Outermost, boxes_of
 from everymask.masks.regions import BEYOND, clean_logits
 from everymask.masks.rle import Rle, encode_at
@@ -110,6 +111,14 @@ class Measuring:
         """Find the holes and islands of candidates [m], so that the first who asks need not wait for it."""
         self._specks_of(Setting(threshold, 1.0), numbers)
 
+    def know_stability(self, setting: Setting, offset: float, numbers: np.ndarray, seconds: float) -> None:
+        """Measure the stability of candidates [m], the first of them first, for as long as that."""
+        end = time.perf_counter() + seconds
+        for start in range(0, len(numbers), AT_ONCE):
+            if time.perf_counter() >= end:
+                return
+            self.stability(setting, offset, numbers[start : start + AT_ONCE])
+
     def boxes(self, setting: Setting, numbers: np.ndarray) -> np.ndarray:
         """Boxes of candidates [m], int64 [m, 4] in photo pixels, maximum edges inclusive."""
         memo = self._memo(setting)
@@ -122,7 +131,11 @@ class Measuring:
             todo = todo[~memo.boxed[todo]]
 
         def measure(crop: int, group: np.ndarray) -> np.ndarray:
-            boxes = self._upscalers[crop].boxes(self._logits(group, setting), setting.mask_threshold)
+            upscaler, logits = self._upscalers[crop], self._logits(group, setting)
+            if setting.cleaning > 0:
+                boxes = upscaler.boxes(logits, setting.mask_threshold)
+            else:  # few logits do not tell them
+                boxes = upscaler.outlined(logits, setting.mask_threshold, 0.0).boxes
             x, y = self._crops[crop].x0, self._crops[crop].y0
             return boxes + np.array([x, y, x, y])
 
@@ -148,15 +161,12 @@ class Measuring:
             if limits is None or elsewhere:
                 told.inner[at] = told.outer[at] = self.boxes(setting, group)
                 continue
-            peaks, tolerance = (
-                (columns.row_peaks[group], columns.column_peaks[group]),
-                columns.tolerance[group],
-            )
-            surely = limits.sure_above(float(threshold), tolerance)[:, None]
-            sure = peaks[0] > surely, peaks[1] > surely
+            tolerance = columns.tolerance[group]
+            surely = surely_above(threshold, tolerance)[:, None]
+            sure = columns.row_floors[group] > surely, columns.column_floors[group] > surely
             if specks is None:
                 lowest = (threshold - tolerance)[:, None]
-                reached = peaks[0] > lowest, peaks[1] > lowest
+                reached = columns.row_peaks[group] > lowest, columns.column_peaks[group] > lowest
             else:
                 reached, sure = specks.lines(group, setting.cleaning, sure, self._pool.logits_hw)
             found = limits.told(reached, sure).moved(self._crops[crop].x0, self._crops[crop].y0)
@@ -222,9 +232,8 @@ class Measuring:
         threshold = setting.mask_threshold
 
         def measure(crop: int, group: np.ndarray) -> np.ndarray:
-            patches = self._patches(crop, group, setting, offset)
             levels = (threshold - offset, threshold + offset)
-            below, above = self._upscalers[crop].areas(patches, levels)
+            below, above = self._upscalers[crop].areas_of(self._logits(group, setting), levels)
             return stability(above, below)
 
         todo = numbers[~scored[numbers]]
@@ -246,7 +255,7 @@ class Measuring:
 
         def measure(crop: int, group: np.ndarray) -> list[Rle]:
             upscaler, window, found = self._upscalers[crop], self._crops[crop], []
-            for patch in self._patches(crop, group, setting, 0.0):
+            for patch in upscaler.patches(self._logits(group, setting), setting.mask_threshold):
                 mask, (x, y) = upscaler.draw(patch, setting.mask_threshold)
                 found.append(encode_at(mask, (x + window.x0, y + window.y0), self._photo_hw))
             return found
@@ -293,9 +302,6 @@ class Measuring:
         while len(self._memos) > SETTINGS_KEPT:
             self._memos.popitem(last=False)
         return memo
-
-    def _patches(self, crop: int, group: np.ndarray, setting: Setting, offset: float) -> Sequence[Patch]:
-        return self._upscalers[crop].patches(self._logits(group, setting), setting.mask_threshold - offset)
 
     def _logits(self, numbers: np.ndarray, setting: Setting) -> Tensor:
         logits = self._pool.logits(numbers)

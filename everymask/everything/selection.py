@@ -16,8 +16,11 @@ from everymask.everything import filters
 from everymask.everything.grid import Crop
 from everymask.everything.options import GeneratorOptions
 from everymask.masks.box_bounds import Bounds
-from everymask.masks.nms import suppress_between
+from everymask.masks.nms import overlaps, suppress_between
 from everymask.media.renditions import names_of
+
+PATIENCE = 4
+"""Rounds of suppression before candidates are asked for their stability ahead of their turn."""
 
 
 class Scores(Protocol):
@@ -127,6 +130,14 @@ class Boxes:
             which = offered[needed]
             inner[which] = outer[which] = self._scores.boxes(self._members[which])
 
+    def covered(self, by: np.ndarray, threshold: float) -> np.ndarray:
+        """Which of all candidates these suppress, as far as outer boxes tell, bool [K]."""
+        outer = self._bounds.outer
+        found = np.zeros(len(outer), bool)
+        for box in outer[by]:
+            found |= overlaps(box, outer) > threshold
+        return found
+
 
 def settled(
     boxes: Boxes, iou: np.ndarray, threshold: float, stable: Callable[[np.ndarray], np.ndarray]
@@ -134,15 +145,25 @@ def settled(
     """What suppression leaves of the stable ones of K candidates, best first, asking few for stability.
 
     ``stable(indices)`` says which are. Those that suppression leaves are asked; the unstable among them go,
-    and suppression runs again until all that it leaves are stable.
+    and suppression runs again until all that it leaves are stable. Where that goes on and on, ever more of
+    the best that no stable one suppresses are asked ahead of their turn.
     """
     offered = np.arange(len(iou))
     asked = np.zeros(len(iou), bool)
+    turn = 0
     while True:
         kept = boxes.suppressed(offered, iou[offered], threshold)
         new = kept[~asked[kept]]
+        if len(new) == 0:
+            return kept
+        if turn >= PATIENCE:
+            covered = boxes.covered(kept[asked[kept]], threshold)
+            waiting = offered[~asked[offered] & ~covered[offered]]
+            ahead = waiting[np.argsort(-iou[waiting], kind="stable")[: 1 << (turn - PATIENCE)]]
+            new = np.union1d(new, ahead)
         asked[new] = True
-        unstable = new[~stable(new)] if len(new) else new
+        unstable = new[~stable(new)]
         if len(unstable) == 0:
             return kept
         offered = np.setdiff1d(offered, unstable)
+        turn += 1

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -134,7 +135,7 @@ def tune(
         raise OptionError(f"trials must be at least 1, got {trials}")
     wanted = _goal(goal, has_masks=masks is not None)
     tried = combinations(structures)
-    examples, problems = find_examples(photos, masks)
+    examples, problems = find_examples(photos, masks, all_have_masks=True)
     ready = model if isinstance(model, PromptableModel) else load(str(model), device=device)
     for structure in tried:
         AutomaticMaskGenerator(ready, **structure)  # a wrong one is said now
@@ -196,9 +197,14 @@ def _goal(goal: str | Wish | None, has_masks: bool) -> str | Wish:
 
 @dataclass(frozen=True)
 class _Study:
-    """Where a search is kept: the trials and the findings of its photos."""
+    """Where a search is kept: the trials and the findings of its photos.
+
+    Trials belong to all of the photos and masks; findings to one photo, so that those of the others stay
+    good when photos come or go.
+    """
 
     name: str
+    asked: str  # what the model is asked, and which model
     folder: Path | None
 
     @classmethod
@@ -210,12 +216,12 @@ class _Study:
         goal: str | Wish,
         examples: Sequence[Example],
     ) -> _Study:
-        named = [(example.name, example.path.stat().st_size) for example in examples]
-        text = f"{fingerprint(model)} {sorted(structure.items())} {goal} {named}"
+        asked = f"{fingerprint(model)} {sorted(structure.items())}"
+        named = [(example.name, example.path.stat().st_size, _digest(example)) for example in examples]
         path = None if folder is None else Path(folder)
         if path is not None:
             path.mkdir(parents=True, exist_ok=True)
-        return cls(hashlib.sha256(text.encode()).hexdigest()[:16], path)
+        return cls(_short(f"{asked} {goal} {named}"), _short(asked), path)
 
     def optuna(self, seed: int) -> Any:
         """The study, with the trials of an earlier run."""
@@ -236,7 +242,7 @@ class _Study:
         generator = AutomaticMaskGenerator(model, **structure)
         if self.folder is None:
             return generator.explore(photo.values, valid=photo.valid)
-        path = self.folder / f"{self.name}-{example.path.stem}.findings"
+        path = self.folder / f"{self.asked}-{example.name}.findings"
         if path.exists():
             try:
                 return Findings.load(path, model, photo.values)
@@ -245,6 +251,16 @@ class _Study:
         findings = generator.explore(photo.values, valid=photo.valid)
         findings.save(path)
         return findings
+
+
+def _short(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _digest(example: Example) -> str:
+    """Tells the reference masks of a photo from others."""
+    sizes = [[mask.rle["counts"] for mask in masks] for masks in example.references]
+    return _short(repr(sizes))
 
 
 def _search(
@@ -262,11 +278,14 @@ def _search(
     for number, example in enumerate(examples, 1):
         found.append(kept.findings(model, structure, example))
         if progress is not None:
-            progress(f"asked {example.name}", number, len(examples))
+            told = "".join(f", {name} {value}" for name, value in structure.items())
+            progress(f"asked {example.name}{told}", number, len(examples))
     study = kept.optuna(seed)
     defaults = AutomaticMaskGenerator(model, **structure).options
-    if not study.trials:
+    done = sum(trial.state.is_finished() for trial in study.trials)
+    if done == 0:  # also where the first one was stopped
         study.enqueue_trial({name: getattr(defaults, name) for name in SEARCHED})
+    turns = count(done + 1)
 
     def objective(trial: Any) -> float:
         thresholds = {
@@ -281,10 +300,9 @@ def _search(
         answers = [findings.masks(**thresholds) for findings in found]
         trial.set_user_attr("masks", float(np.mean([len(masks) for masks in answers])))
         if progress is not None:
-            progress("tried thresholds", trial.number + 1, trials)
+            progress("tried thresholds", next(turns), trials)
         return float(np.mean([score(masks, e, goal) for masks, e in zip(answers, examples, strict=True)]))
 
-    done = sum(trial.state.is_finished() for trial in study.trials)
     if done < trials:
         study.optimize(objective, n_trials=trials - done)
     return [

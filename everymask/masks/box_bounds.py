@@ -1,8 +1,9 @@
-"""Between which boxes the box of an upscaled mask lies, told by the largest logit of each row and column.
+"""Between which boxes the box of an upscaled mask lies, told by a few numbers for each row and column of logits.
 
 A pixel above a threshold has a logit above it among the four around it, so the outer box reaches to the
-pixels made with the outermost of those. A logit far enough above the threshold makes the pixel nearest to it
-one of the mask, whatever lies around: the inner box reaches to that.
+pixels made with the outermost of those: the largest logit of each row and column tells. All pixels between
+four logits above the threshold are in the mask, so the inner box reaches to the pixels between the outermost
+two rows that have such four: the best least one of each two rows, and each two columns, tells.
 
 Letters used in shapes: m masks, h logits along an axis.
 """
@@ -18,8 +19,8 @@ from everymask.masks.cells import TOLERANCE, Axes
 from everymask.masks.interpolation import Axis
 from everymask.masks.regions import BEYOND
 
-UNKNOWN = 1e30
-"""A logit that none reaches."""
+UNKNOWN = np.float32(np.inf)
+"""A logit that none is above."""
 
 
 @dataclass(frozen=True)
@@ -45,32 +46,14 @@ class Reach:
     axis: Axis
 
     @cached_property
-    def _places(self) -> np.ndarray:
-        """Of each pixel between the logits, float64 [pixels]."""
-        axis = self.axis
-        group = np.repeat(np.arange(len(axis.low)), axis.pixels)
-        along = np.arange(len(group)) - axis.start[group]
-        return axis.low[group] + axis.place[group].astype(np.float64) + axis.pace[group] * along
-
-    @cached_property
     def length(self) -> int:
         """How many logits there are."""
         return int(self.axis.high[-1]) + 1
 
     @cached_property
-    def nearest(self) -> np.ndarray:
-        """The pixel nearest to each logit, int64 [h]."""
-        places = self._places
-        after = np.searchsorted(places, np.arange(self.length)).clip(0, len(places) - 1)
-        before = (after - 1).clip(0)
-        lines = np.arange(self.length)
-        return np.where(np.abs(places[before] - lines) <= np.abs(places[after] - lines), before, after)
-
-    @cached_property
-    def away(self) -> float:
-        """How far, in logits, the nearest pixel of a logit is at most."""
-        lines = np.arange(self.length)
-        return float(np.abs(self._places[self.nearest] - lines).max(initial=0.0)) + 2 * self.axis.slack
+    def complete(self) -> bool:
+        """Whether there are pixels between any two logits."""
+        return bool(np.isin(np.arange(self.length - 1), self.axis.low).all())
 
     @cached_property
     def first(self) -> np.ndarray:
@@ -82,6 +65,18 @@ class Reach:
         """The last one."""
         return self.axis.start[np.searchsorted(self.axis.low, np.arange(self.length), "right")] - 1
 
+    @cached_property
+    def after(self) -> np.ndarray:
+        """The first pixel between each logit and the next, int64 [h - 1]."""
+        return self.axis.start[np.searchsorted(self.axis.low, np.arange(self.length - 1))]
+
+    @cached_property
+    def before(self) -> np.ndarray:
+        """The last one; those beyond the last logit are as those at it."""
+        ends = self.axis.start[np.searchsorted(self.axis.low, np.arange(self.length - 1), "right")] - 1
+        ends[-1:] = self.axis.start[-1] - 1
+        return ends
+
 
 @dataclass(frozen=True)
 class BoxBounds:
@@ -92,27 +87,17 @@ class BoxBounds:
 
     @classmethod
     def of(cls, axes: Axes, logits_hw: tuple[int, int]) -> BoxBounds | None:
-        """None where this cannot be told: several steps, or logits that no pixel is made of."""
+        """None where this cannot be told: several steps, or two logits without a pixel between them."""
         if len(axes.rows.steps) != 1 or len(axes.columns.steps) != 1:
             return None
         found = cls(Reach(axes.rows), Reach(axes.columns))
         if (found.rows.length, found.columns.length) != tuple(logits_hw):
             return None
-        return found if max(found.rows.away, found.columns.away) < 0.6 else None
-
-    def sure_above(self, threshold: float, tolerance: np.ndarray) -> np.ndarray:
-        """Logits from which on the pixel nearest to one is in the mask, float64 [m].
-
-        ``tolerance`` [m] as a patch has it tells the largest logit either way, too; 0, as of logits that came
-        from a GPU, tells nothing, and no logit is surely enough.
-        """
-        weight = (1 - self.rows.away) * (1 - self.columns.away)
-        largest = np.where(tolerance > 0, tolerance.astype(np.float64) / TOLERANCE, UNKNOWN)
-        lowest = np.maximum(largest, abs(threshold) + BEYOND)
-        return (threshold + 2.0 * tolerance + (1 - weight) * lowest) / weight
+        return found if found.rows.complete and found.columns.complete else None
 
     def told(self, reached: tuple[np.ndarray, np.ndarray], sure: tuple[np.ndarray, np.ndarray]) -> Bounds:
-        """``reached`` and ``sure``, bool [m, h] and [m, w]: rows and columns that may have, and have, pixels.
+        """``reached``, bool [m, h] and [m, w]: rows and columns that may have pixels; ``sure``, bool [m, h - 1]
+        and [m, w - 1]: two rows, and two columns, that have four logits surely above the threshold.
 
         Masks that reach nothing get the box (0, 0, 0, 0), as boxes of empty masks are.
         """
@@ -122,11 +107,21 @@ class BoxBounds:
             outer[:, side], outer[:, side + 2] = reach.first[first], reach.last[last]
             near, far = _ends(sure[1 - side])
             some = sure[1 - side].any(axis=1)
-            inner[:, side] = np.where(some, reach.nearest[near], outer[:, side + 2])
-            inner[:, side + 2] = np.where(some, reach.nearest[far], outer[:, side])
+            inner[:, side] = np.where(some, reach.after[near], outer[:, side + 2])
+            inner[:, side + 2] = np.where(some, reach.before[far], outer[:, side])
         empty = ~reached[0].any(axis=1)
         inner[empty] = outer[empty] = 0
         return Bounds(inner, outer)
+
+
+def surely_above(threshold: np.float32, tolerance: np.ndarray) -> np.ndarray:
+    """From which logits on, float32 [m], pixels made of them are above the threshold, however they are rounded.
+
+    ``tolerance`` [m] as a patch has it; 0, as of logits that came from a GPU, tells nothing. Logits of holes
+    that were filled count, too.
+    """
+    room = np.maximum(tolerance, np.float32(TOLERANCE * (abs(float(threshold)) + BEYOND)))
+    return np.where(tolerance > 0, threshold + room, UNKNOWN).astype(np.float32)
 
 
 def _ends(lines: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -63,36 +63,46 @@ def suppress_between(
     least, most = _area(inner), _area(outer)
     threshold = np.float64(iou_threshold)
     kept: list[np.ndarray] = []
-    needed: list[np.ndarray] = [np.zeros(0, np.int64)]
+    needed: list[np.ndarray] = []
+    unsure, goes = np.zeros((2, len(order)), bool)
     while len(order):
-        kept.append(order[0])
-        if not known[0]:
+        if unsure[0]:  # of a better box, and no better one has made it go since
             needed.append(order[:1])
-        # Where the first is not known its outer box is a guess: it is asked for.
-        low, high = _shared(outer[:, :1], inner[:, 1:]), _shared(outer[:, :1], outer[:, 1:])
-        with np.errstate(invalid="ignore", divide="ignore"):
-            iou = high / (most[0] + most[1:] - high)
-            at_least = low / (most[0] + most[1:] - low)
-            at_most = high / np.maximum(most[0] + least[1:] - high, most[0])
-            sure = known[1:] | (at_least > threshold + _ROOM) | (at_most < threshold - _ROOM) | (high == 0)
-        needed.append(order[1:][~sure])
-        # Of a box that is asked for, too, its outer box is a guess.
-        goes = np.where(known[1:] | ~sure, iou > threshold, at_least > threshold)
-        stays = np.flatnonzero(~goes) + 1
-        order, known, least, most = order[stays], known[stays], least[stays], most[stays]
-        inner, outer = inner[:, stays], outer[:, stays]
-    return np.array(kept, np.int64), np.unique(np.concatenate(needed))
+        if goes[0]:
+            rest = slice(1, None)
+        else:
+            kept.append(order[0])
+            if not known[0]:
+                needed.append(order[:1])
+            # Where the first is not known its outer box is a guess: it is asked for, and all that it says again.
+            low, high = _shared(outer[:, :1], inner[:, 1:]), _shared(outer[:, :1], outer[:, 1:])
+            with np.errstate(invalid="ignore", divide="ignore"):
+                iou = high / (most[0] + most[1:] - high)
+                at_least = low / (most[0] + most[1:] - low)
+                at_most = high / np.maximum(most[0] + least[1:] - high, most[0])
+            surely = np.where(known[1:], iou > threshold, at_least > threshold + _ROOM)
+            surely_not = np.where(known[1:], ~surely, (at_most < threshold - _ROOM) | (high == 0))
+            guessed = iou > threshold
+            if known[0]:
+                unsure[1:] |= ~(surely | surely_not)
+            else:
+                surely &= guessed
+            goes[1:] |= guessed & ~surely_not
+            rest = np.flatnonzero(~surely) + 1
+        order, known, least, most = order[rest], known[rest], least[rest], most[rest]
+        unsure, goes, inner, outer = unsure[rest], goes[rest], inner[:, rest], outer[:, rest]
+    return np.array(kept, np.int64), np.unique(np.concatenate([np.zeros(0, np.int64), *needed]))
 
 
 def _area(boxes: np.ndarray) -> np.ndarray:
     """Of boxes [4, K]; 0 of those inside out."""
-    return np.clip(boxes[2] - boxes[0], 0, None) * np.clip(boxes[3] - boxes[1], 0, None)
+    return np.maximum(boxes[2] - boxes[0], 0) * np.maximum(boxes[3] - boxes[1], 0)
 
 
 def _shared(one: np.ndarray, others: np.ndarray) -> np.ndarray:
     """The area that one box [4, 1] shares with others [4, K]."""
-    width = np.clip(np.minimum(one[2], others[2]) - np.maximum(one[0], others[0]), 0, None)
-    height = np.clip(np.minimum(one[3], others[3]) - np.maximum(one[1], others[1]), 0, None)
+    width = np.maximum(np.minimum(one[2], others[2]) - np.maximum(one[0], others[0]), 0)
+    height = np.maximum(np.minimum(one[3], others[3]) - np.maximum(one[1], others[1]), 0)
     return width * height
 
 

@@ -163,10 +163,10 @@ class SpeckStore:
         above: tuple[np.ndarray, np.ndarray],
         logits_hw: tuple[int, int],
     ) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
-        """Rows and columns that the cleaned masks [m] may reach, and those that they reach for sure.
+        """Rows and columns that the cleaned masks [m] may reach, and of which two they have four logits for sure.
 
-        ``above``, bool [m, h] and [m, w], says which lines have a logit that is sure to make a pixel; those
-        that an island taken out lies on are not sure of it any more.
+        ``above``, bool [m, h - 1] and [m, w - 1], says which two lines have four logits surely above the
+        threshold; those that an island taken out lies on are not sure of it any more.
         """
         assert self._specks is not None
         specks, place = self._specks, self._place[numbers]
@@ -185,7 +185,7 @@ class SpeckStore:
             lost = _covered(
                 which[gone], specks.box[at[gone], low], specks.box[at[gone], high], len(numbers), length
             )
-            sure.append(sharp & ~lost & reached[-1])
+            sure.append(sharp & ~(lost[:, :-1] & lost[:, 1:]))
         return (reached[0], reached[1]), (sure[0], sure[1])
 
 

@@ -7,6 +7,7 @@ Letters used in shapes: m masks, h x w logits, H x W the photo, R x C pixels of 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -22,6 +23,9 @@ from everymask.masks.cells import Axes, Block, Cells, Patch, Undecided
 from everymask.masks.interpolation import axis_of, formula_holds
 
 PLAIN_BYTES = 64_000_000  # of upscaled logits at a time
+
+PLAIN_SHARE = 6
+"""Pixels to a logit up to which a CPU core upscales and counts sooner than it looks for cells."""
 
 LOGITS_AT_ONCE = 1 << 17  # looked at together: they and their marks fit a core's cache
 
@@ -106,6 +110,13 @@ class Upscaler:
         if self._upscales_in_earnest(patches[0].values):
             return self._areas_plain(torch.stack([patch.values for patch in patches]), limits)
         return self._areas(patches, limits)
+
+    def areas_of(self, logits: Tensor, thresholds: Sequence[float]) -> np.ndarray:
+        """The same of whole logits [m, h, w], int64 [t, m]: in full where the photo is small."""
+        few = math.prod(self.photo_hw) <= PLAIN_SHARE * math.prod(logits.shape[1:])
+        if len(logits) and len(self.stretches) == 1 and few:
+            return self._areas_plain(logits, [np.float32(t) for t in thresholds])
+        return self.areas(self.patches(logits, min(thresholds)), thresholds)
 
     def draw(self, patch: Patch, threshold: float) -> tuple[np.ndarray, tuple[int, int]]:
         """The columns of a mask, bool [columns, rows], and where in the photo its first pixel (x, y) lies.

@@ -9,9 +9,12 @@ import pytest
 import torch
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from safetensors import safe_open
+from safetensors.numpy import load_file, save_file
 
 import everymask as em
 from everymask.errors import InputError, OptionError, SessionError
+from everymask.everything import findings as findings_module
 from everymask.everything import measuring
 from everymask.everything.candidate_pool import LogitStore
 from everymask.everything.findings import Findings
@@ -50,6 +53,17 @@ def test_the_first_question_about_small_regions_finds_them_known(nano, photo, mo
     monkeypatch.setattr(measuring, "find_specks", lambda logits, *how: looked.append(len(logits)))
     assert len(findings.masks(min_mask_region_area=40)) > 0
     assert looked == []
+
+
+def test_exploring_measures_the_stability_of_the_best_for_a_part_of_its_time(nano, photo, monkeypatch):
+    monkeypatch.setattr(findings_module, "AHEAD", 1e9)
+    findings = em.AutomaticMaskGenerator(nano, points_per_side=4, pred_iou_thresh=0.3).explore(photo)
+    options = findings.options
+    scores = findings_module.MeasuredScores(findings, options)
+    assert scores.scored().tolist() == (scores.iou > 0.3).tolist()
+    monkeypatch.setattr(findings_module, "AHEAD", 0.0)
+    findings = em.AutomaticMaskGenerator(nano, points_per_side=4, pred_iou_thresh=0.3).explore(photo)
+    assert not findings_module.MeasuredScores(findings, options).scored().any()
 
 
 @pytest.fixture(scope="module")
@@ -182,6 +196,32 @@ def test_saved_findings_answer_alike_and_can_be_extended(kind, found, photo, tmp
         alone.extend(points_per_side=2)
 
 
+def test_files_of_the_format_before_are_read(found, tmp_path):
+    _, findings = found("sam2")
+    path = findings.save(tmp_path / "new.findings")
+    tensors = load_file(path)
+    with safe_open(path, framework="np") as file:
+        metadata = file.metadata()
+    before = {name: value for name, value in tensors.items() if not name.endswith("_floors")}
+    metadata["format"] = "everymask findings 2"
+    save_file(before, tmp_path / "old.findings", metadata)
+    old = Findings.load(tmp_path / "old.findings")
+    np.testing.assert_array_equal(old._pool.columns.row_floors, findings._pool.columns.row_floors)
+    np.testing.assert_array_equal(old._pool.columns.column_floors, findings._pool.columns.column_floors)
+    options = {"mask_threshold": 0.4, "pred_iou_thresh": 0.0, "stability_score_thresh": 0.0}
+    assert said(old.masks(**options)) == said(findings.masks(**options))
+
+
+def test_a_file_without_some_of_its_columns_is_damaged(found, tmp_path):
+    path = found("sam2")[1].save(tmp_path / "a.findings")
+    with safe_open(path, framework="np") as file:
+        metadata = file.metadata()
+    tensors = {name: value for name, value in load_file(path).items() if name != "row_floors"}
+    save_file(tensors, path, metadata)
+    with pytest.raises(SessionError, match="or is damaged: columns are missing"):
+        Findings.load(path)
+
+
 def test_findings_of_another_photo_or_model_are_refused(found, nano, photo, tmp_path):
     model, findings = found("sam2")
     path = findings.save(tmp_path / "a.findings")
@@ -275,6 +315,35 @@ class Known:
 
     def bounds(self, numbers):
         return self._bounds
+
+
+def test_where_all_are_unstable_few_rounds_find_it():
+    corners = np.arange(600)[:, None] * np.array([[1, 0]])
+    boxes = np.concatenate([corners, corners + 600], axis=1)
+    rounds: list[int] = []
+
+    def tell(which):
+        rounds.append(len(which))
+        return np.zeros(len(which), bool)
+
+    measured = Boxes(Known(boxes, np.zeros(boxes.shape, int)), np.arange(600))
+    assert settled(measured, np.linspace(1, 0, 600), 0.1, tell).tolist() == []
+    assert sum(rounds) == 600
+    assert len(rounds) < 20
+
+
+def test_few_more_are_asked_where_a_stable_one_suppresses_the_others():
+    corners = np.arange(600)[:, None] * np.array([[0.01, 0]])
+    boxes = np.concatenate([corners, corners + 600], axis=1)
+    asked: list[int] = []
+
+    def tell(which):
+        asked.extend(which.tolist())
+        return which >= 20
+
+    measured = Boxes(Known(boxes, np.zeros(boxes.shape, int)), np.arange(600))
+    assert len(settled(measured, np.linspace(1, 0, 600), 0.1, tell)) == 1
+    assert len(asked) < 60
 
 
 def test_measuring_last_leaves_what_measuring_first_does():

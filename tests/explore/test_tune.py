@@ -58,6 +58,41 @@ def test_search_goes_on_where_it_was_stopped(folder, model, tmp_path):
     assert {path: path.stat().st_mtime_ns for path in study.glob("*.findings")} == stamps
 
 
+def test_other_masks_begin_another_search_and_other_photos_ask_only_about_those(folder, model, tmp_path):
+    study = tmp_path / "study"
+    first = tune(folder, folder, model, trials=3, study=study, points_per_side=3)
+    asked = {path: path.stat().st_mtime_ns for path in study.glob("*.findings")}
+    labels = np.zeros((48, 64), np.uint8)
+    labels[:4, :4] = 1
+    Image.fromarray(labels).save(folder / "p0_0.png")
+    other = tune(folder, folder, model, trials=3, study=study, points_per_side=3)
+    assert other.trials[0].options == first.trials[0].options
+    assert other.trials[0].score != first.trials[0].score
+    Image.fromarray(np.full((48, 64, 3), 9, np.uint8)).save(folder / "p5.jpg")
+    Image.fromarray(labels).save(folder / "p5_0.png")
+    tune(folder, folder, model, trials=1, study=study, points_per_side=3)
+    stamps = {path: path.stat().st_mtime_ns for path in study.glob("*.findings")}
+    assert asked.items() < stamps.items()
+    assert len(stamps) == 3
+
+
+def test_a_search_stopped_at_its_first_trial_tries_the_defaults_again(folder, model, tmp_path):
+    def stop(what, number, of):
+        if what == "tried thresholds":
+            raise KeyboardInterrupt
+
+    study = tmp_path / "study"
+    with pytest.raises(KeyboardInterrupt):
+        tune(folder, folder, model, trials=2, study=study, points_per_side=3, progress=stop)
+    said = []
+    tuning = tune(
+        folder, folder, model, trials=2, study=study, points_per_side=3, progress=lambda *each: said.append(each)
+    )
+    usual = model.spec.generator["pred_iou_thresh"]
+    assert usual in [trial.options["pred_iou_thresh"] for trial in tuning.trials]
+    assert [each[1:] for each in said if each[0] == "tried thresholds"] == [(1, 2), (2, 2)]
+
+
 def test_without_masks_a_wish_is_tuned_for(folder, model):
     tuning = tune(folder, model=model, goal=Wish({"count": 1}, count=(1, 2)), trials=6, points_per_side=3)
     assert 0 <= tuning.after <= 1
@@ -98,11 +133,34 @@ def test_masks_of_another_size_are_named_and_left_out(folder):
     assert problems == ["p1.jpg: its masks are for (5, 5), the photo is (48, 64) (height, width)"]
 
 
+def test_photos_without_masks_are_named(folder):
+    for number in (1, 3):
+        (folder / f"p{number}_0.png").unlink()
+    examples, problems = find_examples(folder, folder, all_have_masks=True)
+    assert [example.name for example in examples] == ["p0.jpg", "p2.jpg"]
+    assert problems == ["no masks for p1.jpg, p3.jpg"]
+    assert find_examples(folder, folder)[1] == []
+
+
+def test_photos_that_cannot_be_read_are_named_and_left_out(folder):
+    (folder / "p1.jpg").write_text("no photo")
+    examples, problems = find_examples(folder, None)
+    assert [example.name for example in examples] == ["p0.jpg", "p2.jpg", "p3.jpg"]
+    assert len(problems) == 1
+    assert problems[0].startswith("p1.jpg: ")
+
+
 def test_folders_that_do_not_fit_are_refused(folder, model, tmp_path):
     empty = tmp_path / "empty"
     empty.mkdir()
-    with pytest.raises(InputError, match=r"none has a NAME\.json, NAME\.png or NAME_0\.png of its name"):
+    with pytest.raises(InputError, match=r"has no NAME\.json, NAME\.png or NAME_0\.png of their names"):
         tune(folder, empty, model)
+    with pytest.raises(InputError, match="there is no photo in .*; name a folder of photos"):
+        tune(empty, folder, model)
+    others = empty / "coco.json"
+    em.MaskSet([em.Mask.from_segmentation(np.ones((48, 64), bool))], (48, 64)).save(others)
+    with pytest.raises(InputError, match=r"coco\.json has masks for other photos only"):
+        tune(folder, others, model)
     with pytest.raises(InputError, match="expected a folder of photos"):
         tune(folder / "p0.jpg", model=model)
     with pytest.raises(InputError, match="there is no file or folder"):
@@ -124,7 +182,7 @@ def test_every_other_photo_is_kept_aside(folder):
     examples, _ = find_examples(folder, None)
     seen, held = halves(examples)
     assert not {example.name for example in seen} & {example.name for example in held}
-    assert len(seen) == len(held) == 4
+    assert len(seen) == len(held) == 2
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from everymask.geometry import Letterbox, Squash
-from everymask.masks.box_bounds import BoxBounds
+from everymask.everything.candidate_pool import floors_of
+from everymask.masks.box_bounds import BoxBounds, surely_above
 from everymask.masks.cells import tolerances
 from everymask.masks.nms import suppress, suppress_between
 from everymask.masks.upscaled import Upscaler
@@ -21,8 +22,9 @@ def test_inner_box_box_and_outer_box_lie_in_each_other(photo_hw, threshold):
     limits = BoxBounds.of(upscaler.axes, (24, 32))
     assert limits is not None
     peaks, error = (logits.max(axis=2), logits.max(axis=1)), tolerances(logits)
-    lowest, surely = (threshold - error)[:, None], limits.sure_above(threshold, error)[:, None]
-    bounds = limits.told((peaks[0] > lowest, peaks[1] > lowest), (peaks[0] > surely, peaks[1] > surely))
+    floors = [np.stack(each) for each in zip(*map(floors_of, logits), strict=True)]
+    lowest, surely = (threshold - error)[:, None], surely_above(np.float32(threshold), error)[:, None]
+    bounds = limits.told((peaks[0] > lowest, peaks[1] > lowest), (floors[0] > surely, floors[1] > surely))
     boxes = upscaler.boxes(torch.from_numpy(logits), threshold)
     assert (bounds.outer[:, :2] <= boxes[:, :2]).all()
     assert (bounds.outer[:, 2:] >= boxes[:, 2:]).all()
@@ -37,16 +39,32 @@ def test_inner_box_box_and_outer_box_lie_in_each_other(photo_hw, threshold):
 def test_an_empty_mask_has_the_box_of_empty_masks():
     upscaler = Upscaler((8, 8), Squash((300, 420), 32).stretches)
     limits = BoxBounds.of(upscaler.axes, (8, 8))
-    none = np.zeros((1, 8), bool)
-    bounds = limits.told((none, none), (none, none)).moved(5, 7)
+    none, no_squares = np.zeros((1, 8), bool), np.zeros((1, 7), bool)
+    bounds = limits.told((none, none), (no_squares, no_squares)).moved(5, 7)
     assert bounds.inner.tolist() == bounds.outer.tolist() == [[5, 7, 5, 7]]
 
 
 def test_nothing_is_sure_where_the_largest_logit_is_not_known():
-    limits = BoxBounds.of(Upscaler((8, 8), Squash((300, 420), 32).stretches).axes, (8, 8))
-    known, unknown = limits.sure_above(0.0, np.array([1e-4, 0.0], np.float32))
-    assert 0 < known < 30
-    assert unknown > 1e20
+    known, unknown = surely_above(np.float32(2.0), np.array([1e-4, 0.0], np.float32))
+    assert 2.0001 <= known < 2.001
+    assert np.isposinf(unknown)
+
+
+def test_a_square_of_four_tells_of_all_pixels_up_to_the_edge():
+    logits = np.full((8, 8), -5.0, np.float32)
+    logits[:2, 3:6] = 5.0
+    upscaler = Upscaler((8, 8), Squash((300, 420), 32).stretches)
+    limits = BoxBounds.of(upscaler.axes, (8, 8))
+    rows, columns = (floors[None] > 0 for floors in floors_of(logits))
+    inner = limits.told((rows[:, :1].repeat(8, 1), columns[:, :1].repeat(8, 1)), (rows, columns)).inner[0]
+    left, top, right, bottom = upscaler.boxes(torch.from_numpy(logits)[None], 0.0)[0]
+    assert inner[1] == top == 0
+    assert left <= inner[0] < left + 420 / 8
+    assert bottom >= inner[3] > bottom - 300 / 8
+
+
+def test_photos_smaller_than_the_logits_have_no_bounds():
+    assert BoxBounds.of(Upscaler((64, 64), Squash((50, 420), 256).stretches).axes, (64, 64)) is None
 
 
 def test_two_steps_have_no_bounds():

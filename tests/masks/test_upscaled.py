@@ -43,6 +43,7 @@ def test_areas_boxes_and_runs_are_those_of_the_full_size(kind, size):
     areas = upscaler.areas(found.patches, (-1, 0, 1))
     for area, threshold in zip(areas, (-1, 0, 1), strict=True):
         assert area.tolist() == (full > threshold).sum((1, 2)).tolist()
+    assert upscaler.areas_of(low, (-1, 0, 1)).tolist() == areas.tolist()
     assert found.boxes.tolist() == [list(box_of_mask(m.numpy() > 0)) for m in full]
     for one, expected in zip(low, full, strict=True):
         assert drawn(upscaler, one, 0.0).same_as(rle.encode(expected.numpy() > 0))
