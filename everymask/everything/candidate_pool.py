@@ -116,7 +116,7 @@ class Columns:
     tolerance: np.ndarray  # float32 [K] of pixels interpolated from them
     row_peaks: np.ndarray  # float32 [K, h] the largest logit of each row
     column_peaks: np.ndarray  # float32 [K, w]
-    row_floors: np.ndarray  # float32 [K, h - 1] what the best four logits in a square of two rows all reach
+    row_floors: np.ndarray  # float32 [K, h - 1] what all four logits of the best square of two rows reach
     column_floors: np.ndarray  # float32 [K, w - 1]
 
     @classmethod
@@ -147,7 +147,7 @@ class Columns:
 
 
 def floors_of(logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """What the best squares of four logits reach with all four: of each two rows [h - 1], each two columns [w - 1].
+    """What the best square of four logits reaches with all four, of each two rows [h - 1], columns [w - 1].
 
     >>> floors_of(np.array([[1.0, 5.0, 6.0], [2.0, 4.0, 7.0]]))
     (array([4.]), array([1., 4.]))

@@ -1,4 +1,4 @@
-"""Between which boxes the box of an upscaled mask lies, told by a few numbers for each row and column of logits.
+"""Between which boxes the box of an upscaled mask lies, told by two numbers for each row and column.
 
 A pixel above a threshold has a logit above it among the four around it, so the outer box reaches to the
 pixels made with the outermost of those: the largest logit of each row and column tells. All pixels between
@@ -96,7 +96,7 @@ class BoxBounds:
         return found if found.rows.complete and found.columns.complete else None
 
     def told(self, reached: tuple[np.ndarray, np.ndarray], sure: tuple[np.ndarray, np.ndarray]) -> Bounds:
-        """``reached``, bool [m, h] and [m, w]: rows and columns that may have pixels; ``sure``, bool [m, h - 1]
+        """``reached``, bool [m, h] and [m, w]: rows and columns that may have pixels; ``sure``, [m, h - 1]
         and [m, w - 1]: two rows, and two columns, that have four logits surely above the threshold.
 
         Masks that reach nothing get the box (0, 0, 0, 0), as boxes of empty masks are.
@@ -115,7 +115,7 @@ class BoxBounds:
 
 
 def surely_above(threshold: np.float32, tolerance: np.ndarray) -> np.ndarray:
-    """From which logits on, float32 [m], pixels made of them are above the threshold, however they are rounded.
+    """Pixels between logits above these, float32 [m], are above the threshold, however they are rounded.
 
     ``tolerance`` [m] as a patch has it; 0, as of logits that came from a GPU, tells nothing. Logits of holes
     that were filled count, too.

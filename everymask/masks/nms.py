@@ -74,7 +74,7 @@ def suppress_between(
             kept.append(order[0])
             if not known[0]:
                 needed.append(order[:1])
-            # Where the first is not known its outer box is a guess: it is asked for, and all that it says again.
+            # Where the first is not known its outer box is a guess: it is asked for, and nothing else is.
             low, high = _shared(outer[:, :1], inner[:, 1:]), _shared(outer[:, :1], outer[:, 1:])
             with np.errstate(invalid="ignore", divide="ignore"):
                 iou = high / (most[0] + most[1:] - high)

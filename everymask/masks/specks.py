@@ -163,7 +163,7 @@ class SpeckStore:
         above: tuple[np.ndarray, np.ndarray],
         logits_hw: tuple[int, int],
     ) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
-        """Rows and columns that the cleaned masks [m] may reach, and of which two they have four logits for sure.
+        """Rows and columns that the cleaned masks [m] may reach; of which two they have four logits for sure.
 
         ``above``, bool [m, h - 1] and [m, w - 1], says which two lines have four logits surely above the
         threshold; those that an island taken out lies on are not sure of it any more.

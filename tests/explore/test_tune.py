@@ -86,7 +86,13 @@ def test_a_search_stopped_at_its_first_trial_tries_the_defaults_again(folder, mo
         tune(folder, folder, model, trials=2, study=study, points_per_side=3, progress=stop)
     said = []
     tuning = tune(
-        folder, folder, model, trials=2, study=study, points_per_side=3, progress=lambda *each: said.append(each)
+        folder,
+        folder,
+        model,
+        trials=2,
+        study=study,
+        points_per_side=3,
+        progress=lambda *each: said.append(each),
     )
     usual = model.spec.generator["pred_iou_thresh"]
     assert usual in [trial.options["pred_iou_thresh"] for trial in tuning.trials]
@@ -155,7 +161,7 @@ def test_folders_that_do_not_fit_are_refused(folder, model, tmp_path):
     empty.mkdir()
     with pytest.raises(InputError, match=r"has no NAME\.json, NAME\.png or NAME_0\.png of their names"):
         tune(folder, empty, model)
-    with pytest.raises(InputError, match="there is no photo in .*; name a folder of photos"):
+    with pytest.raises(InputError, match=r"there is no photo in .*; name a folder of photos"):
         tune(empty, folder, model)
     others = empty / "coco.json"
     em.MaskSet([em.Mask.from_segmentation(np.ones((48, 64), bool))], (48, 64)).save(others)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from everymask.geometry import Letterbox, Squash
 from everymask.everything.candidate_pool import floors_of
+from everymask.geometry import Letterbox, Squash
 from everymask.masks.box_bounds import BoxBounds, surely_above
 from everymask.masks.cells import tolerances
 from everymask.masks.nms import suppress, suppress_between
@@ -55,9 +55,10 @@ def test_a_square_of_four_tells_of_all_pixels_up_to_the_edge():
     logits[:2, 3:6] = 5.0
     upscaler = Upscaler((8, 8), Squash((300, 420), 32).stretches)
     limits = BoxBounds.of(upscaler.axes, (8, 8))
+    reached = (logits > 0).any(axis=1)[None], (logits > 0).any(axis=0)[None]
     rows, columns = (floors[None] > 0 for floors in floors_of(logits))
-    inner = limits.told((rows[:, :1].repeat(8, 1), columns[:, :1].repeat(8, 1)), (rows, columns)).inner[0]
-    left, top, right, bottom = upscaler.boxes(torch.from_numpy(logits)[None], 0.0)[0]
+    inner = limits.told(reached, (rows, columns)).inner[0]
+    left, top, _, bottom = upscaler.boxes(torch.from_numpy(logits)[None], 0.0)[0]
     assert inner[1] == top == 0
     assert left <= inner[0] < left + 420 / 8
     assert bottom >= inner[3] > bottom - 300 / 8
