@@ -65,6 +65,7 @@ def suppress_between(
     kept: list[np.ndarray] = []
     needed: list[np.ndarray] = []
     unsure, goes = np.zeros((2, len(order)), bool)
+    rest: slice | np.ndarray
     while len(order):
         if unsure[0]:  # of a better box, and no better one has made it go since
             needed.append(order[:1])
