@@ -226,7 +226,7 @@ class _Study:
     def optuna(self, seed: int) -> Any:
         """The study, with the trials of an earlier run."""
         optuna = require("optuna", "tune", "tuning")
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        optuna.logging.set_verbosity(optuna.logging.ERROR)  # else a stop is told with a traceback
         storage = None
         if self.folder is not None:
             backend = optuna.storages.journal.JournalFileBackend(str(self.folder / f"{self.name}.log"))
@@ -282,8 +282,8 @@ def _search(
             progress(f"asked {example.name}{told}", number, len(examples))
     study = kept.optuna(seed)
     defaults = AutomaticMaskGenerator(model, **structure).options
-    done = sum(trial.state.is_finished() for trial in study.trials)
-    if done == 0:  # also where the first one was stopped
+    done = sum(trial.value is not None for trial in study.trials)  # those that were stopped have none
+    if done == 0:
         study.enqueue_trial({name: getattr(defaults, name) for name in SEARCHED})
     turns = count(done + 1)
 

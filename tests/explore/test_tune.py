@@ -94,6 +94,7 @@ def test_a_search_stopped_at_its_first_trial_tries_the_defaults_again(folder, mo
         points_per_side=3,
         progress=lambda *each: said.append(each),
     )
+    assert len(tuning.trials) == 2
     usual = model.spec.generator["pred_iou_thresh"]
     assert usual in [trial.options["pred_iou_thresh"] for trial in tuning.trials]
     assert [each[1:] for each in said if each[0] == "tried thresholds"] == [(1, 2), (2, 2)]
