@@ -166,7 +166,7 @@ def test_folders_that_do_not_fit_are_refused(folder, model, tmp_path):
         tune(empty, folder, model)
     others = empty / "coco.json"
     em.MaskSet([em.Mask.from_segmentation(np.ones((48, 64), bool))], (48, 64)).save(others)
-    with pytest.raises(InputError, match=r"coco\.json has masks for other photos only"):
+    with pytest.raises(InputError, match=r"coco\.json' has masks for other photos only"):
         tune(folder, others, model)
     with pytest.raises(InputError, match="expected a folder of photos"):
         tune(folder / "p0.jpg", model=model)
