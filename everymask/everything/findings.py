@@ -18,7 +18,6 @@ from everymask.everything import findings_file
 from everymask.everything.asking import Question, ask
 from everymask.everything.candidate_pool import BYTES_KEPT, CandidatePool, LogitStore
 from everymask.everything.candidates import Candidate
-from everymask.everything.gaps import innermost_points
 from everymask.everything.grid import Crop, grids, on_data, points_in
 from everymask.everything.measuring import Measuring, Setting
 from everymask.everything.options import GeneratorOptions
@@ -38,6 +37,7 @@ from everymask.everything.why import KEPT, Fate, Reason, Remedy, Verdict, in_wor
 from everymask.geometry import Letterbox, Squash
 from everymask.masks.box_bounds import Bounds
 from everymask.masks.boxes import xyxy_to_xywh
+from everymask.masks.innermost import innermost_points
 from everymask.masks.upscaled import Upscaler
 from everymask.maskset import Mask, MaskSet
 from everymask.media.renditions import names_of

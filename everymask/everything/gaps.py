@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 
 from everymask.everything import filters
@@ -24,6 +23,7 @@ from everymask.everything.renditions import in_renditions, resolved
 from everymask.everything.results import as_mask, checked_photo, without_nodata
 from everymask.masks import rle
 from everymask.masks.coverage import least_gap
+from everymask.masks.innermost import innermost_points
 from everymask.masks.upscaled import Upscaler
 from everymask.maskset import Mask, MaskSet
 
@@ -94,22 +94,6 @@ def fill_gaps(
             for each in ([*masks, *filled], filled, search.left())
         )
     )
-
-
-def innermost_points(region: np.ndarray, count: int) -> np.ndarray:
-    """Up to ``count`` points (x, y) of a region [H, W] far from its edge and from each other, deepest first.
-
-    >>> innermost_points(np.pad(np.ones((3, 3), bool), 1), 1).tolist()
-    [[2, 2]]
-    """
-    depth = cv2.distanceTransform(np.pad(region.astype(np.uint8), 1), cv2.DIST_L2, 5)[1:-1, 1:-1]
-    found: list[tuple[int, int]] = []
-    y, x = np.indices(region.shape, sparse=True)
-    while len(found) < count and depth.max() > 0:
-        row, column = (int(i) for i in np.unravel_index(depth.argmax(), depth.shape))
-        found.append((column, row))
-        depth = np.where((x - column) ** 2 + (y - row) ** 2 <= (2 * depth[row, column]) ** 2, 0, depth)
-    return np.array(found, np.int64).reshape(-1, 2)
 
 
 def around(gap: rle.Rle, photo_hw: tuple[int, int]) -> Crop | None:

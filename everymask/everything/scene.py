@@ -1,21 +1,26 @@
 """Everything mode on a scene of any size: tile by tile, each kept on disk, then seams resolved.
 
 At no time is more in memory than one tile's pixels, the masks of a few rows of tiles and some numbers a mask.
-A tile that was done is not done again: a run that was stopped goes on.
+A tile that was done is not done again: a run that was stopped goes on. Where an object ends at a tile's
+border because the next tile has no mask of it, that one is asked once more
+(:mod:`everymask.everything.open_ends`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
 from everymask.everything.grid import Crop
-from everymask.everything.tiles import Seams, Tiling, resolve, whole_mask
+from everymask.everything.open_ends import Answers, AskAt, Piece, answers
+from everymask.everything.seams import End, Seams, Views
+from everymask.everything.tiles import Place, Tiling, whole_mask
 from everymask.formats.landing import landing
 from everymask.formats.mask_store import StoredMasks, read_header, write_store
 from everymask.maskset import Mask, MaskSet
@@ -23,6 +28,8 @@ from everymask.media.scenes import LARGE, Scene
 
 COLOURS = 64
 """Tiles of one colour are alike: of so many colours the answer is remembered."""
+ROUNDS = 8
+"""Tiles in a row that an object is followed through which everything mode did not see it in."""
 
 
 class Segment(Protocol):
@@ -53,11 +60,14 @@ class SceneMasks:
     """Tiles without data."""
     joined: int
     """Objects put together from several tiles."""
+    asked_again: int = 0
+    """Masks from tiles that were asked again, because a neighbour's object ended at them."""
 
     def __str__(self) -> str:
         told = [f"{self.tiles:,} tiles"]
         told += [f"{self.left_out:,} without data"] * bool(self.left_out)
         told += [f"{self.joined:,} objects joined across tiles"] * bool(self.joined)
+        told += [f"{self.asked_again:,} pieces from tiles that were asked again"] * bool(self.asked_again)
         return ", ".join(told)
 
 
@@ -67,39 +77,38 @@ def segment_scene(
     folder: Path,
     tiling: Tiling = Tiling(),
     progress: Callable[[TileProgress], None] | None = None,
+    ask: AskAt | None = None,
 ) -> SceneMasks:
     """The masks of a scene, kept in ``folder``; what an earlier call left there is not done again.
 
     The folder belongs to one scene, one ``segment`` and one tiling. Objects no larger than the overlap come
     out as ``segment`` finds them in a tile; larger ones are joined (see :mod:`everymask.everything.tiles`).
+    With ``ask``, tiles that miss a part of them are asked about it.
     """
     tiles = tiling.tiles(scene.hw)
-    counts, left_out = [], 0
-    ask = _OnceForEachColour(segment)
+    masks_so_far, left_out = 0, 0
+    segment_tile = _OnceForEachColour(segment)
     for number, tile in enumerate(tiles):
         path = _tile_path(folder, number)
         if not path.exists():
-            _do(scene, ask, tile, path, folder)
+            _do(scene, segment_tile, tile, path, folder)
         header = read_header(path)
-        counts.append(int(header["masks"]))
+        masks_so_far += header["masks"]
         left_out += header["left_out"]
         if progress is not None:
-            progress(TileProgress(number + 1, len(tiles), sum(counts), left_out))
-    across = sum(tile.y0 == tiles[0].y0 for tile in tiles)
-
-    @lru_cache(maxsize=3 * across + 3)  # the tiles around one, and those on the way to the next row
-    def masks_of(number: int) -> MaskSet:
-        stored = StoredMasks(_tile_path(folder, number))
-        return MaskSet(stored, stored.photo_hw)
-
-    seams = resolve(tiles, masks_of, scene.hw, tiling.near)
+            progress(TileProgress(number + 1, len(tiles), masks_so_far, left_out))
+    kept = _KeptMasks(folder, tiles)
+    views = Views(tiles, kept.of, scene.hw, tiling.near)
+    if ask is not None:
+        _follow(views, kept, scene, ask)
+    seams = views.seams()
     target = folder / "scene.jsonl"
     with landing(target) as temporary:
-        write_store(temporary, {"photo_hw": scene.hw}, _objects(seams, counts, tiles, masks_of, scene.hw))
+        write_store(temporary, {"photo_hw": scene.hw}, _objects(seams, kept, tiles, scene.hw))
     height, width = scene.hw
     valid = scene.read((0, 0, width, height)).valid if height * width <= LARGE and left_out else None
     masks = MaskSet.read_when_asked(StoredMasks(target), scene.hw, valid)
-    return SceneMasks(masks, len(tiles), left_out, len(seams.joined))
+    return SceneMasks(masks, len(tiles), left_out, len(seams.joined), kept.asked_again)
 
 
 def _tile_path(folder: Path, number: int) -> Path:
@@ -116,6 +125,79 @@ def _do(scene: Scene, segment: Segment, tile: Crop, path: Path, folder: Path) ->
         write_store(temporary, header, masks)
 
 
+class _KeptMasks:
+    """The masks of each tile: those of everything mode, then those that it gave when asked again."""
+
+    def __init__(self, folder: Path, tiles: Sequence[Crop]) -> None:
+        self.folder, self.tiles = folder, tiles
+        self.asked_again = 0
+        self._files = [[_tile_path(folder, number)] for number in range(len(tiles))]
+        across = sum(tile.y0 == tiles[0].y0 for tile in tiles)
+        # Held: the tiles around one, and those on the way to the next row.
+        self.of = lru_cache(maxsize=3 * across + 3)(self._of)
+
+    def add(self, further: Mapping[int, Path]) -> None:
+        """Take in what tiles gave when they were asked again."""
+        for number, path in further.items():
+            self._files[number].append(path)
+            self.asked_again += read_header(path)["masks"]
+        self.of.cache_clear()
+
+    def count(self, number: int) -> int:
+        """How many masks a tile has."""
+        return sum(int(read_header(path)["masks"]) for path in self._files[number])
+
+    def _of(self, number: int) -> MaskSet:
+        stored = [StoredMasks(path) for path in self._files[number]]
+        masks = stored[0] if len(stored) == 1 else [mask for each in stored for mask in each]
+        return MaskSet(masks, stored[0].photo_hw)
+
+
+def _follow(views: Views, kept: _KeptMasks, scene: Scene, ask: AskAt) -> None:
+    """Ask the tiles beyond open ends, and those beyond the ends of what they answer; each end once."""
+    asked: set[End] = set()
+    for round_ in range(ROUNDS):
+        by_tile: dict[int, list[End]] = {}
+        for end in views.open_ends():
+            if end not in asked:
+                by_tile.setdefault(end.beyond, []).append(end)
+        asked.update(chain.from_iterable(by_tile.values()))
+        further: dict[int, Path] = {}
+        dropped: list[Place] = []
+        for number, ends in sorted(by_tile.items()):
+            path = kept.folder / f"again-{round_}-{number:06d}.jsonl"
+            if not path.exists():
+                _ask_again(views, kept, scene, ask, number, ends, path)
+            header = read_header(path)
+            if header["masks"]:
+                further[number] = path
+                dropped += [(number, k) for k in header["instead_of"]]
+        if not further:
+            return
+        kept.add(further)
+        views.look_again(further, dropped)
+
+
+def _ask_again(
+    views: Views, kept: _KeptMasks, scene: Scene, ask: AskAt, number: int, ends: Sequence[End], path: Path
+) -> None:
+    """Keep what a tile says of the ends at its border, whole or not at all."""
+    tile = kept.tiles[number]
+    pixels = scene.read(tile.xyxy)
+    found = Answers()
+    if not _is_plain(pixels.values) and (pixels.valid is None or pixels.valid.any()):
+        pieces = [Piece(*views.piece(end), kept.of(end.place[0])[end.place[1]]) for end in ends]
+        found = answers(ask, pixels.values, pixels.valid, pieces, kept.of(number))
+    header = {"photo_hw": tile.hw, "masks": len(found.masks), "instead_of": found.instead_of}
+    with landing(path, kept.folder) as temporary:
+        write_store(temporary, header, found.masks)
+
+
+def _is_plain(photo: np.ndarray) -> bool:
+    """Whether a tile is of one colour."""
+    return not (photo != photo[0, 0]).any()
+
+
 class _OnceForEachColour:
     """Answers for tiles of one colour (water, the ground of a slide) as for the first of them."""
 
@@ -124,7 +206,7 @@ class _OnceForEachColour:
         self._known: dict[tuple[int, ...], MaskSet] = {}
 
     def __call__(self, photo: np.ndarray, valid: np.ndarray | None) -> MaskSet:
-        if valid is not None or (photo != photo[0, 0]).any():
+        if valid is not None or not _is_plain(photo):
             return self._segment(photo, valid)
         key = (*photo.shape[:2], *photo[0, 0].tolist())
         if key not in self._known:
@@ -135,12 +217,8 @@ class _OnceForEachColour:
 
 
 def _objects(
-    seams: Seams,
-    counts: list[int],
-    tiles: list[Crop],
-    masks_of: Callable[[int], MaskSet],
-    scene_hw: tuple[int, int],
+    seams: Seams, kept: _KeptMasks, tiles: Sequence[Crop], scene_hw: tuple[int, int]
 ) -> Iterator[Mask]:
-    for places in seams.objects(counts):
-        pieces = [masks_of(tile)[number] for tile, number in places]
+    for places in seams.objects([kept.count(number) for number in range(len(tiles))]):
+        pieces = [kept.of(tile)[number] for tile, number in places]
         yield whole_mask(places, tiles, pieces, scene_hw)

@@ -20,6 +20,7 @@ from ..models.base import PromptableModel
 from ..models.load import load
 from .bar import counting
 from .generate import AutomaticMaskGenerator
+from .open_ends import asking
 from .scene import segment_scene
 from .tiles import Tiling
 
@@ -135,6 +136,7 @@ def _in_tiles(scene: Scene, generator: AutomaticMaskGenerator, progress: bool, t
                 Path(folder),
                 tiling,
                 report and (lambda state: report(state.done, state.tiles)),
+                asking(generator.model),
             )
             return MaskSet(found.masks, scene.hw, valid=found.masks.valid)
     finally:

@@ -7,8 +7,9 @@ import pytest
 import torch
 
 import everymask as em
-from everymask.everything.gaps import around, innermost_points
+from everymask.everything.gaps import around
 from everymask.masks import rle
+from everymask.masks.innermost import innermost_points
 
 PHOTO = Path(__file__).parents[2] / "everymask" / "assets" / "photo.jpg"
 

@@ -9,7 +9,8 @@ import pytest
 from everymask.errors import OptionError
 from everymask.everything.grid import Crop
 from everymask.everything.scene import segment_scene
-from everymask.everything.tiles import Tiling, resolve, whole_mask
+from everymask.everything.seams import resolve
+from everymask.everything.tiles import Tiling, whole_mask
 from everymask.formats.outlines import outlines_of
 from everymask.maskset import Mask, MaskSet
 from everymask.media.rasters import Pixels
@@ -199,3 +200,132 @@ def test_tiles_without_data_are_not_asked_about(tmp_path):
     assert found.tiles - found.left_out == len(asked) == 12
     assert all(each is None or each.any() for each in asked)
     assert str(found) == f"35 tiles, {found.left_out} without data"
+
+
+def winding(name):
+    """Shapes that come through a tile more than once, clear of themselves."""
+    pixels = scene_of()
+    if name == "u":
+        pixels[30:150, 40:52] = pixels[30:150, 72:84] = pixels[140:152, 40:84] = 200
+    elif name == "ring":
+        pixels[20:180, 30:270] = 200
+        pixels[32:168, 42:258] = 20
+    elif name == "comb":
+        pixels[150:160, 10:290] = 200
+        for left in range(10, 290, 22):
+            pixels[20:155, left : left + 10] = 200
+    elif name == "meander":
+        for row, top in enumerate(range(10, 180, 20)):
+            pixels[top : top + 8, 10:290] = 200
+            side = 282 if row % 2 else 10
+            pixels[top : min(top + 28, 178), side : side + 8] = 200
+    else:
+        random = np.random.default_rng(int(name))
+        path = np.cumsum(random.integers(-14, 15, (60, 2)), axis=0) + np.array([100, 150])
+        points = np.clip(path, 6, [193, 293])[:, ::-1].astype(np.int32)
+        cv2.polylines(pixels, [points.reshape(-1, 1, 2)], False, (200, 200, 200), 5)
+    return pixels
+
+
+@pytest.mark.parametrize("name", ["u", "ring", "comb", "meander", *map(str, range(12))])
+def test_an_object_that_comes_through_a_tile_twice_becomes_one(tmp_path, name):
+    pixels = winding(name)
+    assert shapes_of(in_tiles(pixels, tmp_path).masks) == shapes_of(blobs(pixels))
+
+
+def test_objects_that_touch_stay_apart_though_one_tile_takes_them_for_one(tmp_path):
+    """A river and its banks, and a tile that sees them as one: that goes with the one it is most like."""
+    pixels = scene_of((0, 80, 300, 120))
+
+    def segment(photo, valid=None):
+        banks, river = photo[..., 0] < 100, photo[..., 0] > 100
+        together = photo[60, 32, 1] == 199
+        found = [np.ones_like(river)] if together else [each for each in (river, banks) if each.any()]
+        return MaskSet([Mask.from_segmentation(each, predicted_iou=0.9) for each in found], photo.shape[:2])
+
+    left, top = 118, 68  # a tile of the middle
+    pixels[top + 60, left + 32, 1] = 199
+    largest = in_tiles(pixels, tmp_path, segment=segment).masks.sorted_by("area")[:2]
+    for mask, bright in zip(largest, (False, True), strict=True):
+        right = (pixels[..., 0] > 100) == bright
+        assert (mask.segmentation & right).sum() > 0.85 * mask.area
+
+
+class Blind:
+    """Sees nothing, or a part, in some columns of tiles; when asked at points, sees what is there."""
+
+    def __init__(self, columns, part=0):
+        self.lefts, self.part, self.asked, self.stop_at = [LEFTS[each] for each in columns], part, [], 0
+
+    def __call__(self, photo, valid=None):
+        masks = blobs(photo)
+        if 2 * photo[0, 0, 1] not in self.lefts:
+            return masks
+        seen = [mask.replace(rle=cut_to(mask, self.part)) for mask in masks]
+        return MaskSet([mask for mask in seen if mask.area], photo.shape[:2])
+
+    def ask(self, photo, valid, points_xy):
+        if len(self.asked) + 1 == self.stop_at:
+            self.stop_at = 0
+            raise KeyboardInterrupt
+        self.asked.append(points_xy.tolist())
+        assert all(photo[y, x, 0] > 100 for x, y in points_xy), "points lie on the object"
+        dark = Mask.from_segmentation(photo[..., 0] < 100, predicted_iou=0.99)
+        return MaskSet([dark, *blobs(photo)], photo.shape[:2])
+
+
+def cut_to(mask, columns):
+    pixels = mask.segmentation.copy()
+    pixels[:, columns:] = False
+    return Mask.from_segmentation(pixels).runs
+
+
+def with_blind_tiles(folder, columns, **options):
+    blind = Blind(columns, **options)
+    scene = PhotoScene(Pixels(BAR, None))
+    return blind, lambda: segment_scene(scene, blind, folder, Tiling(64, 16), ask=blind.ask)
+
+
+LEFTS = sorted({tile.x0 for tile in Tiling(64, 16).tiles((200, 300))})  # 0, 47, 94, 142, 189, 236
+LEFTS = [left // 2 * 2 for left in LEFTS]
+BAR = scene_of((10, 90, 290, 110))
+BAR[..., 1], BAR[..., 2] = np.arange(300) // 2, np.arange(200)[:, None]  # a tile can be told by its corner
+
+
+@pytest.mark.parametrize("blind", [[2], [1, 4], [1, 2, 3, 4], [0, 1, 2, 3], [5]])
+def test_a_tile_that_misses_an_object_is_asked_where_its_neighbour_saw_it(tmp_path, blind):
+    seeing, run = with_blind_tiles(tmp_path, blind)
+    found = run()
+    assert found.asked_again > 0
+    assert shapes_of(found.masks) == shapes_of(blobs(BAR))
+    calls = len(seeing.asked)
+    assert shapes_of(run().masks) == shapes_of(found.masks)
+    assert len(seeing.asked) == calls, "what was answered is kept"
+
+
+def test_a_tile_that_saw_a_part_gives_way_to_what_it_says_when_asked(tmp_path):
+    _, run = with_blind_tiles(tmp_path, [2], part=40)
+    assert shapes_of(blobs(BAR))[0] in shapes_of(run().masks)
+
+
+def test_a_run_stopped_while_tiles_are_asked_again_goes_on(tmp_path):
+    seeing, run = with_blind_tiles(tmp_path / "a", [1, 4])
+    seeing.stop_at = 2
+    with pytest.raises(KeyboardInterrupt):
+        run()
+    found = run()
+    undisturbed, run = with_blind_tiles(tmp_path / "b", [1, 4])
+    assert shapes_of(found.masks) == shapes_of(run().masks)
+    assert seeing.asked == undisturbed.asked
+
+
+def test_answers_unlike_what_the_neighbour_saw_are_not_taken(tmp_path):
+    seeing, _ = with_blind_tiles(tmp_path, [2])
+
+    def ask(*asked):
+        return seeing.ask(*asked)[:1]  # the ground alone
+
+    found = segment_scene(PhotoScene(Pixels(BAR, None)), seeing, tmp_path, Tiling(64, 16), ask=ask)
+    assert seeing.asked
+    assert found.asked_again == 0
+    assert len(found.masks) == 2

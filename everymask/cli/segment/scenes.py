@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ...errors import InputError
+from ...everything.open_ends import asking
 from ...everything.scene import SceneMasks, TileProgress, segment_scene
 from ...everything.tiles import Tiling
 from ...formats import PhotoMasks
@@ -94,7 +95,8 @@ class SceneWork:
         def segment(photo: np.ndarray, valid: np.ndarray | None) -> MaskSet:
             return segmenter(photo, lambda done, total: None, valid)
 
-        return segment_scene(self.scene, segment, self.folder, self.tiling, say)
+        ask = asking(segmenter.model)
+        return segment_scene(self.scene, segment, self.folder, self.tiling, say, ask)
 
     def done(self) -> None:
         """The tiles are not needed any more."""
