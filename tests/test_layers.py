@@ -21,6 +21,7 @@ LEVEL_OF_ROOM = {
     "opencv": 1,
     "pillow": 1,
     "tiff_tags": 1,
+    "side_files": 1,
     "prompts": 1,
     "masks": 2,
     "maskset": 3,

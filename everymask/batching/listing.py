@@ -9,18 +9,34 @@ import contextlib
 import fnmatch
 import glob
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..errors import InputError
+from ..everything.settings import short_hash
 from ..media.picture_files import PICTURE_SUFFIXES
-from .shards import SHARD_SUFFIXES, photos_in_parquet, photos_in_tar
+from ..side_files import is_side_file, side_files
+from .shards import SHARD_SUFFIXES, Member, photos_in_parquet, photos_in_tar
 from .storage import Place, told
 
 MAGIC = frozenset("*?[")
+Facts = Mapping[str, tuple[int, str]]
+"""Size and stamp of files by their names."""
 STAMPS = ("ETag", "etag", "md5Hash", "md5", "last_modified", "LastModified", "mtime", "updated", "created")
 """What object stores call that which changes with a file; the first one that is there counts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """A file that says more of a photo: its place on a map, which pixels have no data."""
+
+    name: str
+    """Without its folder."""
+    at: str = ""
+    """Where in the photo's own file, as for the photo; "" for a file of its own in the photo's folder."""
+    size: int = -1
+    stamp: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +53,15 @@ class Entry:
     """Bytes to be read; -1 where the listing does not say."""
     stamp: str = ""
     """What changes when the photo is changed; "" where the listing does not say."""
+    beside: tuple[Beside, ...] = ()
+
+    def with_beside(self, files: Iterable[Beside]) -> Entry:
+        """It with the files beside it, which its stamp then says too."""
+        found = tuple(files)
+        if not found:
+            return self
+        stamps = short_hash({each.name: each.stamp for each in found})
+        return replace(self, beside=found, stamp=f"{self.stamp}-{stamps}")
 
 
 @dataclass(frozen=True)
@@ -121,14 +146,21 @@ def _of_file(place: Place, prefix: str | None, facts: tuple[int, str], search: S
     yield from _photos_of(place, name, facts, search)
 
 
-def _photos_of(place: Place, name: str, facts: tuple[int, str], search: Search) -> Iterator[Entry]:
-    """The entries of one file called ``name``: itself, or those of a shard."""
+def _photos_of(
+    place: Place, name: str, facts: tuple[int, str], search: Search, folder: Facts | None = None
+) -> Iterator[Entry]:
+    """The entries of one file called ``name``: itself, or those of a shard.
+
+    ``folder`` are the files that it lies among; None: they are looked for one by one, on this machine.
+    """
     size, stamp = facts
     suffix = os.path.splitext(place.name)[1].lower()
     if suffix == ".tar":
-        for inside, start, length in photos_in_tar(place, search.suffixes):
-            whole = f"{name}/{printable(inside)}"
-            yield Entry(whole, place.address, f"bytes {start} {length}", length, f"{stamp}-{start}-{length}")
+        for member in photos_in_tar(place, search.suffixes):
+            one = Entry(f"{name}/{printable(member.name)}", place.address, *_in_tar(member, stamp))
+            yield one.with_beside(
+                Beside(each.name.rsplit("/", 1)[-1], *_in_tar(each, stamp)) for each in member.beside
+            )
     elif suffix == ".parquet":
         for row in photos_in_parquet(place, search.column):
             if row.address:
@@ -136,7 +168,25 @@ def _photos_of(place: Place, name: str, facts: tuple[int, str], search: Search) 
             else:
                 yield Entry(f"{name}/{row.number}", place.address, row.at, row.size, f"{stamp}-{row.at}")
     else:
-        yield Entry(name, place.address, "", size, stamp)
+        yield Entry(name, place.address, "", size, stamp).with_beside(_beside(place, folder))
+
+
+def _in_tar(member: Member, stamp: str) -> tuple[str, int, str]:
+    """Where a file of a shard is, its size and its stamp."""
+    return f"bytes {member.start} {member.size}", member.size, f"{stamp}-{member.start}-{member.size}"
+
+
+def _beside(photo: Place, folder: Facts | None) -> Iterator[Beside]:
+    """The files that say more of a photo, among those of its folder."""
+    for name in side_files(photo.name):
+        facts = None
+        if folder is not None:
+            facts = folder.get(name)
+        elif photo.is_local:
+            with contextlib.suppress(OSError):
+                facts = _local_facts(os.stat(photo.path.with_name(name)))
+        if facts is not None:
+            yield Beside(name, "", *facts)
 
 
 def _of_lines(lines: Iterable[str], search: Search) -> Iterator[Entry]:
@@ -164,7 +214,11 @@ def _of_local_folder(
 ) -> Iterator[Entry]:
     """The photos of a folder by name; a link that leads back to a folder above is not followed."""
     above = (*above, os.path.realpath(folder.address))
-    for entry in sorted(os.scandir(folder.address), key=lambda each: each.name):
+    found = sorted(os.scandir(folder.address), key=lambda each: each.name)
+    sides = {
+        each.name: _local_facts(each.stat()) for each in found if is_side_file(each.name) and each.is_file()
+    }
+    for entry in found:
         place = Place(entry.path)
         if entry.name.startswith(".") or place.address in search.skip:
             continue
@@ -177,7 +231,7 @@ def _of_local_folder(
                 facts = _local_facts(entry.stat())
             except OSError:  # a link to nowhere: reading it says so, in its row
                 facts = (-1, "")
-            yield from _photos_of(place, prefix + printable(entry.name), facts, search)
+            yield from _photos_of(place, prefix + printable(entry.name), facts, search, sides)
 
 
 def _of_glob(word: str, place: Place, prefix: str, search: Search) -> Iterator[Entry]:
@@ -187,14 +241,17 @@ def _of_glob(word: str, place: Place, prefix: str, search: Search) -> Iterator[E
         found = [(each, None) for each in sorted(glob.glob(place.address, recursive=True))]
     else:
         found = sorted(place.files.glob(place.address, detail=True).items(), key=lambda each: each[0])
-    nothing = True
+    nothing, folder, sides = True, "", None
     for address, info in found:
         match = Place.of(address) if info is None else _remote(place, address)
         if match.path.is_dir() if info is None else info["type"] == "directory":
             continue
         facts = _local_facts(os.stat(match.path)) if info is None else facts_of(info)
         nothing = False
-        yield from _photos_of(match, prefix + printable(match.address[len(base) + 1 :]), facts, search)
+        if info is not None and (of_match := match.address.rpartition("/")[0]) != folder:
+            folder = of_match
+            sides = _sides_of(place.files.ls(folder, detail=True))
+        yield from _photos_of(match, prefix + printable(match.address[len(base) + 1 :]), facts, search, sides)
     if nothing:
         raise InputError(f"{word!r} matches nothing; give photos, folders, globs, shards or lists")
 
@@ -234,6 +291,7 @@ def _of_remote(place: Place, prefix: str, search: Search) -> Iterator[Entry]:
 
 def _of_remote_folder(folder: Place, prefix: str, search: Search) -> Iterator[Entry]:
     found = folder.files.ls(folder.address, detail=True, refresh=True)
+    sides = _sides_of(found)
     for info in sorted(found, key=lambda each: each["name"]):
         place = _remote(folder, info["name"].rstrip("/"))
         name = place.name
@@ -243,4 +301,10 @@ def _of_remote_folder(folder: Place, prefix: str, search: Search) -> Iterator[En
             if search.recursive:
                 yield from _of_remote_folder(place, f"{prefix}{name}/", search)
         elif fnmatch.fnmatch(name.lower(), "*.tar") or os.path.splitext(name)[1].lower() in search.suffixes:
-            yield from _photos_of(place, prefix + name, facts_of(info), search)
+            yield from _photos_of(place, prefix + name, facts_of(info), search, sides)
+
+
+def _sides_of(listed: Sequence[dict[str, Any]]) -> Facts:
+    """Of the files of a folder in object storage, those that say more of others."""
+    named = ((info["name"].rsplit("/", 1)[-1], info) for info in listed if info["type"] != "directory")
+    return {name: facts_of(info) for name, info in named if is_side_file(name)}

@@ -165,7 +165,7 @@ def _pack(unit: Unit, fetched: Sequence[Fetched]) -> bytes:
     """All but the photos' bytes."""
     import pickle  # between our own processes, as Ray does it
 
-    return pickle.dumps((unit, [(each.error, each.tries) for each in fetched]))
+    return pickle.dumps((unit, [(each.error, each.tries, each.beside) for each in fetched]))
 
 
 def _unpack(packed: bytes, photos: Sequence[bytes | None]) -> tuple[Unit, list[Fetched]]:

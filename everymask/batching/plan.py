@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import tempfile
 from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ import numpy as np
 
 from ..errors import BatchError, require
 from .keys import EMPTY, KEY, KeyMap, KeySet, as_keys, ticket
-from .listing import Entry
+from .listing import Beside, Entry
 from .manifest import Manifest
 from .storage import Place, persistently
 
@@ -188,6 +189,7 @@ def _shard_bytes(rows: list[tuple[int, bytes, Entry]]) -> bytes:
             "ticket": pyarrow.array(keys, pyarrow.binary(16)),
             **text,
             "size": pyarrow.array([each.size for each in entries], pyarrow.int64()),
+            "beside": pyarrow.array([_beside_as_text(each) for each in entries], pyarrow.string()),
         }
     )
     file = io.BytesIO()
@@ -195,15 +197,20 @@ def _shard_bytes(rows: list[tuple[int, bytes, Entry]]) -> bytes:
     return file.getvalue()
 
 
+def _beside_as_text(entry: Entry) -> str | None:
+    return json.dumps([astuple(each) for each in entry.beside]) if entry.beside else None
+
+
 def _columns(shard: Place, names: list[str]) -> Any:
     parquet = require("pyarrow.parquet", "batch", "planning a batch")
     content = persistently(shard.read, f"cannot read {shard}")
-    return parquet.read_table(io.BytesIO(content), columns=names)
+    with parquet.ParquetFile(io.BytesIO(content)) as file:
+        return file.read([name for name in names if name in file.schema_arrow.names])  # older plans lack some
 
 
 def read_units(shard: Place, numbers: Collection[int], without: Collection[bytes] = ()) -> Iterator[Unit]:
     """Some parts of one file of a plan, with their photos; one whose photos are all superseded is none."""
-    rows = _columns(shard, ["unit", "ticket", "name", "source", "at", "stamp", "size"]).to_pylist()
+    rows = _columns(shard, ["unit", "ticket", "name", "source", "at", "stamp", "size", "beside"]).to_pylist()
     entries: dict[int, list[Entry]] = {}
     tickets: dict[int, list[bytes]] = {}
     for row in rows:
@@ -212,7 +219,8 @@ def read_units(shard: Place, numbers: Collection[int], without: Collection[bytes
         name, source, at, stamp = (
             row[each].decode(errors="surrogateescape") for each in ("name", "source", "at", "stamp")
         )
-        entries.setdefault(row["unit"], []).append(Entry(name, source, at, row["size"], stamp))
+        beside = tuple(Beside(*each) for each in json.loads(row.get("beside") or "[]"))
+        entries.setdefault(row["unit"], []).append(Entry(name, source, at, row["size"], stamp, beside))
         tickets.setdefault(row["unit"], []).append(row["ticket"])
     for number, of_unit in entries.items():
         yield Unit(unit_name(shard, number), tuple(of_unit), tuple(tickets[number]))

@@ -28,6 +28,8 @@ class Fetched:
     content: bytes | None
     error: str = ""
     tries: int = 1
+    beside: tuple[tuple[str, bytes], ...] = ()
+    """The files that say more of it: names and bytes."""
 
 
 def fetch(
@@ -35,12 +37,14 @@ def fetch(
     read: Callable[[Entry], bytes] | None = None,
     seconds: float = READ_SECONDS,
     pause: float = PAUSE_SECONDS,
+    largest: float = TOO_LARGE_TO_SHIP,
 ) -> list[Fetched]:
-    """The bytes of each photo, in order; whatever goes wrong is in its place, nothing is raised."""
+    """The bytes of each photo, in order; whatever goes wrong is in its place, nothing is raised. One of more
+    than ``largest`` bytes comes without them."""
     read = read or _Rows(entries).read
     pool = ThreadPoolExecutor(AT_ONCE)
     try:
-        return _fetch(entries, read, seconds, pause, pool)
+        return _fetch(entries, read, seconds, pause, largest, pool)
     finally:
         pool.shutdown(wait=False, cancel_futures=True)  # a read that hangs must not hold the others up
 
@@ -50,13 +54,14 @@ def _fetch(
     read: Callable[[Entry], bytes],
     seconds: float,
     pause: float,
+    largest: float,
     pool: ThreadPoolExecutor,
 ) -> list[Fetched]:
     done: dict[int, Fetched] = {}
     errors: dict[int, str] = {}
     open_ = list(range(len(entries)))
     for index in open_:
-        if entries[index].size > TOO_LARGE_TO_SHIP:
+        if entries[index].size > largest:
             done[index] = Fetched(None, "")
     for attempt in range(1, TRIES + 1):
         open_ = [index for index in open_ if index not in done]
@@ -64,18 +69,27 @@ def _fetch(
             break
         if attempt > 1:
             time.sleep(pause * 2 ** (attempt - 2))
-        waiting = {index: pool.submit(read_whole, entries[index], read) for index in open_}
+        waiting = {index: pool.submit(_read_all, entries[index], read) for index in open_}
         deadline = time.monotonic() + seconds * -(-len(open_) // AT_ONCE)
         for index, future in waiting.items():
             try:
-                content = future.result(max(deadline - time.monotonic(), 0.001))
-                done[index] = Fetched(content, "", attempt)
+                content, beside = future.result(max(deadline - time.monotonic(), 0.001))
+                done[index] = Fetched(content, "", attempt, beside)
             except Late:
                 future.cancel()
                 errors[index] = f"reading took longer than {seconds:g} s"
             except Exception as error:  # file systems raise errors of their own kinds
                 errors[index] = told(error)
     return [done.get(index) or Fetched(None, errors[index], TRIES) for index in range(len(entries))]
+
+
+def _read_all(entry: Entry, read: Callable[[Entry], bytes]) -> tuple[bytes, tuple[tuple[str, bytes], ...]]:
+    """The bytes of a photo, and of each file beside it."""
+    beside = []
+    for each in entry.beside:
+        source = entry.source if each.at else f"{entry.source.rpartition('/')[0]}/{each.name}"
+        beside.append((each.name, read_whole(Entry(each.name, source, each.at, each.size))))
+    return read_whole(entry, read), tuple(beside)
 
 
 def read_whole(entry: Entry, read: Callable[[Entry], bytes] | None = None) -> bytes:

@@ -13,6 +13,7 @@ from typing import Any
 
 from ..errors import InputError, require
 from ..media.picture_files import PICTURE_SUFFIXES
+from ..side_files import is_side_file, side_files
 from .storage import Place, told
 
 SHARD_SUFFIXES = (".tar", ".parquet")
@@ -21,25 +22,44 @@ ADDRESSES = ("path", "url", "uri", "file", "filename", "file_name", "image_path"
 READ_AHEAD = 1 << 20
 
 
-def photos_in_tar(
-    place: Place, suffixes: Collection[str] = PICTURE_SUFFIXES
-) -> Iterator[tuple[str, int, int]]:
-    """The pictures of a tar file: name, first byte, number of bytes.
+@dataclass(frozen=True)
+class Member:
+    """A file of a tar file."""
+
+    name: str
+    start: int
+    """Its first byte."""
+    size: int
+    beside: tuple[Member, ...] = ()
+    """Those that say more of it."""
+
+
+def photos_in_tar(place: Place, suffixes: Collection[str] = PICTURE_SUFFIXES) -> Iterator[Member]:
+    """The pictures of a tar file, with the files beside them.
 
     Raises :class:`InputError` for a file that is none, or is compressed: its photos then have no
     place of their own.
     """
     try:
         with place.open(READ_AHEAD) as file, tarfile.open(fileobj=file, mode="r:") as shard:
+            photos, sides = [], {}
             for member in shard:
                 base = member.name.rsplit("/", 1)[-1]
                 suffix = os.path.splitext(base)[1].lower()
-                if member.isreg() and suffix in suffixes and not base.startswith("."):
-                    yield member.name, member.offset_data, member.size
+                if not member.isreg() or base.startswith("."):
+                    continue
+                if suffix in suffixes:
+                    photos.append((member.name, member.offset_data, member.size))
+                elif is_side_file(base):
+                    sides[member.name] = Member(member.name, member.offset_data, member.size)
     except tarfile.TarError as error:
         raise InputError(
             f"{place} is not a plain tar file ({told(error)}); a compressed one has to be unpacked first"
         ) from error
+    for name, start, size in photos:
+        folder, slash, base = name.rpartition("/")
+        beside = (sides.get(f"{folder}{slash}{each}") for each in side_files(base))
+        yield Member(name, start, size, tuple(each for each in beside if each is not None))
 
 
 @dataclass(frozen=True)

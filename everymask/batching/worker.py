@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
 import os
 import socket
 import tempfile
@@ -134,17 +135,17 @@ class Worker:
         begun = time.monotonic()
         if fetched.error:
             raise OSError(fetched.error)
+        if fetched.content is None:
+            (fetched,) = fetch([entry], largest=math.inf)
         content = fetched.content
         if content is None:
-            (again,) = fetch([entry])
-            if again.content is None:
-                raise OSError(again.error or "it is too large to be read")
-            content = again.content
+            raise OSError(fetched.error)
         scratch.mkdir(exist_ok=True)
-        path = (
-            scratch / f"photo{Path(entry.name).suffix.lower()}"
-        )  # decoders go by it, as they do for segment
+        stem, suffix = os.path.splitext(entry.name.rsplit("/", 1)[-1])
+        path = scratch / f"photo{suffix.lower()}"  # decoders go by it, as they do for segment
         path.write_bytes(content)
+        for name, said in fetched.beside:
+            (scratch / f"photo{name[len(stem) :].lower()}").write_bytes(said)
         try:
             read = self.work.read(path, self.reading)
         except EverymaskError as error:
@@ -152,7 +153,10 @@ class Worker:
         finally:
             if not self.work.keeps_file:
                 path.unlink()
-        digest = hashlib.sha256(content).hexdigest()
+        hashed = hashlib.sha256(content)
+        for _, said in fetched.beside:
+            hashed.update(said)
+        digest = hashed.hexdigest()
         return _Decoded(read, f"{digest[:32]}-{self._params_hash}", time.monotonic() - begun, path)
 
     @property

@@ -9,12 +9,15 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import FormatError, one_line, require
+from ..side_files import described, world_files
 from ..tiff_tags import read_tags
 
 MODEL_TAGS = {33550, 33922, 34264, 50844}
 """TIFF tags that place a picture: ModelPixelScale, ModelTiepoint, ModelTransformation, RPCCoefficient."""
 JPEG2000_MARKS = (b"\xb1\x4b\xf8\xbd\x08\x3d\x4b\x43\xa5\xae\x8c\xd7\xd5\xa6\xce\x03", b"gml.data")
 """In the boxes of a JPEG 2000 that lies on a map: GeoJP2's UUID, GMLJP2's label."""
+DESCRIBED_PLACES = (b"<GeoTransform>", b"<GCPList")
+"""In GDAL's description of a picture that lies on a map."""
 NEAR = 0.25
 """Pixels that ground control points may lie off an affine map for it to stand for them."""
 
@@ -79,10 +82,12 @@ def _warp(points: np.ndarray, source: str, target: str) -> np.ndarray:
 def has_georeference(path: Path) -> bool:
     """Whether a file says where it lies; needs no extra, and no library that can open it.
 
-    A TIFF and a JPEG 2000 say so themselves, of any picture a world file beside it may.
+    A TIFF and a JPEG 2000 say so themselves, of any picture a world file or GDAL's description beside it may.
     """
     kind = path.suffix.lower()
-    if kind in {".vrt", ".img"} or _has_world_file(path):
+    if kind in {".vrt", ".img"} or any(path.with_name(name).exists() for name in world_files(path.name)):
+        return True
+    if any(word in described(path) for word in DESCRIBED_PLACES):
         return True
     try:
         with path.open("rb") as file:
@@ -94,14 +99,6 @@ def has_georeference(path: Path) -> bool:
     except OSError:
         pass  # what is wrong with the file is said where it is read
     return False
-
-
-def _has_world_file(path: Path) -> bool:
-    """Six numbers in a file of the same name: photo.jgw, photo.jpgw or photo.wld for photo.jpg."""
-    kind = path.suffix[1:]
-    if not 3 <= len(kind) <= 4:
-        return False
-    return any(path.with_suffix(f".{end}").exists() for end in (f"{kind[0]}{kind[-1]}w", f"{kind}w", "wld"))
 
 
 def read_georeference(path: Path) -> Georeference | None:

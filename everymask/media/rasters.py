@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from everymask.errors import OptionError, PictureError, one_line, require
+from everymask.side_files import described
 from everymask.tiff_tags import has_mask_page, read_tags
 
 NODATA_TAG = 42113  # GDAL_NODATA
@@ -39,9 +40,11 @@ class Pixels:
 def is_scene(path: Path) -> bool:
     """Whether a file says what only rasterio reads: pixels without data, or more than four bands.
 
-    Pixels without data are named by a value, by a page that is a mask, or on a map by alpha.
+    Pixels without data are named by a value, by a mask in a page or beside the file, or on a map by alpha.
     """
-    if path.suffix.lower() in OTHER_RASTERS:
+    if path.suffix.lower() in OTHER_RASTERS or path.with_name(f"{path.name}.msk").exists():
+        return True
+    if b"<NoDataValue>" in described(path):
         return True
     try:
         with path.open("rb") as file:

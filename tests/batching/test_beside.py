@@ -1,0 +1,158 @@
+"""What a file says beside its pixels comes through a batch as it does through segment."""
+
+from __future__ import annotations
+
+import io
+
+import fsspec
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import rasterio
+from PIL import Image
+
+from everymask.batching.keys import ticket
+from everymask.batching.listing import find_entries
+from everymask.batching.manifest import open_manifest
+from everymask.batching.pipeline import _pack, _unpack
+from everymask.batching.plan import Unit, make_plan
+from everymask.batching.reading import fetch
+from everymask.batching.storage import Place
+from everymask.batching.worker import Worker
+from everymask.formats.georeference import read_georeference
+from everymask.formats.photo_rows import photos_of
+from everymask.media.photos import read_pixels
+from tests.batching.files import SETTINGS, picture, save_tar
+from tests.cli.fake_engine import FakeSegmenter
+
+WORLD = "10\n0\n0\n-10\n500005\n5399995\n"
+PLACE = {"crs": "EPSG:32632", "transform": rasterio.Affine(10, 0, 500_000, 0, -10, 5_400_000)}
+
+
+def with_world_file(folder, name, beside):
+    Image.fromarray(picture(1)).save(folder / name)
+    (folder / beside).write_text(WORLD)
+
+
+def by_gdal(folder, name, **further):
+    profile = {"driver": "PNG" if name.endswith("png") else "GTiff", "count": 3, "height": 32, "width": 32}
+    with rasterio.open(folder / name, "w", dtype="uint8", **profile, **further) as file:
+        file.write(picture(1).transpose(2, 0, 1))
+
+
+def masked(folder, name):
+    """A TIFF with a mask in a file beside it."""
+    Image.fromarray(picture(1)).save(folder / name)
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=False), rasterio.open(folder / name, "r+") as file:
+        file.write_mask(np.broadcast_to(np.arange(32) < 20, (32, 32)))
+    assert (folder / f"{name}.msk").exists()
+
+
+def without_data(folder, name):
+    """A PNG on a map of which GDAL's description says that 20 is no value."""
+    by_gdal(folder, name, **PLACE)
+    beside = folder / f"{name}.aux.xml"
+    bands = "".join(
+        f'<PAMRasterBand band="{band}"><NoDataValue>20</NoDataValue></PAMRasterBand>' for band in (1, 2, 3)
+    )
+    beside.write_text(beside.read_text().replace("</PAMDataset>", f"{bands}</PAMDataset>"))
+
+
+def turned(folder, name):
+    exif = Image.Exif()
+    exif[0x0112], exif[0x8825] = 6, {1: "N", 2: (48.0, 0.0, 0.0), 3: "E", 4: (9.0, 0.0, 0.0)}
+    Image.fromarray(picture(1)[:20]).save(folder / name, exif=exif, quality=100)
+
+
+ROWS = {
+    "a.jgw": lambda folder: with_world_file(folder, "a.jpg", "a.jgw"),
+    "a.jpgw": lambda folder: with_world_file(folder, "a.jpg", "a.jpgw"),
+    "A.JGW": lambda folder: with_world_file(folder, "A.JPG", "A.JGW"),
+    "a.pgw": lambda folder: with_world_file(folder, "a.png", "a.pgw"),
+    "a.b.tfw": lambda folder: with_world_file(folder, "a.b.tif", "a.b.tfw"),
+    "a.wld": lambda folder: with_world_file(folder, "a.png", "a.wld"),
+    "a.png.aux.xml": lambda folder: by_gdal(folder, "a.png", **PLACE),
+    "nodata in a.png.aux.xml": lambda folder: without_data(folder, "a.png"),
+    "keys within a GeoTIFF": lambda folder: by_gdal(folder, "a.tif", **PLACE),
+    "a.tif.msk": lambda folder: masked(folder, "a.tif"),
+    "EXIF orientation and GPS": lambda folder: turned(folder, "a.jpg"),
+}
+WITHOUT_PLACE = {"a.tif.msk", "EXIF orientation and GPS"}
+WITHOUT_DATA = {"a.tif.msk", "nodata in a.png.aux.xml"}
+
+
+class Noting(FakeSegmenter):
+    """Remembers what it was given."""
+
+    def __call__(self, photo, watch, valid=None):
+        self.given = photo, valid
+        return super().__call__(photo, watch, valid)
+
+
+def rows(source):
+    entries = tuple(find_entries([str(source)]))
+    unit = Unit("000000-0000", entries, tuple(ticket(each.name, each.stamp) for each in entries))
+    fetched = fetch(entries)
+    unit, fetched = _unpack(_pack(unit, fetched), [each.content for each in fetched])  # through Ray
+    engine = Noting({}, {})
+    made = Worker(engine).make(unit, fetched)
+    assert not made.failed
+    with pq.ParquetFile(io.BytesIO(made.content)) as file:
+        return list(photos_of(file, "it")), engine
+
+
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+@pytest.mark.parametrize("kind", ["folder", "photo", "glob", "list", "tar", "store"])
+@pytest.mark.parametrize("what", ROWS)
+def test_a_row_has_the_place_and_the_pixels_that_segment_has(tmp_path, what, kind):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    ROWS[what](folder)
+    (path,) = (each for each in folder.iterdir() if each.suffix.lower() in (".jpg", ".png", ".tif"))
+    source = {"folder": folder, "photo": path, "glob": folder / "*.[jJpPtT][pPnNiI][gGfF]"}.get(kind)
+    if kind == "list":
+        source = tmp_path / "list.txt"
+        source.write_text(f"{path}\n")
+    elif kind == "tar":
+        source = tmp_path / "a.tar"
+        save_tar(source, {f"in/{each.name}": each.read_bytes() for each in sorted(folder.iterdir())})
+    elif kind == "store":
+        memory = fsspec.filesystem("memory")
+        for each in folder.iterdir():
+            memory.pipe_file(f"/beside/{tmp_path.name}/{each.name}", each.read_bytes())
+        source = f"memory://beside/{tmp_path.name}"
+    (photo,), engine = rows(source)
+    pixels, place = read_pixels(path), read_georeference(path)
+    assert photo.georeference == place
+    assert (place is None) == (what in WITHOUT_PLACE)
+    assert np.array_equal(engine.given[0], pixels.values)
+    assert np.array_equal(engine.given[1], pixels.valid)
+    assert (pixels.valid is not None) == (what in WITHOUT_DATA)
+
+
+def test_a_world_file_that_is_changed_or_comes_later_does_its_photo_anew(tmp_path):
+    (tmp_path / "in").mkdir()
+    manifest, _ = open_manifest(Place.of(tmp_path / "out"), SETTINGS)
+
+    def planned():
+        return make_plan(manifest, find_entries([str(tmp_path / "in")]))
+
+    Image.fromarray(picture(1)).save(tmp_path / "in" / "a.jpg")
+    Image.fromarray(picture(2)).save(tmp_path / "in" / "b.jpg")
+    assert (planned().added, planned().added) == (2, 0)
+    for text in (WORLD, WORLD.replace("10", "20")):
+        (tmp_path / "in" / "a.jgw").write_text(text + "\n" * len(text.split("20")))
+        plan = planned()
+        assert (plan.photos, plan.added, plan.changed) == (2, 1, 1)
+        beside = [e.beside for pending in plan.pending for unit in pending.units() for e in unit.entries]
+        assert [[each.name for each in files] for files in beside if files] == [["a.jgw"]]
+
+
+def test_a_plan_made_before_side_files_counted_is_read(tmp_path):
+    Image.fromarray(picture(1)).save(tmp_path / "a.jpg")
+    manifest, _ = open_manifest(Place.of(tmp_path / "out"), SETTINGS)
+    make_plan(manifest, find_entries([str(tmp_path / "a.jpg")]))
+    shard = manifest.place.path / "plan" / "000000.parquet"
+    pq.write_table(pq.read_table(shard).drop_columns(["beside"]), shard)
+    (pending,) = make_plan(manifest, ()).pending
+    assert [entry.beside for unit in pending.units() for entry in unit.entries] == [()]
