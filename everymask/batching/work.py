@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
+from ..everything.open_ends import asking
+from ..everything.scene import segment_scene
+from ..everything.tiles import Tiling
 from ..formats.georeference import Georeference, read_georeference
 from ..formats.photo_rows import PhotoRow, schema, to_table
 from ..formats.record import PhotoMasks
+from ..maskset import MaskSet
 from ..media.photos import read_pixels
 from ..media.picture_files import PICTURE_SUFFIXES
 from ..media.rasters import Pixels
+from ..media.scenes import Scene, is_large, open_scene
 from ..models.base import PromptableModel
 from .listing import Entry
 from .storage import Place
@@ -68,7 +75,7 @@ class Photos:
 
     called: ClassVar[str] = "pictures"
     suffixes: ClassVar[frozenset[str]] = frozenset(PICTURE_SUFFIXES)
-    keeps_file: ClassVar[bool] = False
+    keeps_file: ClassVar[bool] = True  # scenes are read tile by tile
 
     def settled(self, entry: Entry) -> Entry | None:
         """See :class:`Work`."""
@@ -78,16 +85,28 @@ class Photos:
         """See :class:`Work`."""
         raise NotImplementedError("photos are segmented by what Recipe.around makes")
 
-    def read(self, path: Path, reading: Mapping[str, Any]) -> tuple[Pixels, Georeference | None]:
-        """See :class:`Work`."""
-        return read_pixels(path, **reading), read_georeference(path)
+    def read(
+        self, path: Path, reading: Mapping[str, Any]
+    ) -> tuple[Pixels | Callable[[], Scene], Georeference | None]:
+        """See :class:`Work`. Of rasters that are worked on in tiles, what opens them."""
+        place = read_georeference(path)
+        return (
+            partial(open_scene, path, **reading) if is_large(path) else read_pixels(path, **reading)
+        ), place
 
     def answer(
-        self, maker: Any, entry: Entry, read: tuple[Pixels, Georeference | None], params_hash: str
+        self,
+        maker: Any,
+        entry: Entry,
+        read: tuple[Pixels | Callable[[], Scene], Georeference | None],
+        params_hash: str,
     ) -> PhotoMasks:
         """See :class:`Work`."""
         photo, place = read
-        masks = maker(photo.values, _ignore, photo.valid)
+        if isinstance(photo, Pixels):
+            masks = maker(photo.values, _ignore, photo.valid)
+        else:
+            masks = _in_tiles(photo, maker)
         return PhotoMasks(entry.name, masks, place, maker.model_hash, params_hash)
 
     def count(self, answer: PhotoMasks) -> int:
@@ -105,6 +124,23 @@ class Photos:
     def concluded(self, parts: Sequence[Place]) -> dict[str, Any] | None:
         """See :class:`Work`."""
         return None
+
+
+def _in_tiles(opened: Callable[[], Scene], maker: Any) -> MaskSet:
+    """The masks of a scene, as ``segment`` gives them."""
+    scene = opened()
+    try:
+        with tempfile.TemporaryDirectory(prefix="everymask-") as folder:
+            found = segment_scene(
+                scene,
+                lambda photo, valid: maker(photo, _ignore, valid),
+                Path(folder),
+                Tiling(),
+                ask=asking(maker.model),
+            )
+            return MaskSet(found.masks, scene.hw, valid=found.masks.valid)
+    finally:
+        scene.close()
 
 
 def _ignore(done: int, total: int) -> None:

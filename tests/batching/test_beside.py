@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from functools import partial
 
 import fsspec
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 import rasterio
 from PIL import Image
 
+from everymask.batching import work
 from everymask.batching.keys import ticket
 from everymask.batching.listing import find_entries
 from everymask.batching.manifest import open_manifest
@@ -19,8 +21,10 @@ from everymask.batching.plan import Unit, make_plan
 from everymask.batching.reading import fetch
 from everymask.batching.storage import Place
 from everymask.batching.worker import Worker
+from everymask.everything.tiles import Tiling
 from everymask.formats.georeference import read_georeference
 from everymask.formats.photo_rows import photos_of
+from everymask.media import scenes
 from everymask.media.photos import read_pixels
 from tests.batching.files import SETTINGS, picture, save_tar
 from tests.cli.fake_engine import FakeSegmenter
@@ -156,3 +160,18 @@ def test_a_plan_made_before_side_files_counted_is_read(tmp_path):
     pq.write_table(pq.read_table(shard).drop_columns(["beside"]), shard)
     (pending,) = make_plan(manifest, ()).pending
     assert [entry.beside for unit in pending.units() for entry in unit.entries] == [()]
+
+
+def test_a_scene_goes_through_in_tiles_as_segment_does_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(scenes, "LARGE", 40 * 40)
+    monkeypatch.setattr(work, "Tiling", partial(Tiling, 64))
+    values = np.full((3, 90, 150), 20, np.uint8)
+    values[:, 40:50, 10:140] = 200  # over all tiles of a row
+    profile = {"driver": "GTiff", "count": 3, "height": 90, "width": 150, "dtype": "uint8"}
+    (tmp_path / "in").mkdir()
+    with rasterio.open(tmp_path / "in" / "a.tif", "w", **profile, **PLACE) as file:
+        file.write(values)
+    (photo,), engine = rows(tmp_path / "in")
+    assert engine.given[0].shape == (64, 64, 3)
+    assert np.array_equal([mask.segmentation for mask in photo.masks], [values[0] > 100])
+    assert photo.georeference == read_georeference(tmp_path / "in" / "a.tif")
