@@ -214,7 +214,8 @@ def label_studio_sam2(ours: bool) -> dict[str, Tensor]:
 
 
 def label_studio_sam2_video(ours: bool) -> dict[str, Tensor]:
-    """Its backend for SAM 2 on clips: a rectangle becomes clicks, masks become rectangles."""
+    """Its interactive backend for SAM 2 on clips: rectangles become clicks, masks become rectangles; then a
+    rectangle is corrected on a later frame."""
     import cv2
     import sam2.build_sam
 
@@ -229,15 +230,18 @@ def label_studio_sam2_video(ours: bool) -> dict[str, Tensor]:
             writer.write(frame[..., ::-1].copy())
         writer.release()
         os.chdir(folder)
-        box = {"frame": 1, "x": 12, "y": 28, "width": 20, "height": 32}
-        context = {"id": "a", "value": {"framesCount": 8, "duration": 0.8, "sequence": [box]}}
-        answer = module.NewModel().predict([{"id": 1, "data": {"file": path}}], {"result": [context]})
+        first = {"frame": 1, "x": 12, "y": 28, "width": 20, "height": 32}
+        corrected = {"frame": 3, "x": 16, "y": 30, "width": 16, "height": 24}
+        found = {}
+        for asked, boxes in {"first": [first], "corrected": [first, corrected]}.items():
+            context = {"id": "a", "value": {"framesCount": 8, "duration": 0.8, "sequence": boxes}}
+            answer = module.NewModel().predict([{"id": 1, "data": {"file": path}}], {"result": [context]})
+            tracked = answer.predictions[0].result[0]["value"]["sequence"]
+            assert len(tracked) > len(boxes) + 2
+            sides = ("frame", "x", "y", "width", "height")
+            found[asked] = torch.tensor([[float(each[side]) for side in sides] for each in tracked])
         os.chdir("/")
-    boxes = answer.predictions[0].result[0]["value"]["sequence"]
-    assert len(boxes) > 3
-    return {
-        "boxes": torch.tensor([[float(each[key]) for key in ("x", "y", "width", "height")] for each in boxes])
-    }
+    return found
 
 
 # --- sam2's own tools -----------------------------------------------------------------------------
