@@ -19,7 +19,7 @@ from everymask.masks.box_bounds import Bounds
 from everymask.masks.nms import overlaps, suppress_between
 from everymask.media.renditions import names_of
 
-PATIENCE = 4
+PATIENCE = 1
 """Rounds of suppression before candidates are asked for their stability ahead of their turn."""
 
 

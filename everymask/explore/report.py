@@ -94,7 +94,8 @@ def trade_off(trials: tuple[Trial, ...]) -> np.ndarray:
         (f"{high:.3f}", (4, MARGIN + 5)),
         (f"{low:.3f}", (4, HEIGHT - MARGIN)),
         ("0", (MARGIN - 4, HEIGHT - MARGIN + 20)),
-        (f"{most:.0f} masks a photo (logarithmic)", (WIDTH - 6 * MARGIN, HEIGHT - MARGIN + 20)),
+        ("masks a photo (logarithmic)", (WIDTH // 2 - 100, HEIGHT - MARGIN + 20)),
+        (f"{most:.0f}", (WIDTH - MARGIN - 12, HEIGHT - MARGIN + 20)),
     ):
         cv2.putText(picture, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.45, (60, 60, 60), 1, cv2.LINE_AA)
     return picture
