@@ -3,8 +3,7 @@
     python -m benchmarks.batch_speed --photos 2000              # throughput of both; wants a quiet machine
     python -m benchmarks.batch_speed --photos 10000 --memory    # the batch alone; its memory as photos land
 
-Wall time counts from the first photo that is done to the last, so that neither start counts. Processor time
-is that of everything that was started, Ray too.
+Wall time counts from the first photo that is done to the last, so that neither start counts.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -34,11 +32,6 @@ def save_photos(folder: Path, count: int, side: int) -> None:
     for number in range(count):
         rough = chance.integers(0, 255, (6, 6, 3), dtype=np.uint8)
         Image.fromarray(rough).resize((side, side)).save(folder / f"{number:06d}.png")
-
-
-def processor_seconds() -> float:
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
 
 
 def watched(
@@ -116,13 +109,9 @@ def main() -> None:
         photos = Path(scratch) / "in"
         save_photos(photos, asked.photos, asked.side)
         if not asked.memory:
-            before = processor_seconds()
             told["segment"] = side_by_side(photos, Path(scratch) / "segment", asked.actors, flags)
-            told["segment_processor_s"] = processor_seconds() - before
-        before = processor_seconds()
         batch = [*flags, "--photos-per-part", "16"]
         told["batch"] = in_a_batch(photos, Path(scratch) / "batch", asked.actors, batch, asked.photos)
-        told["batch_processor_s"] = processor_seconds() - before
     if "segment" in told:
         told["ratio"] = told["batch"] / told["segment"]
     print(json.dumps({name: round(value, 3) for name, value in told.items()}))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -22,7 +23,7 @@ from .manifest import Manifest
 from .plan import Pending, Unit
 from .reading import Fetched, fetch
 from .recipe import Recipe
-from .storage import persistently
+from .storage import TRIES, persistently
 from .worker import Made, Worker
 
 READ_CPUS = 0.05
@@ -45,7 +46,9 @@ def made_parts(
     ``weights`` is the model's state in the object store. Raises :class:`BatchError`.
     """
     data = module.data
-    data.DataContext.get_current().enable_progress_bars = False
+    context = data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.max_consecutive_actor_init_deaths = TRIES - 1
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     slices = _slices(pending, sizing.actors)
     dataset = data.read_datasource(
@@ -71,13 +74,28 @@ def made_parts(
         compute=data.TaskPoolStrategy(size=sizing.actors),
         num_cpus=READ_CPUS,
     )
+    return _told(module, dataset)
+
+
+def _told(module: Any, dataset: Any) -> Iterator[Made]:
+    """What a data set tells of each part. Raises BatchError; :class:`BrokenOff` is worth another try."""
     try:
         for block in dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
             for text in block.column("made").to_pylist():
                 yield _from_json(text)
-    except module.exceptions.RayError as error:
+    except Exception as error:
+        if not (isinstance(error, module.exceptions.RayError) or _raised_in(error, module.__name__)):
+            raise
         ours, text = _cause(error)
         raise (BatchError if ours else BrokenOff)(text) from error
+
+
+def _raised_in(error: BaseException, package: str) -> bool:
+    """Whether an exception comes from a package's own code. When a node dies, Ray Data looks for what it no
+    longer has, and raises bare KeyErrors."""
+    frames = list(traceback.walk_tb(error.__traceback__))
+    raised_by = str(frames[-1][0].f_globals.get("__name__", "")) if frames else ""
+    return raised_by == package or raised_by.startswith(f"{package}.")
 
 
 class BrokenOff(BatchError):
@@ -95,7 +113,7 @@ def _cause(error: BaseException) -> tuple[bool, str]:
     named = [line for line in lines if "BatchError: " in line]
     if named:
         return True, named[-1].partition("BatchError: ")[2]
-    return False, f"the run broke off in Ray: {lines[-1] if lines else type(error).__name__}"
+    return False, f"the run broke off in Ray: {lines[-1] if lines else ''} ({type(error).__name__})"
 
 
 def _slices(pending: Sequence[Pending], actors: int) -> list[Pending]:

@@ -116,6 +116,9 @@ class Watch(Protocol):
     def made(self, part: Made) -> None:
         """A part has landed."""
 
+    def broken_off(self, why: str) -> None:
+        """Ray could not go on, and is started anew next. Where its node has died, this process may end."""
+
 
 class Silent:
     """Hears of everything and says nothing: to be built upon."""
@@ -128,6 +131,9 @@ class Silent:
 
     def made(self, part: Made) -> None:
         """A part has landed."""
+
+    def broken_off(self, why: str) -> None:
+        """Ray could not go on, and is started anew next. Where its node has died, this process may end."""
 
 
 def batch(
@@ -214,10 +220,14 @@ def batch(
                 with running(ray) as module:
                     sizing = sized(module, actors, cpus_per_actor, gpus_per_actor, plan.parts)
                     weights = module.put(job.state)
-                    for made in made_parts(module, job.recipe, weights, manifest, plan.pending, sizing):
-                        summary.add(made)
-                        counters.made(made)
-                        watch.made(made)
+                    try:
+                        for made in made_parts(module, job.recipe, weights, manifest, plan.pending, sizing):
+                            summary.add(made)
+                            counters.made(made)
+                            watch.made(made)
+                    except BrokenOff as error:
+                        watch.broken_off(str(error))  # now: taking leave of a node that died ends the process
+                        raise
                 break
             except BrokenOff as error:
                 plan = make_plan(manifest, ())

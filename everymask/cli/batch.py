@@ -278,3 +278,7 @@ class Shown:
         """A part has landed."""
         if self._progress is not None:
             self._progress.part_done(f"part {part.unit}", part.photos, part.masks, part.seconds, part.failed)
+
+    def broken_off(self, why: str) -> None:
+        """Ray could not go on; said before this process may end with it."""
+        note(f"{why}; what has landed stays, and the same command goes on from there")

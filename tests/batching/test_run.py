@@ -11,6 +11,7 @@ import random
 import shutil
 import socket
 import sys
+import types
 import urllib.request
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +23,7 @@ import torch
 from PIL import Image
 
 import everymask as em
+from everymask.batching import pipeline
 from everymask.batching import run as running_batch
 from everymask.batching.cluster import import_ray, running
 from everymask.batching.estimate import Estimate, Sample, measure
@@ -270,6 +272,16 @@ def test_a_disk_that_is_full_ends_the_run_in_a_line_and_keeps_what_landed(tmp_pa
     assert len(rows_in(home)) == 6
 
 
+class Told(running_batch.Silent):
+    """Hears that a run broke off."""
+
+    def __init__(self) -> None:
+        self.broken: list[str] = []
+
+    def broken_off(self, why: str) -> None:
+        self.broken.append(why)
+
+
 @pytest.mark.parametrize("times", [2, 3])
 def test_a_ray_that_breaks_off_is_started_anew_for_what_has_not_landed(tmp_path, monkeypatch, times):
     save_photos(tmp_path / "in", 4)
@@ -287,10 +299,22 @@ def test_a_ray_that_breaks_off_is_started_anew_for_what_has_not_landed(tmp_path,
             with pytest.raises(BrokenOff, match="a process died"):
                 em.batch(tmp_path / "in", tmp_path / "out", photos_per_part=4)
             return
-        summary = em.batch(tmp_path / "in", tmp_path / "out", photos_per_part=4)
+        watch = Told()
+        summary = em.batch(tmp_path / "in", tmp_path / "out", photos_per_part=4, watch=watch)
+    assert watch.broken == ["the run broke off in Ray: a process died"] * 2
     assert (summary.photos, summary.done) == (4, 4)
     assert len(summary.notes) == 2
     assert len(rows_in(Path(summary.manifest))) == 4
+
+
+@pytest.mark.parametrize(("package", "expected"), [("ray.data.context", BrokenOff), ("elsewhere", KeyError)])
+def test_what_ray_raises_when_it_loses_a_node_is_broken_off(package, expected):
+    ray = types.ModuleType("ray")
+    ray.exceptions = types.SimpleNamespace(RayError=type("RayError", (Exception,), {}))
+    lost = {"__name__": package}
+    exec("def iter_batches(**options):\n    raise KeyError('dataset_1')", lost)
+    with pytest.raises(expected, match="dataset_1"):
+        list(pipeline._told(ray, types.SimpleNamespace(iter_batches=lost["iter_batches"])))
 
 
 def test_counters_are_served_while_it_runs(tmp_path, monkeypatch):
