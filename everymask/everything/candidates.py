@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from everymask.everything import filters
+from everymask.everything.encoding import look_dtype
 from everymask.everything.grid import Crop
 from everymask.everything.options import GeneratorOptions
 from everymask.everything.plain_points import PlainPoints, Points
@@ -72,7 +73,7 @@ class CropDecoder:
         options: GeneratorOptions,
         work: torch.dtype,
     ) -> CropDecoder:
-        """``features`` of the crop (B = 1); ``work`` the type of the large products."""
+        """``features`` of the crop (B = 1); ``work`` the type of the large products behind its masks."""
         upscaler = Upscaler(model.logits_size, model.frame(crop.hw).stretches)
         scratch = Scratch(features.embedding.new_empty(0, dtype=torch.float32))
         if not untouched(model.decoder, features.embedding):
@@ -85,7 +86,7 @@ class CropDecoder:
         high_res = tuple(x.float() for x in features.high_res)
         embedding = features.embedding.float()
 
-        def prepared(added: Tensor, basis: Tensor | None) -> PointDecoder:
+        def prepared(added: Tensor, basis: Tensor | None, work: torch.dtype = work) -> PointDecoder:
             image = embedding + added.float().reshape(1, -1, 1, 1)
             return PointDecoder.prepare(decoder, image, position, high_res, mask_basis=basis, work=work)
 
@@ -96,11 +97,13 @@ class CropDecoder:
         points = prepared(model.prompts.no_mask(), None)
         coarse = None
         if options.effort == "fast":
-            coarse = points
+            look = look_dtype(model)
             if fewer := merged_tokens(features, position):
                 image = fewer[0].embedding.float() + model.prompts.no_mask().float().reshape(1, -1, 1, 1)
                 maps = [x.float() for x in fewer[0].high_res]
-                coarse = PointDecoder.prepare(decoder, image, fewer[1], maps, work=work)
+                coarse = PointDecoder.prepare(decoder, image, fewer[1], maps, work=look)
+            else:
+                coarse = points if look == work else prepared(model.prompts.no_mask(), None, look)
             coarse = coarse.sketching()
         return cls(
             model,

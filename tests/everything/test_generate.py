@@ -166,8 +166,9 @@ def test_half_precision_gives_nearly_the_same_masks(sam2):
     assert np.mean(best) > 0.9
 
 
-def test_fast_effort_is_in_float32_where_bfloat16_is_not_faster(sam2, monkeypatch):
-    monkeypatch.setattr(encoding, "fast_dtype", lambda device: torch.float32)
+@pytest.mark.parametrize("looks", [torch.float32, torch.bfloat16])
+def test_fast_effort_gives_masks_of_exact_whatever_it_looks_in(sam2, looks, monkeypatch):
+    monkeypatch.setattr(encoding, "fast_dtype", lambda device: looks)
     rng = np.random.default_rng(0)
     photo = rng.integers(0, 255, (80, 100, 3), np.uint8)
     exact, fast = (AutomaticMaskGenerator(sam2, effort=e, **OPEN).generate(photo) for e in ("exact", "fast"))
@@ -189,12 +190,13 @@ def test_fast_effort_asks_about_fewer_points(sam2):
     assert all(m.point_coords in points for m in some)
 
 
-def test_fast_effort_with_a_coarse_pass_gives_masks_of_exact(model, monkeypatch):
-    from everymask.nn import merged_tokens, product_type
+@pytest.mark.parametrize("looks", [torch.float32, torch.bfloat16])
+def test_fast_effort_with_a_coarse_pass_gives_masks_of_exact(model, looks, monkeypatch):
+    from everymask.nn import merged_tokens
     from tests.parity.conftest import seeded_photo
 
     monkeypatch.setattr(merged_tokens, "TOKENS", 16)
-    monkeypatch.setattr(product_type, "_has_units", lambda device: False)  # fast in float32, as exact is
+    monkeypatch.setattr(encoding, "fast_dtype", lambda device: looks)
     options = {"points_per_side": 5, "pred_iou_thresh": 0.0, "stability_score_thresh": 0.0}
     photo = seeded_photo(97, 180)
     every = AutomaticMaskGenerator(model, **options, box_nms_thresh=1.0).generate(photo)
