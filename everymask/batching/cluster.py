@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
 
-from ..errors import BatchError, OptionError, require
+from ..errors import BatchError, MissingExtraError, OptionError, require
 from .storage import TRIES, told
 
 OBJECT_STORE_BYTES = 1_000_000_000
@@ -46,9 +47,11 @@ def import_ray() -> Any:
 
 
 @contextmanager
-def running(address: str | None) -> Iterator[Any]:
+def running(address: str | None, dashboard: Callable[[str], None] | None = None) -> Iterator[Any]:
     """Ray, connected to the cluster at ``address`` (``auto``: the one of this machine), or to one started
     here that ends with the block. A connection that the caller made before is used and left.
+
+    ``dashboard``: one started here shows Ray's dashboard, at the address that this is told.
 
     Raises :class:`BatchError` for an address that does not answer or answers with another version.
     """
@@ -57,7 +60,9 @@ def running(address: str | None) -> Iterator[Any]:
         yield module
         return
     if address is None:
-        _start_here(module)
+        context = _start_here(module, dashboard is not None)
+        if dashboard is not None:
+            dashboard(f"http://{context.dashboard_url}")
     else:
         _check_address(address)
         try:
@@ -70,13 +75,26 @@ def running(address: str | None) -> Iterator[Any]:
         module.shutdown()
 
 
-def _start_here(module: Any) -> None:
-    """Start Ray on this machine, tried three times: a node has 30 seconds, more than a busy machine gives."""
+def check_dashboard(address: str | None) -> None:
+    """Raises :class:`OptionError` or :class:`MissingExtraError` where no dashboard can be shown."""
+    if address is not None:
+        raise OptionError("a cluster that runs has a dashboard of its own; leave out --dashboard, or --ray")
+    if find_spec("aiohttp_cors") is None:
+        raise MissingExtraError(
+            "--dashboard needs parts of Ray that are not installed; run: pip install 'ray[default]'"
+        )
+
+
+def _start_here(module: Any, dashboard: bool) -> Any:
+    """Start Ray on this machine, tried three times: a node has 30 seconds, more than a busy machine gives.
+
+    Returns what Ray tells of it.
+    """
     for left in reversed(range(TRIES)):
         try:
-            module.init(
+            return module.init(
                 address="local",
-                include_dashboard=False,
+                include_dashboard=dashboard,
                 object_store_memory=OBJECT_STORE_BYTES,
                 log_to_driver=False,
                 logging_level=logging.ERROR,
@@ -85,8 +103,7 @@ def _start_here(module: Any) -> None:
             module.shutdown()
             if not left:
                 raise BatchError(_why_not(None, error)) from error
-        else:
-            return
+    raise AssertionError("the last try returns or raises")
 
 
 def _check_address(address: str) -> None:

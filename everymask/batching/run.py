@@ -20,7 +20,7 @@ from ..media.photos import read_photo
 from ..models.base import PromptableModel
 from ..words.find import read_words
 from ..words.segmenter import Sought
-from .cluster import import_ray, running, sized
+from .cluster import check_dashboard, import_ray, running, sized
 from .counters import Counters
 from .estimate import Estimate, Sample
 from .listing import Entry, Search, find_entries
@@ -119,6 +119,9 @@ class Watch(Protocol):
     def broken_off(self, why: str) -> None:
         """Ray could not go on, and is started anew next. Where its node has died, this process may end."""
 
+    def dashboard(self, address: str) -> None:
+        """Ray's dashboard is to be seen at this address."""
+
 
 class Silent:
     """Hears of everything and says nothing: to be built upon."""
@@ -134,6 +137,9 @@ class Silent:
 
     def broken_off(self, why: str) -> None:
         """Ray could not go on, and is started anew next. Where its node has died, this process may end."""
+
+    def dashboard(self, address: str) -> None:
+        """Ray's dashboard is to be seen at this address."""
 
 
 def batch(
@@ -166,6 +172,7 @@ def batch(
     only_prompts: bool = False,
     retry_failed: bool = False,
     metrics_port: int | None = None,
+    dashboard: bool = False,
     listed: Iterable[str] = (),
     watch: Watch | None = None,
     **options: Any,
@@ -190,13 +197,16 @@ def batch(
     ``ray`` is ``"auto"`` or ``"HOST:PORT"`` of a cluster that runs; by default one is started here and
     ended. An actor holds one model: ``actors`` of them (default: as many as fit), each with
     ``cpus_per_actor`` cores and ``gpus_per_actor`` GPUs (0.5: two share one). ``retry_failed`` does photos
-    again that failed before. ``metrics_port`` serves Prometheus counters while it runs.
+    again that failed before. ``metrics_port`` serves Prometheus counters while it runs, ``dashboard`` shows
+    Ray's own (``pip install 'ray[default]'``) for a Ray that is started here.
 
     Raises InputError, OptionError, what :func:`everymask.load` raises, and BatchError where Ray or the output
     does not do its part; parts that have landed stay.
     """
     begun = time.monotonic()
     import_ray()  # what is missing is said at once
+    if dashboard:
+        check_dashboard(ray)
     watch = watch or Silent()
     counters = Counters()
     reading = reading_of(range, page, bands)
@@ -217,7 +227,7 @@ def batch(
         while plan.pending:
             landed = summary.done
             try:
-                with running(ray) as module:
+                with running(ray, watch.dashboard if dashboard else None) as module:
                     sizing = sized(module, actors, cpus_per_actor, gpus_per_actor, plan.parts)
                     weights = module.put(job.state)
                     try:

@@ -118,6 +118,12 @@ def batch(
             metavar="PORT", help="Serve Prometheus counters while it runs.", rich_help_panel=CLUSTER
         ),
     ] = None,
+    dashboard: Annotated[
+        bool,
+        typer.Option(
+            "--dashboard", help="Show Ray's dashboard (pip install 'ray[default]').", rich_help_panel=CLUSTER
+        ),
+    ] = False,
     *,
     task: Task,
     keep: Keep,
@@ -177,6 +183,7 @@ def batch(
                 photos_per_part=photos_per_part,
                 retry_failed=retry_failed,
                 metrics_port=metrics_port,
+                dashboard=dashboard,
                 listed=listed,
                 watch=shown,
                 **reading,
@@ -282,3 +289,7 @@ class Shown:
     def broken_off(self, why: str) -> None:
         """Ray could not go on; said before this process may end with it."""
         note(f"{why}; what has landed stays, and the same command goes on from there")
+
+    def dashboard(self, address: str) -> None:
+        """Ray's dashboard is to be seen at this address."""
+        note(f"Ray's dashboard: {address}")

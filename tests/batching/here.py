@@ -86,7 +86,7 @@ def no_ray(monkeypatch, segmenter=None):
     with monkeypatch.context() as patch:
         patch.setattr(batch_run, "import_ray", lambda: None)
         patch.setattr(batch_run, "prepare", prepared_here)
-        patch.setattr(batch_run, "running", lambda address: nullcontext(NoRay()))
+        patch.setattr(batch_run, "running", lambda address, dashboard=None: nullcontext(NoRay()))
         patch.setattr(batch_run, "sized", lambda *_: Sizing(1, 1.0, 0.0))
         patch.setattr(batch_run, "made_parts", partial(made_here, segmenter=segmenter))
         yield

@@ -23,7 +23,7 @@ import torch
 from PIL import Image
 
 import everymask as em
-from everymask.batching import pipeline
+from everymask.batching import cluster, pipeline
 from everymask.batching import run as running_batch
 from everymask.batching.cluster import import_ray, running
 from everymask.batching.estimate import Estimate, Sample, measure
@@ -415,6 +415,37 @@ def test_a_ray_that_does_not_start_is_said_in_a_line(no_ray_yet, monkeypatch):
     with pytest.raises(BatchError, match="Ray does not start here: The current node timed"), running(None):
         pass
     assert tries == ["init", "shutdown"] * 3
+
+
+def test_the_dashboard_of_a_ray_that_is_started_here_is_told(no_ray_yet, monkeypatch):
+    asked, heard = [], []
+
+    def init(**options):
+        asked.append(options["include_dashboard"])
+        return types.SimpleNamespace(dashboard_url="127.0.0.1:8265")
+
+    monkeypatch.setattr(import_ray(), "init", init)
+    monkeypatch.setattr(import_ray(), "shutdown", lambda: None)
+    with running(None, heard.append), running(None):
+        pass
+    assert asked == [True, False]
+    assert heard == ["http://127.0.0.1:8265"]
+
+
+@pytest.mark.parametrize(
+    ("ray", "error", "said"),
+    [
+        ("auto", OptionError, "a cluster that runs has a dashboard of its own"),
+        (None, MissingExtraError, r"pip install 'ray\[default\]'"),
+    ],
+)
+def test_a_dashboard_that_cannot_be_shown_is_said_before_anything_is_done(
+    tmp_path, monkeypatch, ray, error, said
+):
+    monkeypatch.setattr(cluster, "find_spec", lambda name: None)
+    with pytest.raises(error, match=said):
+        em.batch(tmp_path / "in", tmp_path / "out", ray=ray, dashboard=True)
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_ray_that_starts_at_the_second_try_is_used(no_ray_yet, monkeypatch):
