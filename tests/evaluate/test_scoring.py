@@ -70,8 +70,11 @@ def test_fewer_photos_and_annotators_on_request(folder):
     assert [(p.name, len(p.annotators)) for p in photos] == [("a", 1)]
 
 
-def test_a_folder_without_masks_is_refused(tmp_path):
-    with pytest.raises(InputError, match=r"none has a NAME\.json, NAME\.png or NAME_0\.png"):
+def test_a_folder_without_photos_or_without_masks_is_refused(tmp_path):
+    with pytest.raises(InputError, match="there is no photo in"):
+        list(annotated_photos(tmp_path))
+    Image.fromarray(np.zeros((20, 24, 3), np.uint8)).save(tmp_path / "a.jpg")
+    with pytest.raises(InputError, match=r"has no NAME\.json, NAME\.png or NAME_0\.png"):
         list(annotated_photos(tmp_path))
 
 
