@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -10,12 +9,11 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 from ..everything.open_ends import asking
-from ..everything.scene import segment_scene
+from ..everything.scene import scene_masks
 from ..everything.tiles import Tiling
 from ..formats.georeference import Georeference, read_georeference
 from ..formats.photo_rows import PhotoRow, schema, to_table
 from ..formats.record import PhotoMasks
-from ..maskset import MaskSet
 from ..media.photos import read_pixels
 from ..media.picture_files import PICTURE_SUFFIXES
 from ..media.rasters import Pixels
@@ -106,7 +104,12 @@ class Photos:
         if isinstance(photo, Pixels):
             masks = maker(photo.values, _ignore, photo.valid)
         else:
-            masks = _in_tiles(photo, maker)
+            masks = scene_masks(
+                photo(),
+                lambda values, valid: maker(values, _ignore, valid),
+                Tiling(),
+                ask=asking(maker.model),
+            )
         return PhotoMasks(entry.name, masks, place, maker.model_hash, params_hash)
 
     def count(self, answer: PhotoMasks) -> int:
@@ -124,23 +127,6 @@ class Photos:
     def concluded(self, parts: Sequence[Place]) -> dict[str, Any] | None:
         """See :class:`Work`."""
         return None
-
-
-def _in_tiles(opened: Callable[[], Scene], maker: Any) -> MaskSet:
-    """The masks of a scene, as ``segment`` gives them."""
-    scene = opened()
-    try:
-        with tempfile.TemporaryDirectory(prefix="everymask-") as folder:
-            found = segment_scene(
-                scene,
-                lambda photo, valid: maker(photo, _ignore, valid),
-                Path(folder),
-                Tiling(),
-                ask=asking(maker.model),
-            )
-            return MaskSet(found.masks, scene.hw, valid=found.masks.valid)
-    finally:
-        scene.close()
 
 
 def _ignore(done: int, total: int) -> None:

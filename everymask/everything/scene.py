@@ -8,6 +8,7 @@ border because the next tile has no mask of it, that one is asked once more
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -20,7 +21,7 @@ import numpy as np
 from everymask.everything.grid import Crop
 from everymask.everything.open_ends import Answers, AskAt, Piece, answers
 from everymask.everything.seams import End, Seams, Views
-from everymask.everything.tiles import Place, Tiling, whole_mask
+from everymask.everything.tiles import Place, Tiling, across, whole_mask
 from everymask.formats.landing import landing
 from everymask.formats.mask_store import StoredMasks, read_header, write_store
 from everymask.maskset import Mask, MaskSet
@@ -111,6 +112,22 @@ def segment_scene(
     return SceneMasks(masks, len(tiles), left_out, len(seams.joined), kept.asked_again)
 
 
+def scene_masks(
+    scene: Scene,
+    segment: Segment,
+    tiling: Tiling = Tiling(),
+    progress: Callable[[TileProgress], None] | None = None,
+    ask: AskAt | None = None,
+) -> MaskSet:
+    """The masks of :func:`segment_scene` in memory, nothing kept on disk; the scene is closed."""
+    try:
+        with tempfile.TemporaryDirectory(prefix="everymask-") as folder:
+            found = segment_scene(scene, segment, Path(folder), tiling, progress, ask)
+            return MaskSet(found.masks, scene.hw, valid=found.masks.valid)
+    finally:
+        scene.close()
+
+
 def _tile_path(folder: Path, number: int) -> Path:
     return folder / f"tile-{number:06d}.jsonl"
 
@@ -132,9 +149,8 @@ class _KeptMasks:
         self.folder, self.tiles = folder, tiles
         self.asked_again = 0
         self._files = [[_tile_path(folder, number)] for number in range(len(tiles))]
-        across = sum(tile.y0 == tiles[0].y0 for tile in tiles)
         # Held: the tiles around one, and those on the way to the next row.
-        self.of = lru_cache(maxsize=3 * across + 3)(self._of)
+        self.of = lru_cache(maxsize=3 * across(tiles) + 3)(self._of)
 
     def add(self, further: Mapping[int, Path]) -> None:
         """Take in what tiles gave when they were asked again."""

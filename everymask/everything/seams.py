@@ -207,8 +207,8 @@ class Views:
 
         @cache
         def clear(one: Place, other: Place) -> bool:
-            around = cv2.dilate(ground(one), np.ones((3, 3), np.uint8))
-            return not (around & ground(other)).any()
+            grown = cv2.dilate(ground(one), np.ones((3, 3), np.uint8))
+            return not (grown & ground(other)).any()
 
         return clear
 

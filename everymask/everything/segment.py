@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -21,7 +20,7 @@ from ..models.load import load
 from .bar import counting
 from .generate import AutomaticMaskGenerator
 from .open_ends import asking
-from .scene import segment_scene
+from .scene import scene_masks
 from .tiles import Tiling
 
 
@@ -128,19 +127,14 @@ def _segmented(
 
 
 def _in_tiles(scene: Scene, generator: AutomaticMaskGenerator, progress: bool, tiling: Tiling) -> MaskSet:
-    try:
-        with tempfile.TemporaryDirectory(prefix="everymask-") as folder, counting(progress) as report:
-            found = segment_scene(
-                scene,
-                lambda pixels, valid: generator.generate(pixels, valid=valid),
-                Path(folder),
-                tiling,
-                report and (lambda state: report(state.done, state.tiles)),
-                asking(generator.model),
-            )
-            return MaskSet(found.masks, scene.hw, valid=found.masks.valid)
-    finally:
-        scene.close()
+    with counting(progress) as report:
+        return scene_masks(
+            scene,
+            lambda pixels, valid: generator.generate(pixels, valid=valid),
+            tiling,
+            report and (lambda state: report(state.done, state.tiles)),
+            asking(generator.model),
+        )
 
 
 @lru_cache(maxsize=1)
