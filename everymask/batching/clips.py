@@ -21,6 +21,7 @@ from ..video.tracker import VideoTracker
 from ..words.segmenter import Sought
 from .listing import Entry
 from .storage import Place
+from .work import Opening
 
 
 @dataclass(frozen=True)
@@ -58,9 +59,9 @@ class Clips:
             return None
         return replace(entry, stamp=f"{entry.stamp}-{short_hash({'said': [repr(each) for each in said]})}")
 
-    def opened(self, model: PromptableModel, model_hash: str, reading: Mapping[str, Any]) -> ClipMaker:
+    def opened(self, model: PromptableModel, recipe: Opening) -> ClipMaker:
         """What follows objects with a model. Raises ``OptionError`` for one without memory."""
-        return ClipMaker(model, model_hash, self, reading)
+        return ClipMaker(model, recipe.model_hash, self, recipe.reading)
 
     def read(self, path: Path, reading: Mapping[str, Any]) -> Path:
         """A clip is read while it is tracked."""

@@ -52,11 +52,13 @@ class Recipe:
         return self.around(model)
 
     def around(self, model: PromptableModel) -> Any:
-        """A segmenter with a model that has these weights."""
+        """What does the work, with a model that has these weights."""
+        return self.work.opened(model, self)
+
+    def segmenter(self, model: PromptableModel) -> Any:
+        """What finds the masks of photos."""
         from ..everything.segmenter import EverythingSegmenter
 
-        if not isinstance(self.work, Photos):
-            return self.work.opened(model, self.model_hash, self.reading)
         options = self.options if self.sought is None else self.sought.options(self.options)
         segmenter = EverythingSegmenter(model, self.model_hash, options, self.reading)
         if self.sought is not None:

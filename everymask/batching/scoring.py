@@ -29,6 +29,7 @@ from ..media.rasters import Pixels
 from ..models.base import PromptableModel
 from .listing import Entry
 from .storage import Place
+from .work import Opening
 
 
 @dataclass(frozen=True)
@@ -85,9 +86,9 @@ class Evaluation:
         named = _of_folder(folder, _stamp(folder))
         return [file for file in named.get(photo.stem, ()) if file != photo]
 
-    def opened(self, model: PromptableModel, model_hash: str, reading: Mapping[str, Any]) -> Measurer:
+    def opened(self, model: PromptableModel, recipe: Opening) -> Measurer:
         """What measures a model."""
-        return Measurer(model, model_hash, self)
+        return Measurer(model, recipe.model_hash, self)
 
     def read(self, path: Path, reading: Mapping[str, Any]) -> Pixels:
         """The photo."""

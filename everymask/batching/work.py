@@ -31,6 +31,21 @@ class Maker(Protocol):
     """What the rows depend on."""
 
 
+class Opening(Protocol):
+    """What a :class:`Maker` is made with besides a model: a :class:`~everymask.batching.recipe.Recipe`."""
+
+    @property
+    def model_hash(self) -> str:
+        """Of the weights."""
+
+    @property
+    def reading(self) -> Mapping[str, Any]:
+        """How photos are read."""
+
+    def segmenter(self, model: PromptableModel) -> Any:
+        """What finds the masks of photos."""
+
+
 class Work(Protocol):
     """One kind of work, to be pickled; files go in, rows come out."""
 
@@ -45,7 +60,7 @@ class Work(Protocol):
         """The entry with all in its stamp that its row depends on and no other's; None: there is nothing to
         be done with it."""
 
-    def opened(self, model: PromptableModel, model_hash: str, reading: Mapping[str, Any]) -> Any:
+    def opened(self, model: PromptableModel, recipe: Opening) -> Any:
         """The :class:`Maker` with a model of its own."""
 
     def read(self, path: Path, reading: Mapping[str, Any]) -> Any:
@@ -69,7 +84,7 @@ class Work(Protocol):
 
 @dataclass(frozen=True)
 class Photos:
-    """Photos are segmented; the recipe opens what does it."""
+    """Photos are segmented."""
 
     called: ClassVar[str] = "pictures"
     suffixes: ClassVar[frozenset[str]] = frozenset(PICTURE_SUFFIXES)
@@ -79,9 +94,9 @@ class Photos:
         """See :class:`Work`."""
         return entry
 
-    def opened(self, model: PromptableModel, model_hash: str, reading: Mapping[str, Any]) -> Any:
+    def opened(self, model: PromptableModel, recipe: Opening) -> Any:
         """See :class:`Work`."""
-        raise NotImplementedError("photos are segmented by what Recipe.around makes")
+        return recipe.segmenter(model)
 
     def read(
         self, path: Path, reading: Mapping[str, Any]
