@@ -80,7 +80,7 @@ class Evaluation:
 
     def _files(self, photo: Path) -> list[Path]:
         stems = _stems(photo.parent, _stamp(photo.parent))
-        if is_annotation(photo.stem, stems):
+        if is_annotation(photo, stems):
             return []
         folder = photo.parent if self.masks is None else Path(self.masks)
         named = _of_folder(folder, _stamp(folder))

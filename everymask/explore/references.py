@@ -47,7 +47,7 @@ def find_examples(
         raise InputError(f"expected a folder of photos, got {str(folder)!r}; name the folder")
     paths = photos_in(folder)
     stems = {path.stem for path in paths}
-    photos_there = [path for path in paths if not is_annotation(path.stem, stems)]
+    photos_there = [path for path in paths if not is_annotation(path, stems)]
     if not photos_there:
         raise InputError(f"there is no photo in {str(folder)!r}; name a folder of photos")
     if masks is None:

@@ -41,7 +41,7 @@ def _of_folder(photos: list[Path], where: Path) -> Iterator[Paired]:
     stems = {photo.stem for photo in photos}
     for photo in photos:
         own = [file for file in named.get(photo.stem, ()) if file != photo]
-        if not own or is_annotation(photo.stem, stems):
+        if not own or is_annotation(photo, stems):
             continue
         try:
             yield photo, [entry for file in own for entry in read_photos(file)]
@@ -59,7 +59,11 @@ def masks_named_after(where: Path) -> dict[str, list[Path]]:
     return found
 
 
-def is_annotation(stem: str, photos: Collection[str]) -> bool:
-    """Whether NAME_0.png is the annotation of a photo NAME.jpg beside it, not a photo; by their stems."""
-    name, _, number = stem.rpartition("_")
-    return number.isdigit() and name in photos
+def is_annotation(path: Path, photos: Collection[str]) -> bool:
+    """Whether NAME_0.png is the annotation of a photo NAME.jpg beside it, not a photo; ``photos`` are stems.
+
+    >>> is_annotation(Path("a_0.png"), {"a", "a_0"}), is_annotation(Path("a_0.jpg"), {"a", "a_0"})
+    (True, False)
+    """
+    name, _, number = path.stem.rpartition("_")
+    return path.suffix.lower() in MASK_SUFFIXES and number.isdigit() and name in photos
