@@ -7,6 +7,7 @@ from pathlib import PurePosixPath
 
 FORBIDDEN = frozenset(':*?"<>|') | {chr(number) for number in range(32)}
 """Characters that Windows has in no file name."""
+_PLAIN = str.maketrans({**dict.fromkeys(FORBIDDEN, "_"), "\\": "/"})
 PORTS = {f"{port}{number}" for port in ("com", "lpt") for number in range(10)}
 RESERVED = PORTS | {"con", "prn", "aux", "nul"}
 """Devices there, whatever follows after a dot."""
@@ -18,8 +19,8 @@ def safe_path(name: str) -> str:
     >>> safe_path("../a/b:c.jpg"), safe_path("/data/?d=x.jpg"), safe_path("c:/in/con.jpg"), safe_path("a. /b")
     ('a/b_c.jpg', 'data/_d=x.jpg', 'c_/in/con_.jpg', 'a_/b')
     """
-    plain = "".join("_" if char in FORBIDDEN else char for char in name.replace("\\", "/"))
-    return "/".join(_safe(part) for part in plain.split("/") if part not in ("", ".", "..")) or "photo"
+    parts = name.translate(_PLAIN).split("/")
+    return "/".join([_safe(part) for part in parts if part not in ("", ".", "..")]) or "photo"
 
 
 def _safe(part: str) -> str:

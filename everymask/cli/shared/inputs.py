@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import glob
 import os
+import posixpath
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, chain, count
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from ...errors import InputError
@@ -190,10 +191,13 @@ class Keys:
 
     def new(self, name: str) -> str:
         """A key for a photo of this name: its stem, or the nearest free thing."""
-        path = PurePosixPath(safe_path(name))
-        stem, kind = safe_path(path.with_suffix("").as_posix()), path.suffix[1:].lower()
+        stem, suffix = posixpath.splitext(safe_path(name))
+        stem, kind = safe_path(stem), suffix[1:].lower()
+        if self._free(stem):
+            self._take(stem)
+            return stem
         flat = stem.replace("/", "_")
-        plain = (stem, f"{stem}_{kind}", flat, f"{flat}_{kind}")
+        plain = (f"{stem}_{kind}", flat, f"{flat}_{kind}")
         first = self._next[f"{flat}_{kind}".casefold()]  # numbers below were tried for earlier photos
         numbered = ((f"{flat}_{kind}_{number}", number) for number in count(first))
         key, number = next(
