@@ -134,10 +134,10 @@ _NANO = ModelSpec(
     fallback=None,  # its logits are soft: hardly any mask counts as stable (docs/nano.md)
     # Chosen by tools/tune_everything.py: its estimates are modest and its logits soft (docs/nano.md).
     generator={
-        "pred_iou_thresh": 0.25,
+        "pred_iou_thresh": 0.26,
         "stability_score_thresh": 0.82,
         "stability_score_offset": 0.3,
-        "box_nms_thresh": 0.41,
+        "box_nms_thresh": 0.4,
     },
 )
 
