@@ -101,7 +101,7 @@ ROWS: dict[str, tuple[str, ...]] = {
     "YOLO labels that no trainer finds": (
         "formats/test_yolo_folder.py::test_a_label_is_called_like_its_photo",
     ),
-    "names take quadratic time": ("cli/test_inputs.py::test_a_hundred_thousand_names",),
+    "names take quadratic time": ("cli/test_inputs.py::test_the_time_that_names_take",),
     "pictures that cannot be encoded": ("test_opencv.py::test_what_cannot_be_encoded",),
     "a mask of 0 and 1 counts as logits": ("test_prompts.py::test_a_mask_of_two_values_is_binary",),
     "masks that could be both": ("test_prompts.py::test_what_could_be_both",),
