@@ -9,34 +9,22 @@ import contextlib
 import fnmatch
 import glob
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from itertools import islice
+from pathlib import Path
 
 from ..errors import InputError
 from ..everything.settings import short_hash
 from ..media.picture_files import PICTURE_SUFFIXES
 from ..side_files import is_side_file, side_files
+from .beside import Beside, Facts, RemoteFolders, among, local_facts, remote_facts, side_facts
 from .shards import SHARD_SUFFIXES, Member, photos_in_parquet, photos_in_tar
 from .storage import Place, told
 
 MAGIC = frozenset("*?[")
-Facts = Mapping[str, tuple[int, str]]
-"""Size and stamp of files by their names."""
-STAMPS = ("ETag", "etag", "md5Hash", "md5", "last_modified", "LastModified", "mtime", "updated", "created")
-"""What object stores call that which changes with a file; the first one that is there counts."""
-
-
-@dataclass(frozen=True, slots=True)
-class Beside:
-    """A file that says more of a photo: its place on a map, which pixels have no data."""
-
-    name: str
-    """Without its folder."""
-    at: str = ""
-    """Where in the photo's own file, as for the photo; "" for a file of its own in the photo's folder."""
-    size: int = -1
-    stamp: str = ""
+LOOKED_FOR_AT_ONCE = 1000
+"""Photos of a list whose folders in object storage are listed together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +42,21 @@ class Entry:
     stamp: str = ""
     """What changes when the photo is changed; "" where the listing does not say."""
     beside: tuple[Beside, ...] = ()
+    alone: bool = False
+    """Whether it was named without its folder, in which the files beside it have still to be looked for."""
+
+    @property
+    def folder(self) -> str:
+        """The address of what its file is in."""
+        return self.source.rpartition("/")[0]
 
     def with_beside(self, files: Iterable[Beside]) -> Entry:
         """It with the files beside it, which its stamp then says too."""
         found = tuple(files)
         if not found:
-            return self
+            return replace(self, alone=False) if self.alone else self
         stamps = short_hash({each.name: each.stamp for each in found})
-        return replace(self, beside=found, stamp=f"{self.stamp}-{stamps}")
+        return replace(self, beside=found, stamp=f"{self.stamp}-{stamps}", alone=False)
 
 
 @dataclass(frozen=True)
@@ -75,6 +70,9 @@ class Search:
     """Folders (addresses) not to look into."""
     suffixes: frozenset[str] = frozenset(PICTURE_SUFFIXES)
     """Of the files that are meant in folders and tar shards."""
+    side_files: bool = True
+    """Whether photos in object storage that are named one by one need the files beside them: their folders
+    are listed for that."""
 
 
 def find_entries(
@@ -85,6 +83,11 @@ def find_entries(
 
     Raises :class:`InputError` for a word that means nothing. A photo that two words mean comes twice.
     """
+    entries = _meant(inputs, listed, search)
+    return _with_files_beside(entries) if search.side_files else entries
+
+
+def _meant(inputs: Sequence[str], listed: Iterable[str], search: Search) -> Iterator[Entry]:
     prefixes = _prefixes(inputs)
     for word, prefix in zip(inputs, prefixes, strict=True):
         if word == "-":
@@ -124,7 +127,7 @@ def _of_word(word: str, prefix: str, search: Search) -> Iterator[Entry]:
     if place.is_local and place.path.is_dir():
         yield from _of_local_folder(place, prefix, search)
     elif place.is_local and place.path.exists():
-        yield from _of_file(place, prefix or None, _local_facts(os.stat(place.path)), search)
+        yield from _of_file(place, prefix or None, local_facts(os.stat(place.path)), search)
     elif MAGIC & set(place.name) or MAGIC & set(word):
         yield from _of_glob(word, place, prefix, search)
     elif place.is_local:
@@ -151,7 +154,8 @@ def _photos_of(
 ) -> Iterator[Entry]:
     """The entries of one file called ``name``: itself, or those of a shard.
 
-    ``folder`` are the files that it lies among; None: they are looked for one by one, on this machine.
+    ``folder`` are the files that it lies among; None: they are looked for one by one on this machine, and
+    later in object storage.
     """
     size, stamp = facts
     suffix = os.path.splitext(place.name)[1].lower()
@@ -168,7 +172,13 @@ def _photos_of(
             else:
                 yield Entry(f"{name}/{row.number}", place.address, row.at, row.size, f"{stamp}-{row.at}")
     else:
-        yield Entry(name, place.address, "", size, stamp).with_beside(_beside(place, folder))
+        entry = Entry(name, place.address, "", size, stamp)
+        if folder is not None:
+            yield entry.with_beside(among(place.name, folder))
+        elif place.is_local:
+            yield entry.with_beside(_beside_here(place.path))
+        else:
+            yield replace(entry, alone=True)
 
 
 def _in_tar(member: Member, stamp: str) -> tuple[str, int, str]:
@@ -176,17 +186,21 @@ def _in_tar(member: Member, stamp: str) -> tuple[str, int, str]:
     return f"bytes {member.start} {member.size}", member.size, f"{stamp}-{member.start}-{member.size}"
 
 
-def _beside(photo: Place, folder: Facts | None) -> Iterator[Beside]:
-    """The files that say more of a photo, among those of its folder."""
+def _with_files_beside(entries: Iterable[Entry]) -> Iterator[Entry]:
+    """The same photos, those that were named alone with the files beside them."""
+    entries, folders = iter(entries), RemoteFolders()
+    while chunk := list(islice(entries, LOOKED_FOR_AT_ONCE)):
+        folders.list([each.folder for each in chunk if each.alone])
+        for each in chunk:
+            name = each.source.rpartition("/")[2]
+            yield each.with_beside(among(name, folders.of(each.folder))) if each.alone else each
+
+
+def _beside_here(photo: Path) -> Iterator[Beside]:
+    """The files that say more of a photo on this machine."""
     for name in side_files(photo.name):
-        facts = None
-        if folder is not None:
-            facts = folder.get(name)
-        elif photo.is_local:
-            with contextlib.suppress(OSError):
-                facts = _local_facts(os.stat(photo.path.with_name(name)))
-        if facts is not None:
-            yield Beside(name, "", *facts)
+        with contextlib.suppress(OSError):
+            yield Beside(name, "", *local_facts(os.stat(photo.with_name(name))))
 
 
 def _of_lines(lines: Iterable[str], search: Search) -> Iterator[Entry]:
@@ -198,15 +212,11 @@ def _of_lines(lines: Iterable[str], search: Search) -> Iterator[Entry]:
         facts = (-1, "")
         if place.is_local:
             with contextlib.suppress(OSError):  # reading it says what is wrong, in its row
-                facts = _local_facts(os.stat(place.path))
+                facts = local_facts(os.stat(place.path))
             if place.path.is_dir():
                 yield from _of_local_folder(place, f"{plain_name(word)}/", search)
                 continue
         yield from _photos_of(place, plain_name(word), facts, search)
-
-
-def _local_facts(status: os.stat_result) -> tuple[int, str]:
-    return status.st_size, f"{status.st_size}-{status.st_mtime_ns}"
 
 
 def _of_local_folder(
@@ -216,7 +226,7 @@ def _of_local_folder(
     above = (*above, os.path.realpath(folder.address))
     found = sorted(os.scandir(folder.address), key=lambda each: each.name)
     sides = {
-        each.name: _local_facts(each.stat()) for each in found if is_side_file(each.name) and each.is_file()
+        each.name: local_facts(each.stat()) for each in found if is_side_file(each.name) and each.is_file()
     }
     for entry in found:
         place = Place(entry.path)
@@ -228,7 +238,7 @@ def _of_local_folder(
                 yield from _of_local_folder(place, f"{prefix}{printable(entry.name)}/", search, above)
         elif suffix in search.suffixes or suffix == ".tar":
             try:
-                facts = _local_facts(entry.stat())
+                facts = local_facts(entry.stat())
             except OSError:  # a link to nowhere: reading it says so, in its row
                 facts = (-1, "")
             yield from _photos_of(place, prefix + printable(entry.name), facts, search, sides)
@@ -246,11 +256,11 @@ def _of_glob(word: str, place: Place, prefix: str, search: Search) -> Iterator[E
         match = Place.of(address) if info is None else _remote(place, address)
         if match.path.is_dir() if info is None else info["type"] == "directory":
             continue
-        facts = _local_facts(os.stat(match.path)) if info is None else facts_of(info)
+        facts = local_facts(os.stat(match.path)) if info is None else remote_facts(info)
         nothing = False
         if info is not None and (of_match := match.address.rpartition("/")[0]) != folder:
             folder = of_match
-            sides = _sides_of(place.files.ls(folder, detail=True))
+            sides = side_facts(place.files.ls(folder, detail=True))
         yield from _photos_of(match, prefix + printable(match.address[len(base) + 1 :]), facts, search, sides)
     if nothing:
         raise InputError(f"{word!r} matches nothing; give photos, folders, globs, shards or lists")
@@ -263,24 +273,13 @@ def _remote(place: Place, address: str) -> Place:
     )
 
 
-def facts_of(info: dict[str, Any]) -> tuple[int, str]:
-    """Size and stamp of a file in object storage, as its listing tells.
-
-    >>> facts_of({"size": 7, "ETag": '"ab"'})
-    (7, '7-"ab"')
-    """
-    size = info.get("size")
-    told_by = next((str(info[name]) for name in STAMPS if info.get(name)), "")
-    return (-1 if size is None else int(size)), f"{size}-{told_by}"
-
-
 def _of_remote(place: Place, prefix: str, search: Search) -> Iterator[Entry]:
     """A file or a folder in object storage."""
     try:
         if place.name.lower().endswith((*search.suffixes, *SHARD_SUFFIXES, ".txt")):
             info = place.files.info(place.address)
             if info["type"] != "directory":
-                yield from _of_file(place, prefix or None, facts_of(info), search)
+                yield from _of_file(place, prefix or None, remote_facts(info), search)
                 return
         yield from _of_remote_folder(place, prefix, search)
     except FileNotFoundError:
@@ -291,7 +290,7 @@ def _of_remote(place: Place, prefix: str, search: Search) -> Iterator[Entry]:
 
 def _of_remote_folder(folder: Place, prefix: str, search: Search) -> Iterator[Entry]:
     found = folder.files.ls(folder.address, detail=True, refresh=True)
-    sides = _sides_of(found)
+    sides = side_facts(found)
     for info in sorted(found, key=lambda each: each["name"]):
         place = _remote(folder, info["name"].rstrip("/"))
         name = place.name
@@ -301,10 +300,4 @@ def _of_remote_folder(folder: Place, prefix: str, search: Search) -> Iterator[En
             if search.recursive:
                 yield from _of_remote_folder(place, f"{prefix}{name}/", search)
         elif fnmatch.fnmatch(name.lower(), "*.tar") or os.path.splitext(name)[1].lower() in search.suffixes:
-            yield from _photos_of(place, prefix + name, facts_of(info), search, sides)
-
-
-def _sides_of(listed: Sequence[dict[str, Any]]) -> Facts:
-    """Of the files of a folder in object storage, those that say more of others."""
-    named = ((info["name"].rsplit("/", 1)[-1], info) for info in listed if info["type"] != "directory")
-    return {name: facts_of(info) for name, info in named if is_side_file(name)}
+            yield from _photos_of(place, prefix + name, remote_facts(info), search, sides)

@@ -19,8 +19,9 @@ from typing import Any
 import numpy as np
 
 from ..errors import BatchError, require
+from .beside import Beside
 from .keys import EMPTY, KEY, KeyMap, KeySet, as_keys, ticket
-from .listing import Beside, Entry
+from .listing import Entry
 from .manifest import Manifest
 from .storage import Place, persistently
 

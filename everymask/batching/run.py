@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -153,6 +153,7 @@ def batch(
     gpus_per_actor: float | None = None,
     recursive: bool = False,
     column: str | None = None,
+    side_files: bool = True,
     range: Any = "percentile",
     page: int | None = None,
     bands: Sequence[int] | None = None,
@@ -181,9 +182,11 @@ def batch(
 
     ``inputs`` are folders, globs, photos, ``.tar`` (WebDataset) and ``.parquet`` shards, ``.txt`` lists,
     here or in object storage (``s3://``, ``gs://``, ``hf://``); ``"-"`` stands for the addresses in
-    ``listed``. The masks are those of :func:`everymask.segment` with the same ``model`` and ``options``, or
-    with ``text`` those of :func:`everymask.find` with the same ``detector``, ``threshold`` and ``at_most``;
-    ``keep`` says which of them stay, as ``MaskSet.filter`` does.
+    ``listed``. Folders of object storage that such addresses name are listed once for the files beside them
+    (world files, ``.aux.xml``, ``.msk``), but with ``side_files=False``. The masks are those of
+    :func:`everymask.segment` with the same ``model`` and ``options``, or with ``text`` those of
+    :func:`everymask.find` with the same ``detector``, ``threshold`` and ``at_most``; ``keep`` says which of
+    them stay, as ``MaskSet.filter`` does.
     ``output`` gets a folder per model and settings; in its ``parts`` a row a photo, also for one that
     failed three times, with the reason. The same call again does what is missing.
 
@@ -210,7 +213,7 @@ def batch(
     watch = watch or Silent()
     counters = Counters()
     reading = reading_of(range, page, bands)
-    search = Search(recursive, column)
+    search = Search(recursive, column, side_files=side_files)
     sought = sought_of(text, detector, threshold, at_most, objects)
     table, known = (None if each is None else os.fspath(each) for each in (prompts, masks))
     task = Task(work, table, look_every, most_objects, known, clicks, only_prompts)
@@ -323,7 +326,8 @@ class Job:
         work, own_reading = task.checked(sought, options, of_photos)
         how = reading if own_reading is None else own_reading
         ready = prepare(model, options, how, objects, sought, keep, work)
-        skipping = Search(search.recursive, search.column, (place.address,), work.suffixes)
+        has_side_files = search.side_files and ".jpg" in work.suffixes
+        skipping = replace(search, skip=(place.address,), suffixes=work.suffixes, side_files=has_side_files)
         named = tuple(os.fspath(word) for word in words)
         return cls(named, place, ready.recipe, ready.state, ready.settings, skipping)
 

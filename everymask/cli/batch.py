@@ -65,6 +65,14 @@ def batch(
             metavar="NAME", help="Of Parquet: the column with pictures or addresses.", rich_help_panel=INPUT
         ),
     ] = None,
+    side_files: Annotated[
+        bool,
+        typer.Option(
+            "--side-files/--no-side-files",
+            help="List folders in object storage for files beside photos that are named one by one.",
+            rich_help_panel=INPUT,
+        ),
+    ] = True,
     range: Range = "percentile",
     page: Page = None,
     bands: Bands = None,
@@ -160,7 +168,7 @@ def batch(
     }
     if dry_run:
         looked_for = sought_of(**sought, objects=objects)
-        search = Search(recursive, column)
+        search = Search(recursive, column, side_files=side_files)
         how = reading_of(**reading)
         job = Job.prepare(inputs, output, model, how, objects, options, search, looked_for, keep, task)
         told = job.estimate(ray, actors, cpus_per_actor, gpus_per_actor, listed, price)
@@ -178,6 +186,7 @@ def batch(
                 gpus_per_actor=gpus_per_actor,
                 recursive=recursive,
                 column=column,
+                side_files=side_files,
                 objects=objects,
                 keep=keep,
                 photos_per_part=photos_per_part,

@@ -12,9 +12,9 @@ import pytest
 import rasterio
 from PIL import Image
 
-from everymask.batching import work
+from everymask.batching import beside, listing, work
 from everymask.batching.keys import ticket
-from everymask.batching.listing import find_entries
+from everymask.batching.listing import Search, find_entries
 from everymask.batching.manifest import open_manifest
 from everymask.batching.pipeline import _pack, _unpack
 from everymask.batching.plan import Unit, make_plan
@@ -106,7 +106,7 @@ def rows(source):
 
 
 @pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
-@pytest.mark.parametrize("kind", ["folder", "photo", "glob", "list", "tar", "store"])
+@pytest.mark.parametrize("kind", ["folder", "photo", "glob", "list", "tar", "store", "list of a store"])
 @pytest.mark.parametrize("what", ROWS)
 def test_a_row_has_the_place_and_the_pixels_that_segment_has(tmp_path, what, kind):
     folder = tmp_path / "in"
@@ -120,11 +120,14 @@ def test_a_row_has_the_place_and_the_pixels_that_segment_has(tmp_path, what, kin
     elif kind == "tar":
         source = tmp_path / "a.tar"
         save_tar(source, {f"in/{each.name}": each.read_bytes() for each in sorted(folder.iterdir())})
-    elif kind == "store":
+    elif "store" in kind:
         memory = fsspec.filesystem("memory")
         for each in folder.iterdir():
             memory.pipe_file(f"/beside/{tmp_path.name}/{each.name}", each.read_bytes())
         source = f"memory://beside/{tmp_path.name}"
+        if "list" in kind:
+            address, source = f"{source}/{path.name}", tmp_path / "list.txt"
+            source.write_text(f"{address}\n")
     (photo,), engine = rows(source)
     pixels, place = read_pixels(path), read_georeference(path)
     assert photo.georeference == place
@@ -175,3 +178,77 @@ def test_a_scene_goes_through_in_tiles_as_segment_does_it(tmp_path, monkeypatch)
     assert engine.given[0].shape == (64, 64, 3)
     assert np.array_equal([mask.segmentation for mask in photo.masks], [values[0] > 100])
     assert photo.georeference == read_georeference(tmp_path / "in" / "a.tif")
+
+
+class CountedStore:
+    """A store whose listings are counted, and which may refuse them."""
+
+    def __init__(self, monkeypatch, refuses=()):
+        self.listed, self.refuses = [], refuses
+        self._files = fsspec.filesystem("memory")
+        self._files.store.clear()
+        monkeypatch.setattr("everymask.batching.storage.file_system", lambda protocol: self)
+        monkeypatch.setattr("everymask.batching.storage.time.sleep", lambda seconds: None)
+
+    def fill(self, *names):
+        for name in names:
+            self._files.pipe_file(f"/{name}", name.encode())
+
+    def ls(self, address, **options):
+        self.listed.append(address)
+        if any(word in address for word in self.refuses):
+            raise PermissionError(13, "Access Denied")
+        return self._files.ls(address, **options)
+
+
+def test_each_folder_of_a_list_is_listed_once(tmp_path, monkeypatch):
+    store = CountedStore(monkeypatch)
+    photos = [f"{folder}/{number}.jpg" for number in range(700) for folder in "abc"]
+    store.fill(*photos, "a/7.jgw", "a/7.jpg.aux.xml", "b/69.msk", "c/699.jpg.msk")
+    listed = [f"memory://{name}" for name in [*photos, "gone/1.jpg"]]
+    entries = list(find_entries(["-"], listed))
+    assert [each.source for each in entries] == listed
+    beside = {each.name: [one.name for one in each.beside] for each in entries if each.beside}
+    assert beside == {"a/7.jpg": ["7.jgw", "7.jpg.aux.xml"], "c/699.jpg": ["699.jpg.msk"]}
+    assert sorted(store.listed) == [f"memory://{name}" for name in ("a", "b", "c", "gone")]
+    assert not any(each.alone for each in entries)
+
+
+def test_folders_with_many_side_files_are_forgotten_and_listed_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(beside, "REMEMBERED", 3)
+    monkeypatch.setattr(listing, "LOOKED_FOR_AT_ONCE", 2)
+    store = CountedStore(monkeypatch)
+    names = [f"{folder}/{number}" for folder in "abc" for number in (1, 2)]
+    store.fill(*(f"{name}.jpg" for name in names), *(f"{name}.jgw" for name in names), "d/1.jpg")
+    listed = [f"memory://{name}.jpg" for name in [*names, "d/1", "b/1", "c/2", "a/2", "d/1"]]
+    entries = list(find_entries(["-"], listed))
+    assert [len(each.beside) for each in entries] == [1, 1, 1, 1, 1, 1, 0, 1, 1, 1, 0]
+    assert len(store.listed) < len(listed)
+    assert store.listed.count("memory://d") == 1
+
+
+def test_without_side_files_no_folder_is_listed(monkeypatch):
+    store = CountedStore(monkeypatch)
+    store.fill("a/1.jpg", "a/1.jgw")
+    (entry,) = find_entries(["-"], ["memory://a/1.jpg"], Search(side_files=False))
+    assert (entry.beside, store.listed) == ((), [])
+
+
+def test_folders_that_cannot_be_listed_are_said_in_one_line(monkeypatch):
+    store = CountedStore(monkeypatch, refuses=("shut",))
+    store.fill("shut/1.jpg", "shut/1.jgw", "away/1.jpg", "open/1.jpg", "open/1.jgw")
+    listed = [f"memory://{name}/1.jpg" for name in ("shut", "away/shut", "open")]
+    with pytest.warns(UserWarning, match="listed") as told:
+        entries = list(find_entries(["-"], listed))
+    assert [str(each.message) for each in told] == [
+        "memory://shut cannot be listed: Access Denied; world files, .aux.xml and .msk beside its photos are "
+        "not looked for, nor in other folders like it"
+    ]
+    assert [len(each.beside) for each in entries] == [0, 0, 1]
+
+
+def test_of_web_servers_a_line_says_that_side_files_are_not_looked_for(monkeypatch):
+    store = CountedStore(monkeypatch)
+    with pytest.warns(UserWarning, match=r"^https://example\.org/a is on a web server, which does not say"):
+        (entry,) = find_entries(["-"], ["https://example.org/a/1.jpg"])
+    assert (entry.beside, store.listed) == ((), [])

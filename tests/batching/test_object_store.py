@@ -16,6 +16,8 @@ import subprocess
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import chain
+from pathlib import Path
 
 import pyarrow.fs
 import pyarrow.parquet as pq
@@ -24,6 +26,7 @@ import pytest
 import everymask as em
 from everymask.batching.storage import Place, file_system
 from everymask.errors import BatchError
+from everymask.formats import read_photos
 from tests.batching.files import png, save_photos, save_tar
 from tests.batching.here import no_ray
 
@@ -193,3 +196,16 @@ def test_a_bucket_that_may_not_be_written_is_said_in_a_line(bucket, tmp_path, mo
 def test_a_bucket_that_is_not_there_is_said(bucket, tmp_path):
     with pytest.raises(em.InputError, match=r"s3://nowhere/in cannot be listed: .*bucket"):
         em.batch("s3://nowhere/in", tmp_path / "out")
+
+
+def test_world_files_beside_addresses_in_a_list_are_found_by_one_listing(bucket, tmp_path, monkeypatch):
+    for number in range(12):
+        (Place("s3://photos/placed") / f"{number}.png").write(png(number))
+        (Place("s3://photos/placed") / f"{number}.pgw").write(b"10\n0\n0\n-10\n500005\n5399995\n")
+    (tmp_path / "list.txt").write_text("".join(f"s3://photos/placed/{n}.png\n" for n in range(12)), "utf-8")
+    bucket.done.clear()
+    with no_ray(monkeypatch):
+        summary = em.batch(tmp_path / "list.txt", tmp_path / "out")
+    photos = chain.from_iterable(map(read_photos, Path(summary.parts_folder).glob("*.parquet")))
+    assert [photo.georeference.affine for photo in photos] == [(10, 0, 500_000, 0, -10, 5_400_000)] * 12
+    assert sum("list-type=2" in path for _, path, _ in bucket.done) == 1
