@@ -224,16 +224,17 @@ class Bands:
 
     def _norm_scale(self, writing: Writing, here: SharedWrite, factors: Tensor, rho: Tensor | None) -> Tensor:
         """What the layer norm makes of ``rho``, [G, n]; ``factors`` [G, R, n]."""
-        products = self.scratch("norm", *factors.shape)
-        start = 0
-        for basis, mark in zip(here.bases, writing.marks, strict=True):
-            start += self._linear_term(products[:, start:], basis, mark)
-        rank = writing.before.rows.shape[1]
-        torch.baddbmm(products[:, :rank], writing.squares[:, :rank], factors, beta=2, out=products[:, :rank])
-        new, of_new = products[:, rank:], writing.squares[:, rank:, rank:]
-        torch.baddbmm(new, of_new, factors[:, rank:], beta=2, out=new)
-        products.mul_(factors)
-        variance = products.sum(1, dtype=self._wide(here)) + here.image_square
+        rank, variance = writing.before.rows.shape[1], here.image_square
+        # Rows of before and of now apart: a group's products go in one call only into contiguous memory.
+        parts = (("before", slice(0, rank), 0, slice(-1)), ("now", slice(rank, None), rank, slice(-1, None)))
+        for name, rows, first, terms in parts:
+            squares = writing.squares[:, rows, first:]
+            products = self.scratch(f"norm {name}", len(factors), squares.shape[1], factors.shape[2])
+            torch.bmm(squares, factors[:, first:], out=products)
+            start = 0
+            for basis, mark in zip(here.bases[terms], writing.marks[terms], strict=True):
+                start += self._add_linear_term(products[:, start:], basis, mark)
+            variance = products.mul_(factors[:, rows]).sum(1, dtype=self._wide(here)) + variance
         variance = variance.clamp_min_(0) / len(here.gamma)
         if rho is None:
             return (variance + here.eps).rsqrt_()
@@ -243,20 +244,20 @@ class Bands:
     def _wide(here: SharedWrite) -> torch.dtype:
         return here.gamma.dtype
 
-    def _linear_term(self, out: Tensor, basis: Basis, mark: _Marked | None) -> int:
-        """Rows times image into the head of ``out`` [G, .., n]; how many rows that were."""
+    def _add_linear_term(self, out: Tensor, basis: Basis, mark: _Marked | None) -> int:
+        """Adds twice the products of rows and image to the head of ``out`` [G, .., n]; how many rows."""
         if mark is None:
             count = len(basis.with_image)
-            out[:, :count] = basis.with_image
+            out[:, :count].add_(basis.with_image, alpha=2)
             return count
         heads, n = len(mark.by_head), out.shape[-1]
         found = self.scratch("scores", heads, len(out), mark.tokens, n)
         torch.bmm(mark.by_head, basis.with_image, out=found.flatten(1, 2))
         count = heads * mark.tokens
-        out[:, :count].unflatten(1, (heads, mark.tokens)).copy_(found.transpose(0, 1))
+        out[:, :count].unflatten(1, (heads, mark.tokens)).add_(found.transpose(0, 1), alpha=2)
         last = torch.mm(mark.last, basis.with_image.flatten(0, 1).to(mark.last.dtype))  # [G, n]
         assert basis.constant_with_image is not None, "rows folded into others leave a constant"
-        out[:, count] = last + basis.constant_with_image
+        out[:, count].add_(last + basis.constant_with_image, alpha=2)
         return count + 1
 
 

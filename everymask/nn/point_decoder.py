@@ -235,7 +235,7 @@ class PointDecoder:
         of_image = self.scratch("coarse", len(scale), len(mixed))
         torch.addcmul(constant, up.image[band], scale[:, None], out=of_image)
         scaled = torch.mul(factors[:, band], scale, out=self.scratch("scaled", len(factors), len(scale)))
-        mapped = product_plus(scaled.T, mixed, of_image)
+        mapped = product_plus(scaled.T, mixed, of_image, of_image)
         normed = F.layer_norm(
             mapped.view(4 * len(scale), -1), norm.weight.shape, norm.weight, norm.bias, norm.eps
         )
@@ -247,7 +247,9 @@ class PointDecoder:
         if constant.dim() == 1:
             mapped = product(coarse, weight, constant, "gelu")
         else:
-            mapped = torch.ops.aten.gelu_(product_plus(coarse, weight, constant[band].flatten(0, 1)))
+            room = self.scratch("fine", len(coarse), len(weight))
+            mapped = product_plus(coarse, weight, constant[band].flatten(0, 1), room)
+            mapped = torch.ops.aten.gelu_(mapped)
         return mapped.view(-1, coarse.shape[1] // 2)
 
 

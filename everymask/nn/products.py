@@ -1,14 +1,16 @@
 """Matrix products of a layer, by the library that is fastest at them on this processor.
 
 On a CPU torch takes MKL for float32, which on AMD's processors with AVX-512 computes with half of their
-width: there oneDNN is twice as fast (218 GFLOP/s a core against 101 on a Zen 5), with AVX2 a sixth, and never
-slower for products of some hundred rows (docs/lab-notes.md, "Products"). For fast forms only
-(``nn/touched.py``): these operators have no gradients.
+width: there oneDNN is twice as fast (218 GFLOP/s a core against 101 on a Zen 5). Where both have the whole
+width MKL is faster, since it writes to memory that is there (docs/lab-notes.md, "Products"). For fast forms
+only (``nn/touched.py``): these operators have no gradients.
 """
 
 from __future__ import annotations
 
+import platform
 from functools import cache
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -28,19 +30,22 @@ def product(x: Tensor, weight: Tensor, bias: Tensor | None, activation: str = "n
     answer = F.linear(x, weight, bias)
     if activation == "none":
         return answer
-    return F.gelu(answer) if activation == "gelu" else F.relu(answer)
+    return torch.ops.aten.gelu_(answer) if activation == "gelu" else answer.relu_()
 
 
-def product_plus(x: Tensor, weight: Tensor, addend: Tensor) -> Tensor:
-    """``x @ weight.T + addend`` for ``x`` [M, K], ``weight`` [N, K], contiguous, and ``addend`` [M, N]."""
+def product_plus(x: Tensor, weight: Tensor, addend: Tensor, room: Tensor) -> Tensor:
+    """``x @ weight.T + addend`` for ``x`` [M, K], ``weight`` [N, K], contiguous, and ``addend`` [M, N].
+
+    ``room`` [M, N] may be written to, and may hold the answer; it may be ``addend`` itself.
+    """
     if _onednn_takes(x, weight) and addend.dtype == x.dtype:
         return torch.ops.mkldnn._linear_pointwise.binary(x, addend, weight, None, "add")
-    return torch.addmm(addend, x, weight.T)
+    return torch.addmm(addend, x, weight.T, out=room)
 
 
 def _onednn_takes(x: Tensor, weight: Tensor) -> bool:
     return (
-        _onednn_has(x.dtype)
+        _onednn_pays(x.dtype)
         and x.dtype == weight.dtype
         and x.device.type == "cpu"
         and weight.is_contiguous()
@@ -49,9 +54,19 @@ def _onednn_takes(x: Tensor, weight: Tensor) -> bool:
 
 
 @cache
-def _onednn_has(dtype: torch.dtype) -> bool:
+def _onednn_pays(dtype: torch.dtype) -> bool:
     if not torch.backends.mkldnn.is_available() or not hasattr(torch.ops.mkldnn, "_linear_pointwise"):
         return False
-    return dtype == torch.float32 or (
-        dtype == torch.bfloat16 and torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    )
+    if dtype == torch.float32:
+        return not torch.backends.mkl.is_available() or _mkl_at_half_width()
+    return dtype == torch.bfloat16 and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+
+
+def _mkl_at_half_width() -> bool:
+    """Whether this is a processor whose AVX-512 MKL leaves unused: one of AMD's."""
+    return torch.backends.cpu.get_cpu_capability() == "AVX512" and "AuthenticAMD" in _processor()
+
+
+def _processor() -> str:
+    told = Path("/proc/cpuinfo")
+    return told.read_text("utf-8", "replace") if told.exists() else platform.processor()

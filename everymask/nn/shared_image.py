@@ -113,7 +113,7 @@ class SharedImage:
 
 Cut = TypeVar("Cut", SharedLook, SharedWrite)
 
-BAND = 1024
+BAND = 512
 """Image tokens that go through attention together on a CPU: what is made on the way fits the caches."""
 READ_BAND = 512
 """Image tokens that become masks together; each has 16 places, so these are fewer."""

@@ -12,6 +12,16 @@ from everymask.nn.products import linear, product, product_plus
 ACTIVATIONS = {"none": lambda x: x, "gelu": F.gelu, "relu": F.relu}
 
 
+@pytest.fixture(params=["oneDNN", "torch's own"], autouse=True)
+def library(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Each of the libraries that a processor may have to take for float32."""
+    name: str = request.param
+    if not torch.backends.mkldnn.is_available() and name == "oneDNN":
+        pytest.skip("this torch was built without oneDNN")
+    monkeypatch.setattr(products, "_onednn_pays", lambda dtype: name == "oneDNN" and dtype == torch.float32)
+    return name
+
+
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_a_product_is_the_layer_and_its_activation(activation: str, dtype: torch.dtype):
@@ -29,9 +39,13 @@ def test_a_product_plus_takes_rows_that_lie_across(dtype: torch.dtype):
     across, weight = torch.randn(57, 200, dtype=dtype), torch.randn(64, 57, dtype=dtype)
     addend = torch.randn(200, 64, dtype=dtype)
     exact = across.T.double() @ weight.T.double() + addend.double()
-    kept = addend.clone()
-    assert (product_plus(across.T, weight, addend) - exact).abs().max() < 1e-4
+    kept, room = addend.clone(), torch.empty_like(addend)
+    assert (product_plus(across.T, weight, addend, room) - exact).abs().max() < 1e-4
     assert torch.equal(addend, kept)
+    # The room may be the addend itself.
+    assert (product_plus(across.T, weight, addend, addend) - exact).abs().max() < 1e-4, (
+        "onto the addend itself"
+    )
 
 
 def test_weights_that_lie_across_go_another_way():
@@ -39,3 +53,19 @@ def test_weights_that_lie_across_go_another_way():
     x, across = torch.ones(2, 57), torch.randn(57, 200).T
     assert not products._onednn_takes(x, across)
     assert torch.allclose(product(x, across, None), across.sum(1).expand(2, -1), atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("width", "processor", "onednn"),
+    [
+        ("AVX512", "vendor_id : AuthenticAMD", True),
+        ("AVX512", "vendor_id : GenuineIntel", False),
+        ("AVX2", "vendor_id : AuthenticAMD", False),
+    ],
+)
+def test_onednn_is_taken_where_mkl_leaves_half_of_the_width_unused(
+    width: str, processor: str, onednn: bool, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: width)
+    monkeypatch.setattr(products, "_processor", lambda: processor)
+    assert products._mkl_at_half_width() == onednn
