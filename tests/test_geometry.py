@@ -93,6 +93,16 @@ def test_squash_resize_of_a_photo_of_the_model_size_changes_nothing():
     assert torch.equal(Squash((8, 8), 8).resize(photo), expected)
 
 
+@pytest.mark.parametrize("photo_hw", [(150, 70), (64, 64), (65, 300), (10, 12), (1, 200), (200, 1)])
+def test_squash_resize_in_bands_has_the_bits_of_the_whole_photo_at_once(photo_hw):
+    photo = np.random.default_rng(0).integers(0, 256, (*photo_hw, 3), dtype=np.uint8)
+    shares = torch.from_numpy(photo).permute(2, 0, 1).float().contiguous() / 255
+    whole = torch.nn.functional.interpolate(
+        shares[None], (48, 48), mode="bilinear", align_corners=False, antialias=True
+    )[0]
+    assert torch.equal(Squash(photo_hw, 48).resize(photo), whole)
+
+
 def test_resize_takes_views_with_negative_strides():
     photo = np.zeros((4, 6, 3), np.uint8)[:, :, ::-1]
     assert Squash((4, 6), 8).resize(photo).shape == (3, 8, 8)

@@ -261,7 +261,9 @@ def upright_pixels(picture: Image.Image) -> np.ndarray:
     with warnings.catch_warnings():
         # "Palette images with Transparency expressed in bytes": converted to RGBA right below.
         warnings.simplefilter("ignore", UserWarning)
-        upright = ImageOps.exif_transpose(picture)
+        picture.load()  # a PNG may say behind its pixels how they are turned
+        turned = picture.getexif().get(_ORIENTATION_TAG, 1) in range(2, 9)
+        upright = ImageOps.exif_transpose(picture) if turned else picture  # it copies what it does not turn
         return np.asarray(_in_a_plain_mode(upright))
 
 
