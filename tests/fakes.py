@@ -92,8 +92,8 @@ class FakeModel(PromptableModel):
             object_logit=torch.full((count, 1), 5.0) if self.spec.family == "sam2" else None,
         )
 
-    def decode_many(self, features: ImageFeatures, prompts: PromptEmbeddings) -> Decoded:
-        return self.decode(features, prompts)
+    def prepared(self, features: ImageFeatures, *beside: Tensor) -> None:
+        return None
 
     def _shapes(self, tokens: Tensor, where: Tensor) -> Tensor:
         """One prompt's tokens [N, 3] -> logits [4, 4h, 4w]."""

@@ -20,6 +20,7 @@ from everymask.nn.choice import choose_masks
 from everymask.nn.decode_many import WORTH_PREPARING, decode_many
 from everymask.nn.hq_decoder import HqMaskDecoder
 from everymask.nn.mask_decoder import MaskDecoder
+from everymask.nn.point_decoder import PointDecoder
 from everymask.nn.prompt_encoder import BOX_FIRST, BOX_SECOND, PAD, PromptEncoder
 from everymask.nn.records import Decoded, ImageFeatures, PromptEmbeddings
 from everymask.nn.touched import untouched
@@ -134,24 +135,29 @@ class PromptableModel(nn.Module):
     def decode_many(self, features: ImageFeatures, prompts: PromptEmbeddings) -> Decoded:
         """As :meth:`decode` on one photo, for prediction: no gradients, the object score may be left out.
 
-        On a CPU in float32, four or more prompts without masks share all that depends on the photo only
-        (``nn/decode_many.py``). A decoder that somebody touched (``nn/touched.py``) goes to :meth:`decode`.
+        Four or more prompts without masks share all that depends on the photo only (:meth:`prepared`).
+        """
+        pays = prompts.dense is None and len(prompts.sparse) >= WORTH_PREPARING
+        points = self.prepared(features, prompts.sparse) if pays else None
+        return self.decode(features, prompts) if points is None else decode_many(points, prompts.sparse)
+
+    def prepared(self, features: ImageFeatures, *beside: Tensor) -> PointDecoder | None:
+        """What answers prompts without masks on one photo, all that they share done beforehand.
+
+        None where only :meth:`decode` can: off the CPU, in half precision, in a decoder that somebody touched
+        (``nn/touched.py``), or where gradients are wanted of it or of the tensors ``beside``.
         """
         shares = (
             self.device.type == "cpu"
             and self.dtype == torch.float32
             and not torch.is_autocast_enabled("cpu")
             and len(features) == 1
-            and prompts.dense is None
-            and len(prompts.sparse) >= WORTH_PREPARING
-            and untouched(self.decoder, features.embedding, prompts.sparse)
+            and untouched(self.decoder, features.embedding, *beside)
         )
         if not shares:
-            return self.decode(features, prompts)
+            return None
         image = features.embedding + self.prompts.no_mask()
-        return decode_many(
-            self.decoder, image, self.prompts.grid_position(), prompts.sparse, features.high_res
-        )
+        return PointDecoder.prepare(self.decoder, image, self.prompts.grid_position(), features.high_res)
 
     def choose(self, decoded: Decoded, multimask: bool) -> Decoded:
         """The three masks of an ambiguous prompt, or the one of a clear prompt, by the family's rule."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from everymask.nn.mask_decoder import MaskDecoder
 from everymask.nn.point_decoder import PointDecoder
 from everymask.nn.records import Decoded
 
@@ -16,16 +15,12 @@ _TILE = 2  # prompts at a time: what they share stays in the processor's cache
 
 
 @torch.no_grad()
-def decode_many(
-    decoder: MaskDecoder, image: Tensor, image_position: Tensor, sparse: Tensor, high_res: tuple[Tensor, ...]
-) -> Decoded:
-    """All masks of P prompts without mask prompts on one photo, the object score left out.
+def decode_many(points: PointDecoder, sparse: Tensor) -> Decoded:
+    """All masks of P prompts ``sparse`` [P, N, C] without mask prompts, the object score left out.
 
-    The arguments of :meth:`MaskDecoder.forward` for one photo: ``image`` [1, C, h, w] with the dense prompt
-    added, ``sparse`` [P, N, C]. The same masks to about 1e-6 of their spread; three times as fast on a CPU.
+    The masks of :meth:`MaskDecoder.forward` to about 1e-6 of their spread; three times as fast on a CPU.
     """
-    points = PointDecoder.prepare(decoder, image, image_position, high_res)
-    every = range(decoder.spec.masks)
+    every = range(points.decoder.spec.masks)
     logits, ious, tokens = [], [], []
     for start in range(0, len(sparse), _TILE):
         attended = points.attend(sparse[start : start + _TILE])

@@ -14,15 +14,13 @@ import cv2
 import numpy as np
 
 from everymask import ClickSession, ImagePredictor, Mask
+from everymask.image.pointing import Pointing
 
 from .document import Draft
 
 DRAFT_SIDE = 1536
 """The longer side at which a draft is shown; accepted masks have the photo's size."""
 HOVER_SIDE = 768
-
-NO_PIXELS = (1, 1)
-"""``masks_hw`` where only scores and logits are wanted."""
 
 Said = tuple[Any, ...]
 
@@ -68,15 +66,10 @@ class Prompting:
         answer = self._session.of_size()
         return self._on_data(answer.masks)[0], float(answer.scores[0])
 
-    def hover(self, xy: tuple[float, float]) -> tuple[np.ndarray, float]:
+    def hover(self, xy: tuple[float, float], pointing: Pointing) -> tuple[np.ndarray, float]:
         """The best mask for a point, bool [h, w], and its score; nothing is remembered."""
-        import torch
-
-        answer = self.predictor.predict(points=[xy], labels=[1], masks_hw=NO_PIXELS)
-        best = int(answer.scores.argmax())
-        model, hw = self.predictor.model, fitted(self.predictor.photo_sizes[0], HOVER_SIDE)
-        wide = model.frame(hw).upscale(torch.from_numpy(answer.logits[best : best + 1]))
-        return self._on_data((wide > model.mask_threshold).numpy())[0], float(answer.scores[best])
+        mask, score = pointing.best(xy, fitted(self.predictor.photo_sizes[0], HOVER_SIDE))
+        return self._on_data(mask[None])[0], score
 
     def _on_data(self, masks: np.ndarray) -> np.ndarray:
         """Masks, bool [K, h, w] of any size, without the pixels that have no data."""

@@ -19,6 +19,7 @@ from everymask.formats import PhotoMasks
 from everymask.formats.classes import Classes
 from everymask.formats.record import label_of
 from everymask.formats.video_record import ClipMasks
+from everymask.image.pointing import Pointing
 from everymask.masks import rle as runs_of
 from everymask.media.photos import photo_size
 
@@ -31,6 +32,7 @@ from .corners import corners_of
 from .document import Document, Draft, Item, Patch
 from .photos import Photos, Source, View, depth_of, levels_of, pages_of
 from .project import PhotoRow, Project, State
+from .prompting import Prompting
 
 Listener = Callable[[dict[str, Any]], object]
 
@@ -65,7 +67,7 @@ class Session:
         self.begin = begin
         self._lock = threading.RLock()
         self._listeners: list[Listener] = []
-        self._rows: dict[int, int] = {}
+        self._pointing: tuple[Prompting, Pointing] | None = None  # of the picture that was pointed at last
         rows = self.project.add_photos([name for _, name in begin.photos])
         for row, (path, name) in zip(rows, begin.photos, strict=True):
             self.photos.add(Source(row.id, path, name))
@@ -258,13 +260,17 @@ class Session:
 
     def hover(self, photo: int, xy: tuple[float, float]) -> dict[str, Any]:
         """The mask under the pointer, small."""
-        mask, score = self.photos.prompting(photo).hover(xy)
-        return {"score": score, **shown_mask(mask)}
+        return self._pointed_at(self.photos.prompting(photo), xy)
 
     def hover_on_frame(self, clip: int, frame: int, xy: tuple[float, float]) -> dict[str, Any]:
         """As :meth:`hover`, on a frame of a clip, which is encoded when it was not yet."""
         prompting = self.photos.prompting_on(("frame", clip, frame), lambda: self.clips[clip].picture(frame))
-        mask, score = prompting.hover(xy)
+        return self._pointed_at(prompting, xy)
+
+    def _pointed_at(self, prompting: Prompting, xy: tuple[float, float]) -> dict[str, Any]:
+        if self._pointing is None or self._pointing[0] is not prompting:
+            self._pointing = prompting, Pointing(prompting.predictor)
+        mask, score = prompting.hover(xy, self._pointing[1])
         return {"score": score, **shown_mask(mask)}
 
     def outline(self, photo: int, mask: int, detail_px: float) -> list[list[list[float]]]:
