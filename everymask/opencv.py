@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import cv2
 import numpy as np
 
+from .quiet import Held
 
-@contextmanager
-def silent() -> Iterator[None]:
-    """OpenCV's log is off within the block: what went wrong is said by an error of ours, in one line."""
+
+def _log_off() -> Callable[[], object]:
     library: Any = cv2
     log = library if hasattr(library, "setLogLevel") else library.utils.logging  # OpenCV 4, and 5
     before = log.getLogLevel()
     log.setLogLevel(0)
-    try:
+    return lambda: log.setLogLevel(before)
+
+
+_LOG_OFF = Held(_log_off)
+
+
+@contextmanager
+def silent() -> Iterator[None]:
+    """OpenCV's log is off within the block: what went wrong is said by an error of ours, in one line."""
+    with _LOG_OFF.block():
         yield
-    finally:
-        log.setLogLevel(before)
 
 
 def encoded(pixels: np.ndarray, suffix: str = ".png") -> bytes:

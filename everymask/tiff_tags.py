@@ -37,13 +37,15 @@ class _Rows:
         }
 
 
-def read_tags(file: BinaryIO) -> dict[int, int]:
-    """The tags of the first page with the value or offset that stands beside them; empty for no TIFF.
+def read_tags(file: BinaryIO, page: int = 0) -> dict[int, int]:
+    """The tags of a page, from 0, with the value or offset that stands beside them; empty for no TIFF.
 
     ``file`` is open for reading at its beginning. BigTIFF is read too.
     """
-    page = _read_rows(file)
-    return {} if page is None else page.tags
+    found = _read_rows(file)
+    for _ in range(page):
+        found = _read_rows(file, found.next_page) if found is not None and found.next_page else None
+    return {} if found is None else found.tags
 
 
 def has_mask_page(file: BinaryIO) -> bool:

@@ -17,12 +17,14 @@ PACKAGE = ROOT / "everymask"
 
 LEVEL_OF_ROOM = {
     "errors": 0,
+    "quiet": 0,
     "geometry": 1,
     "opencv": 1,
     "pillow": 1,
     "tiff_tags": 1,
     "side_files": 1,
     "prompts": 1,
+    "orientation": 2,
     "masks": 2,
     "maskset": 3,
     "nn": 3,

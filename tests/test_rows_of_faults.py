@@ -40,6 +40,11 @@ ROWS: dict[str, tuple[str, ...]] = {
         RASTERS + "test_masks_keep_a_place_without",
     ),
     "libraries print their own errors": (OTHERS + "test_nothing_is_printed_by_libraries_below",),
+    "a picture that is stored turned loses its place": (
+        "test_orientation.py::test_masks_of_a_turned_picture",
+        "test_orientation.py::test_degrees_of_others",
+        "test_orientation.py::test_a_label_map_of_a_turned_picture",
+    ),
     "COCO coordinates that are no numbers": (OTHERS + "test_an_outline_that_no_photo_has_is_refused[COCO",),
     "YOLO coordinates that are no numbers": (OTHERS + "test_an_outline_that_no_photo_has_is_refused[YOLO",),
     "LabelMe coordinates that are no numbers": (

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from everymask.models.base import PromptableModel
 from everymask.nn.records import Decoded, ImageFeatures, PromptEmbeddings
+from everymask.quiet import ignoring
 
 Masks = Literal["all", "multi", "single"]
 MASKS: dict[str, Masks] = {"all": "all", "multi": "multi", "single": "single"}
@@ -158,11 +159,8 @@ Graph = EncoderGraph | DecoderGraph | WholeGraph
 
 def traced(graph: Graph, path: Any, opset: int) -> None:
     """Write the graph to ``path`` (a file or a stream)."""
-    import warnings
-
     signature = graph.signature()
-    with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")  # on Python values that become constants; all of them may
+    with ignoring(), torch.no_grad():  # on Python values that become constants; all of them may
         torch.onnx.export(
             graph,
             tuple(signature.inputs.values()),

@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import FormatError, one_line, require
+from ..orientation import read_orientation, upright_affine
+from ..quiet import ignoring
 from ..side_files import described, world_files
 from ..tiff_tags import read_tags
 
@@ -104,26 +106,27 @@ def has_georeference(path: Path) -> bool:
 def read_georeference(path: Path) -> Georeference | None:
     """The georeference of a GeoTIFF or another picture that lies on a map, or None.
 
-    Ground control points count where an affine map stands for them; of others, and of rational functions, a
-    warning says that they are not used.
+    It maps the pixels as they are read, which are turned by the file's orientation. Ground control points
+    count where an affine map stands for them; of others, and of rational functions, a warning says that they
+    are not used.
     Raises :class:`MissingExtraError` for a picture with a place when rasterio is not installed.
     """
     if not has_georeference(path):
         return None
     rasterio = require("rasterio", "geo", f"keeping the place of {path.name} on the map")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # rasterio warns of tags that we look at ourselves
+    with ignoring():  # rasterio warns of tags that we look at ourselves
         try:
             with rasterio.open(path) as picture:
                 transform, crs, (points, their_crs) = picture.transform, picture.crs, picture.gcps
-                has_rpcs = picture.rpcs is not None
+                has_rpcs, stored_hw = picture.rpcs is not None, picture.shape
         except rasterio.errors.RasterioError as error:
             raise FormatError(f"the georeference of {path} cannot be read: {one_line(error)}") from error
-    if not transform.is_identity:
-        return Georeference(tuple(transform)[:6], "" if crs is None else crs.to_wkt())
-    affine = _affine_through([(each.col, each.row, each.x, each.y) for each in points])
-    if affine is not None:
-        return Georeference(affine, "" if their_crs is None else their_crs.to_wkt())
+    affine = None if transform.is_identity else tuple(transform)[:6]
+    if affine is None:
+        affine, crs = _affine_through([(each.col, each.row, each.x, each.y) for each in points]), their_crs
+    if affine is not None:  # of the stored pixels
+        seen = upright_affine(affine, read_orientation(path), stored_hw)
+        return Georeference(seen, "" if crs is None else crs.to_wkt())
     if points or has_rpcs:
         by = "ground control points" if points else "rational functions"
         warnings.warn(

@@ -15,7 +15,7 @@ import numpy as np
 from ..errors import FormatError, one_line, require
 from ..maskset import Mask, MaskSet
 from ..opencv import encoded
-from ..pillow import BROKEN, opened
+from ..pillow import BROKEN, opened, upright
 from .georeference import Georeference, read_georeference
 from .losses import Losses
 from .record import PhotoMasks, WriteOptions, build_mask
@@ -74,7 +74,7 @@ def read(path: Path, photo_hw: tuple[int, int] | None = None) -> list[PhotoMasks
 def _read_numbers(path: Path) -> np.ndarray:
     try:
         with opened(path) as picture:
-            labels = np.asarray(picture)
+            labels = np.asarray(upright(picture))
     except BROKEN as error:
         raise FormatError(f"{path} is not a readable PNG or TIFF: {one_line(error)}") from error
     if labels.ndim != 2 or labels.dtype.kind not in "ui":

@@ -3,7 +3,7 @@
 ==========================  =======================================================================
 what comes                  what is made of it
 ==========================  =======================================================================
-EXIF orientation            applied, for files and PIL pictures alike; H and W are those one sees
+EXIF, TIFF orientation      applied, for files and PIL pictures alike; H and W are those one sees
 grayscale, palette, CMYK,   converted to RGB as Pillow does
 YCbCr, bilevel
 transparency                dropped, the stored colours stay (as ``PIL.Image.convert("RGB")`` and

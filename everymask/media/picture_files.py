@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from everymask.errors import InputError, MissingExtraError, PictureError, one_line
 from everymask.media.dicom import dicom_frames, dicom_hw, is_dicom, read_dicom
@@ -24,18 +24,19 @@ from everymask.media.rasters import (
 )
 from everymask.media.stacks import is_stack, opened_stack
 from everymask.opencv import silent
+from everymask.orientation import checked, read_orientation, turned, upright_hw
+from everymask.pillow import LIMIT_VARIABLE, ORIENTATION_TAG, upright, within_limit
 from everymask.pillow import silent as libtiff_silent
+from everymask.quiet import ignoring
 
 _OVERVIEW_TAG = 254  # TIFF NewSubfileType; bit 0: a reduced version of another page
-_ORIENTATION_TAG = 0x0112
+_SIDE_TAGS = 256, 257  # ImageWidth, ImageLength
 _BITS_TAG, _PLANAR_TAG = 258, 284
 PICTURE_SUFFIXES = {
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif"),
     *(".heic", ".heif", ".avif", ".jp2", ".ppm", ".pgm", ".pnm", ".dcm"),
 }
 """What a folder is searched for. Files named one by one may be called anything."""
-LIMIT_VARIABLE = "EVERYMASK_MAX_PIXELS"
-"""The environment's word for how many pixels may be decoded from one file."""
 
 
 def read_file(path: Path, page: int | None, bands: Sequence[int] | None = None) -> Pixels:
@@ -50,7 +51,7 @@ def read_file(path: Path, page: int | None, bands: Sequence[int] | None = None) 
             _check_page(page, dicom_frames(path), str(path))
             return Pixels(read_dicom(path, page or 0))
         if bands is not None or (is_scene(path) and _can_read_scene(path)):
-            return read_raster(path, bands, page)
+            return _upright_raster(path, bands, page)
         try:
             picture = opened(path)
         except Image.UnidentifiedImageError:
@@ -59,19 +60,18 @@ def read_file(path: Path, page: int | None, bands: Sequence[int] | None = None) 
             _turn_to_page(picture, path, page)
             try:
                 if _is_cut(picture, path):
-                    return read_raster(path)
+                    return _upright_raster(path)
                 if _is_deep_colour(picture):
                     if _is_planar(picture):  # OpenCV reads its first page for every page
-                        return _turned_raster(read_raster(path, page=page), picture)
-                    pixels = _decode_deep(path, page or 0)
-                    return Pixels(_turned(pixels, picture.getexif().get(_ORIENTATION_TAG, 1)))
+                        return _upright_raster(path, page=page)
+                    return Pixels(_decode_deep(path, page or 0))
                 return Pixels(upright_pixels(picture))
             except InputError:
                 raise
             except Exception:  # Pillow opens files whose layout it then cannot unpack
                 if picture.format not in ("TIFF", "JPEG2000") or not has_rasterio():
                     raise
-                return read_raster(path, page=page if picture.format == "TIFF" else None)
+                return _upright_raster(path, page=page if picture.format == "TIFF" else None)
 
 
 def photo_size(path: str | os.PathLike[str]) -> tuple[int, int]:
@@ -88,18 +88,30 @@ def photo_size(path: str | os.PathLike[str]) -> tuple[int, int]:
         if is_dicom(path):
             return dicom_hw(path)
         if is_scene(path) and has_rasterio():
-            return raster_size(path)
+            return upright_hw(raster_size(path), read_orientation(path))
         try:
             picture = opened(path)
         except Image.UnidentifiedImageError:
             if _is_tiff(path) and has_rasterio():
-                return raster_size(path)
+                return upright_hw(raster_size(path), read_orientation(path))
             height, width = _decode_by_other_means(path).values.shape[:2]
             return height, width
         with picture:
-            width, height = picture.size
-            turned = picture.getexif().get(_ORIENTATION_TAG, 1) in (5, 6, 7, 8)
-    return (width, height) if turned else (height, width)
+            return upright_hw(_stored_hw(picture), checked(picture.getexif().get(ORIENTATION_TAG)))
+
+
+def _stored_hw(picture: Image.Image) -> tuple[int, int]:
+    """Height and width as a file stores them; Pillow 11 and later gives those of a TIFF upright."""
+    tags = getattr(picture, "tag_v2", {})
+    width, height = (tags.get(tag, side) for tag, side in zip(_SIDE_TAGS, picture.size, strict=True))
+    return int(height), int(width)
+
+
+def _upright_raster(path: Path, bands: Sequence[int] | None = None, page: int | None = None) -> Pixels:
+    """What rasterio reads, which turns nothing, upright."""
+    pixels, orientation = read_raster(path, bands, page), read_orientation(path, page or 0)
+    valid = None if pixels.valid is None else turned(pixels.valid, orientation)
+    return Pixels(turned(pixels.values, orientation), valid)
 
 
 def _can_read_scene(path: Path) -> bool:
@@ -122,18 +134,8 @@ def _is_tiff(path: Path) -> bool:
 
 def opened(path: Path) -> Image.Image:
     """The picture file with its header read by Pillow, within its limit. Raises what Pillow raises."""
-    with warnings.catch_warnings():
-        # Pillow warns from half its limit on and refuses at the limit; one line is enough.
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        asked = os.environ.get(LIMIT_VARIABLE, "")
-        if not asked.isdigit():
-            return Image.open(path)
-        # Pillow warns from this many on, and refuses from twice as many.
-        before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, int(asked) // 2
-        try:
-            return Image.open(path)
-        finally:
-            Image.MAX_IMAGE_PIXELS = before
+    with within_limit():
+        return Image.open(path)
 
 
 def _refuse_what_is_no_file(path: Path) -> None:
@@ -151,15 +153,18 @@ def _refuse_what_is_no_file(path: Path) -> None:
 @contextmanager
 def decoding(name: str) -> Iterator[None]:
     """Whatever a decoder raises on a broken file, as a PictureError that names the file."""
+    with within_limit(), _said_in_a_line(name), libtiff_silent():
+        yield
+
+
+@contextmanager
+def _said_in_a_line(name: str) -> Iterator[None]:
     try:
-        with libtiff_silent(), warnings.catch_warnings():
-            # Pillow warns from half its limit on, some of it only when pixels are read.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            yield
+        yield
     except (InputError, MissingExtraError):
         raise
     except Image.DecompressionBombError as error:
-        most = 2 * (Image.MAX_IMAGE_PIXELS or 0)
+        most = int(2 * (Image.MAX_IMAGE_PIXELS or 0))
         raise PictureError(
             f"{name} has more than the {most:,} pixels that are decoded from one file; if you trust it, "
             f"raise PIL.Image.MAX_IMAGE_PIXELS, or in the shell: export {LIMIT_VARIABLE}=PIXELS"
@@ -179,7 +184,7 @@ def _decode_by_other_means(path: Path, page: int | None = None) -> Pixels:
     if start[4:8] == b"ftyp" and start[8:12] in (b"heic", b"heix", b"hevc", b"mif1", b"msf1"):
         return Pixels(_decode_heic(path))
     if _is_tiff(path):
-        return read_raster(path, page=page) if has_rasterio() else Pixels(_decode_deep(path, page or 0))
+        return _upright_raster(path, page=page) if has_rasterio() else Pixels(_decode_deep(path, page or 0))
     raise PictureError(f"{str(path)!r} is not a picture in a known format (it starts with {start[:8]!r})")
 
 
@@ -258,13 +263,9 @@ def upright_pixels(picture: Image.Image) -> np.ndarray:
     """The pixels of a PIL picture at their own depth, upright, [H, W] or [H, W, 3 | 4]."""
     if 0 in picture.size:
         raise PictureError(f"a photo must have pixels, got size {picture.size[0]} x {picture.size[1]}")
-    with warnings.catch_warnings():
-        # "Palette images with Transparency expressed in bytes": converted to RGBA right below.
-        warnings.simplefilter("ignore", UserWarning)
-        picture.load()  # a PNG may say behind its pixels how they are turned
-        turned = picture.getexif().get(_ORIENTATION_TAG, 1) in range(2, 9)
-        upright = ImageOps.exif_transpose(picture) if turned else picture  # it copies what it does not turn
-        return np.asarray(_in_a_plain_mode(upright))
+    # "Palette images with Transparency expressed in bytes": converted to RGBA right below.
+    with ignoring(UserWarning):
+        return np.asarray(_in_a_plain_mode(upright(picture)))
 
 
 def _in_a_plain_mode(picture: Image.Image) -> Image.Image:
@@ -309,7 +310,7 @@ def _is_cut(picture: Image.Image, path: Path) -> bool:
 
 
 def _decode_deep(path: Path, page: int = 0) -> np.ndarray:
-    """A file's pixels at full depth, [H, W] or RGB [H, W, 3 | 4]."""
+    """A file's pixels at full depth, upright, [H, W] or RGB [H, W, 3 | 4]."""
     import cv2  # heavy, and needed for few pictures
 
     packed = np.fromfile(path, np.uint8)
@@ -325,23 +326,5 @@ def _decode_deep(path: Path, page: int = 0) -> np.ndarray:
             "pip install 'everymask[geo]'"
         )
     if pixels.ndim == 3 and pixels.shape[2] in (3, 4):
-        return pixels[..., [2, 1, 0, 3][: pixels.shape[2]]]
-    return pixels
-
-
-def _turned_raster(pixels: Pixels, picture: Image.Image) -> Pixels:
-    """Pixels of a raster upright, by the orientation that Pillow finds."""
-    orientation = picture.getexif().get(_ORIENTATION_TAG, 1)
-    valid = None if pixels.valid is None else _turned(pixels.valid, orientation)
-    return Pixels(_turned(pixels.values, orientation), valid)
-
-
-def _turned(pixels: np.ndarray, orientation: int) -> np.ndarray:
-    """Pixels [H, W, ...] upright, by the EXIF orientation 1..8."""
-    if orientation in (5, 6, 7, 8):
-        pixels = pixels.swapaxes(0, 1)
-    if orientation in (3, 4, 7, 8):
-        pixels = pixels[::-1]
-    if orientation in (2, 3, 6, 7):
-        pixels = pixels[:, ::-1]
-    return pixels
+        pixels = pixels[..., [2, 1, 0, 3][: pixels.shape[2]]]
+    return pixels if _is_tiff(path) else turned(pixels, read_orientation(path))  # OpenCV turns TIFFs itself

@@ -7,7 +7,6 @@ one after the other, with a value that means "nothing was measured here".
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from everymask.errors import OptionError, PictureError, one_line, require
+from everymask.quiet import ignoring
 from everymask.side_files import described
 from everymask.tiff_tags import has_mask_page, read_tags
 
@@ -72,8 +72,7 @@ def opened(path: str | os.PathLike[str], page: int | None = None) -> Any:
     Raises PictureError, MissingExtraError.
     """
     rasterio = require("rasterio", "geo", f"reading {Path(path).name}")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of files without a place on the map, which is said elsewhere
+    with ignoring():  # of files without a place on the map, which is said elsewhere
         try:
             return rasterio.open(path if page is None else f"GTIFF_DIR:{page + 1}:{path}")
         except rasterio.errors.RasterioError as error:

@@ -18,6 +18,7 @@ from everymask.errors import PictureError
 from everymask.media.depth import Range, check_range, to_bytes, value_range
 from everymask.media.photos import as_rgb, read_pixels
 from everymask.media.rasters import Pixels, chosen_bands, has_rasterio, opened, raster_size, read_window
+from everymask.orientation import read_orientation, stored_box, turned, upright_hw
 
 OVERVIEW_SIDE = 2048
 """The longest side of the overview that brightness is measured on."""
@@ -61,7 +62,9 @@ class RasterScene:
                     f"{self._name!r} holds {pages} pictures; name the one you mean by its page"
                 )
             self._bands = chosen_bands(self._raster, bands, self._name)
-            self.hw: tuple[int, int] = (self._raster.height, self._raster.width)
+            self._stored_hw: tuple[int, int] = (self._raster.height, self._raster.width)
+            self._orientation = read_orientation(Path(path))
+            self.hw: tuple[int, int] = upright_hw(self._stored_hw, self._orientation)
             self._range: Range = range
             if range in ("percentile", "minmax") and self._raster.dtypes[self._bands[0] - 1] != "uint8":
                 self._range = self._measured(range)
@@ -72,11 +75,11 @@ class RasterScene:
     def read(self, box_xyxy: tuple[int, int, int, int]) -> Pixels:
         from rasterio.windows import Window
 
-        x0, y0, x1, y1 = box_xyxy
-        return self._as_bytes(self._read(window=Window(x0, y0, x1 - x0, y1 - y0)))
+        x0, y0, x1, y1 = stored_box(box_xyxy, self._orientation, self.hw)
+        return self._seen(self._read(window=Window(x0, y0, x1 - x0, y1 - y0)))
 
     def overview(self, side: int) -> Pixels:
-        return self._as_bytes(self._reduced(side))
+        return self._seen(self._reduced(side))
 
     def close(self) -> None:
         self._raster.close()
@@ -88,13 +91,14 @@ class RasterScene:
             return read_window(self._raster, self._bands, self._name, **what)
 
     def _reduced(self, side: int) -> Pixels:
-        """The whole at fewer pixels: from overviews, or piece by piece, each block decoded once.
+        """The whole as it is stored at fewer pixels: from overviews, or piece by piece, each block decoded
+        once.
 
         Pieces are read in full and sampled here: GDAL takes twenty times as long for reduced windows.
         """
         from rasterio.windows import Window
 
-        (height, width), (rows, columns) = self.hw, reduced_hw(self.hw, side)
+        (height, width), (rows, columns) = self._stored_hw, reduced_hw(self._stored_hw, side)
         if rows == height or self._raster.overviews(self._bands[0]):
             return self._read(out_hw=(rows, columns))
         down, across = self._piece_hw()
@@ -115,8 +119,9 @@ class RasterScene:
         """Rows and columns, whole blocks, that are read at once."""
         block_rows, block_columns = self._raster.block_shapes[self._bands[0] - 1]
         pixel = sum(np.dtype(kind).itemsize for kind in self._raster.dtypes)
-        if block_columns >= self.hw[1]:
-            return block_rows * max(1, AT_ONCE // (block_rows * self.hw[1] * pixel)), self.hw[1]
+        width = self._stored_hw[1]
+        if block_columns >= width:
+            return block_rows * max(1, AT_ONCE // (block_rows * width * pixel)), width
         return block_rows, block_columns * max(1, AT_ONCE // (block_rows * block_columns * pixel))
 
     def _measured(self, range: Range) -> Range:
@@ -128,8 +133,10 @@ class RasterScene:
         low, high = value_range(values, range)
         return (low, high) if low < high else (low, low + 1)
 
-    def _as_bytes(self, pixels: Pixels) -> Pixels:
-        values, valid = pixels.values, pixels.valid
+    def _seen(self, pixels: Pixels) -> Pixels:
+        """Stored values upright, in 8 bits."""
+        values = turned(pixels.values, self._orientation)
+        valid = None if pixels.valid is None else turned(pixels.valid, self._orientation)
         if valid is not None and not valid.any():
             return Pixels(np.zeros((*valid.shape, 3), np.uint8), valid)
         return Pixels(as_rgb(to_bytes(values, self._range, valid)), valid)

@@ -6,7 +6,6 @@ library sees pages only, and would take the second channel for the second frame.
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ import numpy as np
 
 from everymask.errors import OptionError, PictureError, one_line, require
 from everymask.media.rasters import check_bands
+from everymask.quiet import unlogged
 from everymask.tiff_tags import read_description
 
 PICTURE_AXES = "YXS"
@@ -109,22 +109,11 @@ class Stack:
 
 
 @contextmanager
-def _unlogged() -> Iterator[None]:
-    """What tifffile logs of a damaged file is not printed: what is wrong is said by an error."""
-    logger = logging.getLogger("tifffile")
-    before, logger.disabled = logger.disabled, True
-    try:
-        yield
-    finally:
-        logger.disabled = before
-
-
-@contextmanager
 def opened_stack(path: Path) -> Iterator[Stack]:
     """A file as a stack. Raises MissingExtraError, PictureError."""
     tifffile = require("tifffile", "stacks", f"reading the hyperstack {path.name}")
     try:
-        with _unlogged(), tifffile.TiffFile(path) as file:
+        with unlogged("tifffile"), tifffile.TiffFile(path) as file:
             series = file.series[0]
             if not {"Y", "X"} <= set(series.axes):
                 raise PictureError(f"{str(path)!r} has axes {series.axes}, none of a picture")

@@ -7,12 +7,12 @@ hash of each file is remembered at its first download, where none is published h
 
 from __future__ import annotations
 
-import warnings
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..errors import OfflineError
+from ..quiet import ignoring
 from . import hub
 from .catalog import WeightsFile
 from .download import FileAbsentError, Progress
@@ -79,8 +79,7 @@ def pull_set(files: FileSet, progress: Progress | None = None) -> Path:
             f"{files.name} is not in the cache and EVERYMASK_OFFLINE is set; unset it, or put the files of "
             f"{files.repository} into {files.folder}"
         )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", hub.UnverifiedWeightsWarning)  # the weights' own says it once
+    with ignoring(hub.UnverifiedWeightsWarning):  # the weights' own says it once
         for name in () if files.parts else SMALL:
             with suppress(FileAbsentError):
                 hub.fetch_into(_entry(files, name), files.folder / name)

@@ -44,6 +44,7 @@ from everymask.nn.encoders.plain_vit import PlainViTSpec
 from everymask.nn.encoders.repvit import RepViTSpec
 from everymask.nn.encoders.tiny_vit import TinyViTSpec
 from everymask.nn.encoders.vit import ViTSpec
+from everymask.quiet import ignoring
 
 # --- reading --------------------------------------------------------------------------------------
 
@@ -137,10 +138,9 @@ def _read_torch(path: Path, *, zipped: bool) -> Any:
     try:
         if zipped and _is_torchscript(path):
             raise _refusal(path, "a TorchScript archive")
-        with path.open("rb") as file, warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # on pickle protocols; what matters is raised
-            with _plain_numpy_allowed():
-                return torch.load(file, map_location="cpu", weights_only=True)
+        # UserWarnings are on pickle protocols; what matters is raised.
+        with path.open("rb") as file, ignoring(UserWarning), _plain_numpy_allowed():
+            return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise (_refusal(path, what) if (what := _code_in(str(error))) else damaged) from error
     except (*_DAMAGED, zipfile.BadZipFile) as error:

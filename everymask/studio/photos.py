@@ -16,12 +16,13 @@ from typing import Generic, TypeVar
 
 import cv2
 import numpy as np
-from PIL import ImageOps, UnidentifiedImageError
+from PIL import UnidentifiedImageError
 
 from everymask import ImagePredictor, InputError, PromptableModel, read_photo
 from everymask.media.photos import Range, read_pixels
 from everymask.media.picture_files import decoding, opened, read_file
 from everymask.models.feature_cache import FeatureCache, default_cache
+from everymask.pillow import upright
 
 from .prompting import Prompting
 
@@ -295,7 +296,7 @@ def _thumbnail(path: Path, view: View) -> bytes:
                 file.draft(
                     "RGB", (2 * THUMBNAIL, 2 * THUMBNAIL)
                 )  # a JPEG is decoded at an eighth of its size
-                small = ImageOps.exif_transpose(file).convert("RGB")
+                small = upright(file).convert("RGB")
                 small.thumbnail((THUMBNAIL, THUMBNAIL))
                 target = io.BytesIO()
                 small.save(target, "JPEG", quality=85)
