@@ -21,6 +21,9 @@ from everymask.masks.cells import Patch
 BYTES_KEPT = 1 << 28
 """Logits that are held in memory; from there on they go into a temporary file."""
 
+BLOCK = 1 << 21
+"""Values that are held together: reading some of many candidates takes a step for each block."""
+
 
 class LogitStore:
     """Float32 values one after the other, in memory up to a limit and in a temporary file beyond it.
@@ -51,18 +54,28 @@ class LogitStore:
     @property
     def bytes_in_memory(self) -> int:
         """Memory that is held; what lies in files does not count."""
-        return sum(part.nbytes for part in self._parts[self._mapped :])
+        return 4 * (self._length - self._starts[self._mapped]) if self._mapped < len(self._parts) else 0
 
     def add(self, values: np.ndarray) -> int:
         """Where ``values`` float32 [n] begin among all."""
         start = self._length
         if len(values):
-            self._starts.append(start)
-            self._parts.append(values)
+            self._block(len(values))[: len(values)] = values
             self._length += len(values)
             if self.bytes_in_memory > self._limit:
                 self._spill()
         return start
+
+    def _block(self, count: int) -> np.ndarray:
+        """Room for ``count`` values in a row."""
+        if self._mapped < len(self._parts):
+            used = self._length - self._starts[-1]
+            if used + count <= len(self._parts[-1]):
+                return self._parts[-1][used:]
+            self._parts[-1] = self._parts[-1][:used]
+        self._starts.append(self._length)
+        self._parts.append(np.empty(max(BLOCK, count), np.float32))
+        return self._parts[-1]
 
     def read(self, start: int, count: int) -> np.ndarray:
         """``count`` values that were added together, a view."""
@@ -74,6 +87,8 @@ class LogitStore:
 
     def take(self, start: np.ndarray, offsets: np.ndarray) -> np.ndarray:
         """The values at ``offsets`` int64 [m, k] behind each of m starts, float32 [m, k]."""
+        if len(self._parts) == 1:
+            return self._parts[0].take(start[:, None] + offsets)
         found = np.zeros(offsets.shape, np.float32)
         parts = np.searchsorted(self._starts, start, "right") - 1
         for part in np.unique(parts).tolist() if offsets.size else ():
@@ -84,14 +99,15 @@ class LogitStore:
 
     def parts(self) -> Iterator[np.ndarray]:
         """All values, part by part."""
-        yield from self._parts
+        for start, part in zip(self._starts, self._parts, strict=True):
+            yield part[: self._length - start]
 
     def _spill(self) -> None:
         """What is in memory goes to the end of the file and is mapped from there, as one part."""
         if self._file is None:
             self._file = tempfile.TemporaryFile(prefix="everymask")  # noqa: SIM115
             weakref.finalize(self, self._file.close)
-        waiting = self._parts[self._mapped :]
+        waiting = list(self.parts())[self._mapped :]
         offset = self._file.seek(0, 2)
         for part in waiting:
             self._file.write(np.ascontiguousarray(part).data)

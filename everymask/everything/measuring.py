@@ -34,6 +34,8 @@ SETTINGS_KEPT = 8
 TOGETHER = 8
 """Candidates that a thread measures in one go: they share the cost of calls."""
 
+SMALL = 1 << 15
+"""Masks of fewer logits are measured by one thread: two would wait for the interpreter's lock."""
 
 AT_ONCE = 64
 """Candidates whose whole logits are looked at together."""
@@ -329,10 +331,15 @@ class Measuring:
             for i in range(0, len(members), together)
         ]
         with cores_kept() as cores:
-            count = min(cores if self._device.type == "cpu" else 1, len(jobs))
+            count = min(cores if self._in_parallel else 1, len(jobs))
             with Workers([None] * max(1, count)) as workers:
                 found = workers.map(lambda _, job: (job[1], measure(*job)), jobs)
                 return list(found)
+
+    @property
+    def _in_parallel(self) -> bool:
+        height, width = self._pool.logits_hw
+        return self._device.type == "cpu" and height * width >= SMALL
 
 
 def _at(logits: np.ndarray, y: np.ndarray, x: np.ndarray) -> np.ndarray:

@@ -59,39 +59,42 @@ def suppress_between(
     """
     order = np.argsort(-np.asarray(scores), kind="stable")
     inner, outer = (np.asarray(each, np.float32).reshape(-1, 4)[order].T for each in (inner_xyxy, outer_xyxy))
-    known = (inner == outer).all(axis=0)
-    least, most = _area(inner), _area(outer)
+    sides = np.concatenate([inner, outer, _area(inner)[None], _area(outer)[None]])  # [10, K]
+    marks = np.zeros((3, len(order)), bool)  # known; unsure; goes
+    marks[0] = (inner == outer).all(axis=0)
     threshold = np.float64(iou_threshold)
     kept: list[np.ndarray] = []
     needed: list[np.ndarray] = []
-    unsure, goes = np.zeros((2, len(order)), bool)
     rest: slice | np.ndarray
     while len(order):
+        known, unsure, goes = marks
         if unsure[0]:  # of a better box, and no better one has made it go since
             needed.append(order[:1])
         if goes[0]:
             rest = slice(1, None)
         else:
             kept.append(order[0])
-            if not known[0]:
-                needed.append(order[:1])
-            # Where the first is not known its outer box is a guess: it is asked for, and nothing else is.
-            low, high = _shared(outer[:, :1], inner[:, 1:]), _shared(outer[:, :1], outer[:, 1:])
+            inner, outer, (least, most) = sides[:4], sides[4:8], sides[8:]
+            high = _shared(outer[:, :1], outer[:, 1:])
             with np.errstate(invalid="ignore", divide="ignore"):
-                iou = high / (most[0] + most[1:] - high)
-                at_least = low / (most[0] + most[1:] - low)
-                at_most = high / np.maximum(most[0] + least[1:] - high, most[0])
-            surely = np.where(known[1:], iou > threshold, at_least > threshold + _ROOM)
-            surely_not = np.where(known[1:], ~surely, (at_most < threshold - _ROOM) | (high == 0))
-            guessed = iou > threshold
-            if known[0]:
-                unsure[1:] |= ~(surely | surely_not)
+                guessed = high / (most[0] + most[1:] - high) > threshold
+            if known.all():
+                surely = guessed
             else:
-                surely &= guessed
-            goes[1:] |= guessed & ~surely_not
+                low = _shared(outer[:, :1], inner[:, 1:])
+                with np.errstate(invalid="ignore", divide="ignore"):
+                    at_least = low / (most[0] + most[1:] - low)
+                    at_most = high / np.maximum(most[0] + least[1:] - high, most[0])
+                surely = np.where(known[1:], guessed, at_least > threshold + _ROOM)
+                surely_not = np.where(known[1:], ~surely, (at_most < threshold - _ROOM) | (high == 0))
+                if known[0]:
+                    unsure[1:] |= ~(surely | surely_not)
+                else:  # its outer box is a guess: it is asked for, and nothing else is
+                    needed.append(order[:1])
+                    surely &= guessed
+                goes[1:] |= guessed & ~surely_not
             rest = np.flatnonzero(~surely) + 1
-        order, known, least, most = order[rest], known[rest], least[rest], most[rest]
-        unsure, goes, inner, outer = unsure[rest], goes[rest], inner[:, rest], outer[:, rest]
+        order, sides, marks = order[rest], sides[:, rest], marks[:, rest]
     return np.array(kept, np.int64), np.unique(np.concatenate([np.zeros(0, np.int64), *needed]))
 
 
