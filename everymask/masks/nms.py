@@ -59,8 +59,8 @@ def suppress_between(
     """
     order = np.argsort(-np.asarray(scores), kind="stable")
     inner, outer = (np.asarray(each, np.float32).reshape(-1, 4)[order].T for each in (inner_xyxy, outer_xyxy))
-    sides = np.concatenate([inner, outer, _area(inner)[None], _area(outer)[None]])  # [10, K]
-    marks = np.zeros((3, len(order)), bool)  # known; unsure; goes
+    sides: np.ndarray = np.concatenate([inner, outer, _area(inner)[None], _area(outer)[None]])  # [10, K]
+    marks: np.ndarray = np.zeros((3, len(order)), bool)  # known; unsure; goes
     marks[0] = (inner == outer).all(axis=0)
     threshold = np.float64(iou_threshold)
     kept: list[np.ndarray] = []
