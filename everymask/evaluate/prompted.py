@@ -12,6 +12,7 @@ from torch import Tensor
 from everymask.evaluate.data import Annotated
 from everymask.evaluate.metrics import bounding_box, innermost, iou, rank_correlation
 from everymask.geometry import Frame
+from everymask.masks.drawn import masks_above
 from everymask.models.base import PromptableModel
 
 CHUNK = 64  # prompts decoded together
@@ -108,14 +109,12 @@ def answers(model: PromptableModel, photo: np.ndarray, clicks_xy: Tensor, boxes_
         by_box = model.choose(
             model.decode(features, model.encode_prompts(*model.arrange(None, None, corners))), multimask=False
         )
-        click_masks.append((frame.upscale(by_click.mask_logits.float()) > model.mask_threshold).cpu().numpy())
+        click_masks.append(at_photo_size(model, frame, by_click.mask_logits))
         click_iou.append(by_click.iou.float().cpu().numpy())
-        box_masks.append(
-            (frame.upscale(by_box.mask_logits.float()) > model.mask_threshold)[:, 0].cpu().numpy()
-        )
+        box_masks.append(at_photo_size(model, frame, by_box.mask_logits)[:, 0])
     return Answers(np.concatenate(click_masks), np.concatenate(click_iou), np.concatenate(box_masks))
 
 
 def at_photo_size(model: PromptableModel, frame: Frame, logits: Tensor) -> np.ndarray:
     """Logits [P, M, s, s] -> masks bool [P, M, H, W]."""
-    return (frame.upscale(logits.float()) > model.mask_threshold).cpu().numpy()
+    return masks_above(logits.float(), frame.stretches, model.mask_threshold)

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from everymask.image.answer import resampled
 from everymask.image.predictor import ImagePredictor, model_prompts
+from everymask.masks.drawn import masks_above
 from everymask.masks.upscaled import check_finite
 from everymask.nn.choice import best_by_iou
 from everymask.nn.records import PromptEmbeddings
@@ -43,7 +44,7 @@ class Pointing:
         tokens = model.arrange(*model_prompts(prompts, self._frame, model.device))
         logits, score = self._decoded(model.encode_prompts(*tokens))
         check_finite(logits, "mask logits")
-        mask = (model.frame(masks_hw).upscale(logits) > model.mask_threshold)[0].cpu().numpy()
+        mask = masks_above(logits[0], model.frame(masks_hw).stretches, model.mask_threshold)
         return mask if photo.valid is None else mask & resampled(photo.valid, masks_hw), score
 
     def _decoded(self, prompt: PromptEmbeddings) -> tuple[Tensor, float]:

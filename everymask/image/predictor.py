@@ -26,6 +26,7 @@ from torch.nn import functional as F
 from everymask.errors import OptionError, PromptError, SessionError
 from everymask.geometry import Frame
 from everymask.image.answer import SAM2_LOGIT_LIMIT, Answer, resampled
+from everymask.masks.drawn import masks_above
 from everymask.masks.regions import innermost_point
 from everymask.masks.upscaled import check_finite
 from everymask.media.photos import PhotoLike, Range, read_pixels
@@ -341,13 +342,16 @@ class _Answers:
         self._store("scores", rows, chosen.iou.float())
         self._store("logits", rows, chosen.mask_logits.float().clamp(-self.logit_limit, self.logit_limit))
         for some in _chunks(len(rows), chosen.iou.shape[1] * self.photo_hw[0] * self.photo_hw[1]):
-            wide = frame.upscale(chosen.mask_logits[some])
-            self._store("masks", rows[some], wide > self.threshold)
             if self.keep_logits:
+                wide = frame.upscale(chosen.mask_logits[some])
                 self._store("photo_logits", rows[some], wide)
+                self._store("masks", rows[some], wide > self.threshold)
+            else:
+                masks = masks_above(chosen.mask_logits[some], frame.stretches, self.threshold)
+                self._store("masks", rows[some], masks)
 
-    def _store(self, name: str, rows: np.ndarray, values: Tensor) -> None:
-        array = values.cpu().numpy()
+    def _store(self, name: str, rows: np.ndarray, values: Tensor | np.ndarray) -> None:
+        array = values.cpu().numpy() if isinstance(values, Tensor) else values
         if name not in self.arrays:
             self.arrays[name] = np.empty((self.count, *array.shape[1:]), array.dtype)
         self.arrays[name][rows] = array

@@ -11,6 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from everymask.formats.video_record import ObjectMask
+from everymask.geometry import Stretch
+from everymask.masks.drawn import masks_above
 from everymask.masks.rle import encode
 from everymask.maskset import Mask, MaskSet
 
@@ -40,10 +42,7 @@ class TrackedFrame:
         """The objects' pixels, bool [N, H, W]."""
         if self.non_overlap:
             return self.logits > 0
-        masks = np.zeros((len(self.object_ids), *self.frame_hw), bool)
-        for row in range(len(masks)):  # one at a time: float logits of many objects are large
-            masks[row] = (self._upscaled(self.low_res[row : row + 1]) > 0)[0, 0].cpu().numpy()
-        return masks
+        return masks_above(self.low_res[:, 0], (Stretch(self.frame_hw, self.frame_hw),), 0.0)
 
     @property
     def visible(self) -> np.ndarray:
