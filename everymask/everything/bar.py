@@ -19,12 +19,12 @@ def reporting(progress: bool | Report | None, title: str = "everymask") -> Itera
         yield progress
         return
     with counting(bool(progress), title) as moved:
-        yield moved and (lambda state: moved(state.points_done, state.points))
+        yield moved and (lambda state: moved(state.points_done, state.points, ""))
 
 
 @contextmanager
-def counting(progress: bool, title: str = "everymask") -> Iterator[Callable[[int, int], None] | None]:
-    """A bar to be told what is done of how much, or None for silence."""
+def counting(progress: bool, title: str = "everymask") -> Iterator[Callable[[int, int, str], None] | None]:
+    """A bar to be told what is done of how much, and what that is; or None for silence."""
     if not progress:
         yield None
         return
@@ -35,4 +35,6 @@ def counting(progress: bool, title: str = "everymask") -> Iterator[Callable[[int
     columns = TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn()
     with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(title)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+        yield lambda done, total, what: bar.update(
+            task, completed=done, total=total, description=f"{title}: {what}" if what else title
+        )

@@ -31,6 +31,15 @@ COLOURS = 64
 """Tiles of one colour are alike: of so many colours the answer is remembered."""
 ROUNDS = 8
 """Tiles in a row that an object is followed through which everything mode did not see it in."""
+SEGMENTED, COMPARED, ASKED, WRITTEN = (
+    "tiles",
+    "comparing neighbours across seams",
+    "asking tiles again across seams",
+    "joining what crosses seams",
+)
+"""The steps of a scene."""
+
+Say = Callable[["TileProgress"], None]
 
 
 class Segment(Protocol):
@@ -42,12 +51,23 @@ class Segment(Protocol):
 
 @dataclass(frozen=True)
 class TileProgress:
-    """How far a scene is."""
+    """How far a scene is: its steps follow each other, some of them more than once."""
 
     done: int
-    tiles: int
-    masks: int  # so far, before seams are resolved
-    left_out: int  # tiles without data
+    total: int
+    """Of this step: tiles, or pairs of neighbours that are compared."""
+    masks: int
+    """So far, before seams are resolved."""
+    left_out: int
+    """Tiles without data."""
+    step: str = SEGMENTED
+    round: int = 0
+    """Of tiles that are asked again, from 1."""
+
+    @property
+    def doing(self) -> str:
+        """The step in words."""
+        return self.step + (f", round {self.round}" if self.round else "")
 
 
 @dataclass(frozen=True)
@@ -77,7 +97,7 @@ def segment_scene(
     segment: Segment,
     folder: Path,
     tiling: Tiling = Tiling(),
-    progress: Callable[[TileProgress], None] | None = None,
+    progress: Say | None = None,
     ask: AskAt | None = None,
 ) -> SceneMasks:
     """The masks of a scene, kept in ``folder``; what an earlier call left there is not done again.
@@ -87,36 +107,55 @@ def segment_scene(
     With ``ask``, tiles that miss a part of them are asked about it.
     """
     tiles = tiling.tiles(scene.hw)
-    masks_so_far, left_out = 0, 0
+    say = _Saying(progress)
     segment_tile = _OnceForEachColour(segment)
     for number, tile in enumerate(tiles):
         path = _tile_path(folder, number)
         if not path.exists():
             _do(scene, segment_tile, tile, path, folder)
         header = read_header(path)
-        masks_so_far += header["masks"]
-        left_out += header["left_out"]
-        if progress is not None:
-            progress(TileProgress(number + 1, len(tiles), masks_so_far, left_out))
+        say.tile(number + 1, len(tiles), header)
     kept = _KeptMasks(folder, tiles)
-    views = Views(tiles, kept.of, scene.hw, tiling.near)
+    views = Views(tiles, kept.of, scene.hw, tiling.near, say.compared)
     if ask is not None:
-        _follow(views, kept, scene, ask)
+        _follow(views, kept, scene, ask, say)
     seams = views.seams()
     target = folder / "scene.jsonl"
     with landing(target) as temporary:
-        write_store(temporary, {"photo_hw": scene.hw}, _objects(seams, kept, tiles, scene.hw))
+        write_store(temporary, {"photo_hw": scene.hw}, _objects(seams, kept, tiles, scene.hw, say))
     height, width = scene.hw
-    valid = scene.read((0, 0, width, height)).valid if height * width <= LARGE and left_out else None
+    valid = scene.read((0, 0, width, height)).valid if height * width <= LARGE and say.left_out else None
     masks = MaskSet.read_when_asked(StoredMasks(target), scene.hw, valid)
-    return SceneMasks(masks, len(tiles), left_out, len(seams.joined), kept.asked_again)
+    return SceneMasks(masks, len(tiles), say.left_out, len(seams.joined), kept.asked_again)
+
+
+class _Saying:
+    """Counts what tiles gave, and tells of every step."""
+
+    def __init__(self, progress: Say | None) -> None:
+        self.masks = self.left_out = 0
+        self._progress = progress
+
+    def tile(self, done: int, tiles: int, header: Mapping[str, Any]) -> None:
+        """A tile is there."""
+        self.masks += header["masks"]
+        self.left_out += header["left_out"]
+        self(done, tiles)
+
+    def compared(self, done: int, pairs: int) -> None:
+        """Two neighbours were compared."""
+        self(done, pairs, COMPARED)
+
+    def __call__(self, done: int, total: int, step: str = SEGMENTED, round: int = 0) -> None:
+        if self._progress is not None:
+            self._progress(TileProgress(done, total, self.masks, self.left_out, step, round))
 
 
 def scene_masks(
     scene: Scene,
     segment: Segment,
     tiling: Tiling = Tiling(),
-    progress: Callable[[TileProgress], None] | None = None,
+    progress: Say | None = None,
     ask: AskAt | None = None,
 ) -> MaskSet:
     """The masks of :func:`segment_scene` in memory, nothing kept on disk; the scene is closed."""
@@ -169,7 +208,7 @@ class _KeptMasks:
         return MaskSet(masks, stored[0].photo_hw)
 
 
-def _follow(views: Views, kept: _KeptMasks, scene: Scene, ask: AskAt) -> None:
+def _follow(views: Views, kept: _KeptMasks, scene: Scene, ask: AskAt, say: _Saying) -> None:
     """Ask the tiles beyond open ends, and those beyond the ends of what they answer; each end once."""
     asked: set[End] = set()
     for round_ in range(ROUNDS):
@@ -180,7 +219,7 @@ def _follow(views: Views, kept: _KeptMasks, scene: Scene, ask: AskAt) -> None:
         asked.update(chain.from_iterable(by_tile.values()))
         further: dict[int, Path] = {}
         dropped: list[Place] = []
-        for number, ends in sorted(by_tile.items()):
+        for done, (number, ends) in enumerate(sorted(by_tile.items()), 1):
             path = kept.folder / f"again-{round_}-{number:06d}.jsonl"
             if not path.exists():
                 _ask_again(views, kept, scene, ask, number, ends, path)
@@ -188,6 +227,7 @@ def _follow(views: Views, kept: _KeptMasks, scene: Scene, ask: AskAt) -> None:
             if header["masks"]:
                 further[number] = path
                 dropped += [(number, k) for k in header["instead_of"]]
+            say(done, len(by_tile), ASKED, round_ + 1)
         if not further:
             return
         kept.add(further)
@@ -233,8 +273,9 @@ class _OnceForEachColour:
 
 
 def _objects(
-    seams: Seams, kept: _KeptMasks, tiles: Sequence[Crop], scene_hw: tuple[int, int]
+    seams: Seams, kept: _KeptMasks, tiles: Sequence[Crop], scene_hw: tuple[int, int], say: _Saying
 ) -> Iterator[Mask]:
     for places in seams.objects([kept.count(number) for number in range(len(tiles))]):
+        say(places[0][0] + 1, len(tiles), WRITTEN)
         pieces = [kept.of(tile)[number] for tile, number in places]
         yield whole_mask(places, tiles, pieces, scene_hw)

@@ -87,7 +87,8 @@ class Views:
     """What tiles that share pixels say of each other's masks.
 
     ``masks_of`` gives a tile's masks in its own pixels; it is asked again and again, tile by tile. Memory
-    goes by the boxes of all masks and the pixels of one pair of tiles.
+    goes by the boxes of all masks and the pixels of one pair of tiles. ``watch`` hears how many pairs are
+    compared.
     """
 
     def __init__(
@@ -96,14 +97,16 @@ class Views:
         masks_of: Callable[[int], MaskSet],
         scene_hw: tuple[int, int],
         near: int,
+        watch: Callable[[int, int], None] = lambda done, pairs: None,
     ) -> None:
         self._tiles, self._masks_of, self._scene_hw, self._near = tiles, masks_of, scene_hw, near
+        self._watch = watch
         self._seen = [_seen(tile, masks_of(n), scene_hw, near) for n, tile in enumerate(tiles)]
         self._dropped: set[Place] = set()
         self._pairs: dict[tuple[int, int], list[tuple[float, int, int, bool]]] = {}
         for number in range(len(tiles)):
             self._drop_seen_better(number)
-        self._compare(neighbours(tiles))
+        self._compare(list(neighbours(tiles)))
 
     def look_again(self, numbers: Collection[int], dropped: Iterable[Place] = ()) -> None:
         """Take in that these tiles have further masks, and that some masks do not count any more."""
@@ -175,8 +178,9 @@ class Views:
         for (a, b), pairs in self._pairs.items():
             yield from ((iou, (a, i), (b, j), double) for iou, i, j, double in pairs)
 
-    def _compare(self, neighbours: Iterable[tuple[int, int]]) -> None:
-        for a, b in neighbours:
+    def _compare(self, neighbours: Sequence[tuple[int, int]]) -> None:
+        for done, (a, b) in enumerate(neighbours, 1):
+            self._watch(done, len(neighbours))
             self._pairs[a, b] = list(_pairs(self._tiles, self._masks_of, self._seen, self._dropped, a, b))
 
     def _drop_seen_better(self, number: int) -> None:

@@ -132,7 +132,7 @@ def _in_tiles(scene: Scene, generator: AutomaticMaskGenerator, progress: bool, t
             scene,
             lambda pixels, valid: generator.generate(pixels, valid=valid),
             tiling,
-            report and (lambda state: report(state.done, state.tiles)),
+            report and (lambda state: report(state.done, state.total, state.doing)),
             asking(generator.model),
         )
 

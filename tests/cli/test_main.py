@@ -126,6 +126,41 @@ def test_progress_off_a_terminal_is_plain_lines(capsys):
     assert said.err.splitlines()[1] == "failed: b.jpg: broken"
 
 
+def test_progress_of_a_scene_off_a_terminal_names_its_step(capsys, monkeypatch):
+    from everymask.cli.shared import progress as shown
+
+    monkeypatch.setattr(shown, "QUIET_S", 0.0)
+    with shown.showing_progress(total=1, kept=0) as progress:
+        progress.within_scene("a.tif", 1, 2, 30, "tiles")
+        progress.within_scene("a.tif", 2, 2, 61, "tiles")
+        progress.within_scene("a.tif", 3, 1200, 61, "asking tiles again, round 1")
+        progress.photo_done("a.tif", 50, 12)
+    assert capsys.readouterr().err.splitlines() == [
+        "a.tif: tiles, 1 of 2, 30 masks",
+        "a.tif: asking tiles again, round 1, 3 of 1,200, 61 masks",
+        "[1/1] a.tif: 50 masks in 12.0 s",
+    ]
+
+
+def test_progress_of_a_scene_on_a_terminal_is_a_bar_a_step():
+    from rich.progress import Progress as Bar
+
+    from everymask.cli.shared.progress import Progress
+
+    bar = Bar(disable=True)
+    progress = Progress(2, 0, bar)
+    (photos,) = bar.tasks
+    for done in (1, 2):
+        progress.within_scene("a.tif", done, 2, 30, "tiles")
+    progress.within_scene("a.tif", 1, 40, 61, "asking tiles again, round 1")
+    _, step = bar.tasks
+    assert (step.completed, step.total) == (1, 40)
+    assert step.fields["speed"].startswith("a.tif: asking tiles again, round 1, 61 masks, ")
+    assert photos.completed == 0
+    progress.photo_done("a.tif", 50, 12)
+    assert (len(bar.tasks), photos.completed) == (1, 1)
+
+
 def test_a_reader_that_leaves_is_no_error():
     program = f"{sys.executable} -m everymask segment --help | head -1"
     outcome = subprocess.run(program, shell=True, capture_output=True, text=True, check=False)

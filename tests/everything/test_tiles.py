@@ -329,3 +329,23 @@ def test_answers_unlike_what_the_neighbour_saw_are_not_taken(tmp_path):
     assert seeing.asked
     assert found.asked_again == 0
     assert len(found.masks) == 2
+
+
+def test_every_step_of_a_scene_is_told_from_its_first_to_its_last_tile(tmp_path):
+    seeing, _ = with_blind_tiles(tmp_path, [1, 4])
+    told = []
+    found = segment_scene(
+        PhotoScene(Pixels(BAR, None)), seeing, tmp_path, Tiling(64, 16), told.append, ask=seeing.ask
+    )
+    steps = [each.doing for each in told if each.done == each.total]
+    again = "asking tiles again across seams"
+    assert steps[:3] == ["tiles", "comparing neighbours across seams", f"{again}, round 1"]
+    assert steps[-1] == "comparing neighbours across seams"  # with what the last tiles answered
+    assert found.asked_again
+    assert told[-1].doing == "joining what crosses seams"
+    for step in ("tiles", f"{again}, round 1"):
+        of_step = [(each.done, each.total) for each in told if each.doing == step]
+        assert of_step == [(number, len(of_step)) for number in range(1, len(of_step) + 1)]
+    counts = [each.masks for each in told if each.doing == "tiles"]
+    assert counts == sorted(counts)
+    assert {each.masks for each in told[len(counts) :]} == {counts[-1]}

@@ -179,7 +179,9 @@ class Run:
             scenes.check_outputs(self.outputs, work.scene.hw)
             found = work.masks(
                 self.segmenter,
-                lambda state: progress.within_scene(photo.name, state.done, state.tiles, state.masks),
+                lambda state: progress.within_scene(
+                    photo.name, state.done, state.total, state.masks, state.doing
+                ),
             )
             progress.said(f"{photo.name}: {found}")
             record = self._kept(photo, found.masks)

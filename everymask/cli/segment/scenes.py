@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +12,7 @@ import numpy as np
 
 from ...errors import InputError
 from ...everything.open_ends import asking
-from ...everything.scene import SceneMasks, TileProgress, segment_scene
+from ...everything.scene import Say, SceneMasks, segment_scene
 from ...everything.tiles import Tiling
 from ...formats import PhotoMasks
 from ...formats.landing import landing, remove
@@ -76,9 +76,6 @@ def check_outputs(outputs: Outputs, scene_hw: tuple[int, int]) -> None:
             f"{wrong[0]} holds whole pictures, and this one has {scene_hw[1]} x {scene_hw[0]} pixels; "
             f"write one of {', '.join(FOR_SCENES)}"
         )
-
-
-Say = Callable[[TileProgress], None]
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import typer
@@ -37,6 +38,15 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}" + "s" * (number != 1)
 
 
+@dataclass(frozen=True)
+class _Step:
+    """What is being done with a scene."""
+
+    doing: str
+    begun: float
+    task: Any
+
+
 class Progress:
     """Counts photos and says how it goes. Use through :func:`showing_progress`."""
 
@@ -44,6 +54,7 @@ class Progress:
         self.total, self.kept = total, kept
         self.done = self.failed = 0
         self._bar, self._task = bar, None
+        self._step: _Step | None = None
         self._begun = time.monotonic()
         self._said = 0.0
         if bar is not None:
@@ -76,19 +87,31 @@ class Progress:
             speed = ", ".join(self._rate(share))
             self._bar.update(self._task, completed=self.kept + self.done + self.failed + share, speed=speed)
 
-    def within_scene(self, name: str, done: int, tiles: int, masks: int) -> None:
-        """How far a scene is that is worked on in tiles."""
-        self.within_photo(done, tiles)
+    def within_scene(self, name: str, done: int, total: int, masks: int, doing: str) -> None:
+        """How far the present step of a scene in tiles is; on a terminal a bar of its own."""
         now = time.monotonic()
-        if self._bar is None and done < tiles and now - self._said >= QUIET_S:
+        if self._step is None or self._step.doing != doing:
+            self._end_step()
+            self._step = _Step(doing, now, None if self._bar is None else self._bar.add_task(doing, speed=""))
+        if self._bar is not None:
+            left = (now - self._step.begun) / max(done, 1) * (total - done)
+            told = f"{name}: {doing}, {counted(masks, 'mask')}, {duration(left)} left"
+            self._bar.update(self._step.task, completed=done, total=total, speed=told)
+        elif done < total and now - self._said >= QUIET_S:
             self._said = now
-            self._echo(f"{name}: tile {done:,} of {tiles:,}, {counted(masks, 'mask')}")
+            self._echo(f"{name}: {doing}, {done:,} of {total:,}, {counted(masks, 'mask')}")
+
+    def _end_step(self) -> None:
+        if self._bar is not None and self._step is not None:
+            self._bar.remove_task(self._step.task)
+        self._step = None
 
     def said(self, line: str) -> None:
         """A line that stays."""
         self._echo(line)
 
     def _tell(self, line: str | None) -> None:
+        self._end_step()
         finished = self.kept + self.done + self.failed
         rate, left = self._rate()
         if self._bar is not None:
