@@ -1,4 +1,4 @@
-"""Make every picture of the docs and the README from one photo and one model.
+"""Make every picture of the docs and the README with one model, from photos that are free to publish.
 
     python tools/make_docs_pictures.py [--photo PHOTO] [--model nano] [--out docs/pictures]
         [--set pred_iou_thresh=0.7 ...]     # for every picture that does not vary the option itself;
@@ -9,7 +9,7 @@
 Run again whenever the model or the drawing changes. Prompts, masks and seconds are written into the
 pictures; the seconds are processor time of one thread, so that a busy machine does not change them much. All
 sheets together take some three minutes of one core with nano; a run that two sheets share is done once. The
-photo must be free to publish; the default is the CC0 one that ships in the package.
+photos are the CC0 ones that ship in the package and one in the public domain, docs/photos/coins.png.
 """
 
 from __future__ import annotations
@@ -38,9 +38,13 @@ from everymask.words.detect.lite import named
 ROOT = Path(__file__).resolve().parents[1]
 PHOTO = ROOT / "everymask" / "assets" / "photo.jpg"
 DEMO_PHOTO = ROOT / "everymask" / "assets" / "cat.jpg"
+MANY_THINGS = ROOT / "docs" / "photos" / "coins.png"
+"""Many small things, on which grids, crops and thresholds show what they do."""
 PANEL_WIDTH = 560
 CAPTION_HEIGHT = 34
 LIMIT_BYTES = 200_000
+QUALITIES = (88, 0), (80, 0), (72, 0), (64, 0), (56, 0), (64, 2), (52, 2), (40, 2)
+"""JPEG's quality and what colours are shrunk by, the best first; the first that is small enough is taken."""
 
 
 @dataclass(frozen=True)
@@ -81,8 +85,14 @@ class Studio:
     out: Path
     base: dict[str, float]
     """Options of everything mode that hold wherever a picture does not set them itself."""
+    many_things: np.ndarray
+    """Another photo, of many small things."""
     known: dict[str, Found] = field(default_factory=dict)
     """What was found with options, by their text."""
+
+    def of_many_things(self) -> Studio:
+        """The same with the photo of many small things."""
+        return self if self.photo is self.many_things else replace(self, photo=self.many_things, known={})
 
     def find(self, **options: Any) -> Found:
         """Everything mode with these options."""
@@ -101,8 +111,8 @@ class Studio:
         sheet = np.concatenate([np.concatenate([framed(panel) for panel in row], axis=1) for row in rows])
         path = self.out / f"{name}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
-        for quality in (88, 80, 72, 64, 56, 48):
-            Image.fromarray(sheet).save(path, quality=quality, subsampling=0, optimize=True)
+        for quality, subsampling in QUALITIES:
+            Image.fromarray(sheet).save(path, quality=quality, subsampling=subsampling, optimize=True)
             if path.stat().st_size <= LIMIT_BYTES:
                 break
         print(f"{path}: {path.stat().st_size // 1000} kB; " + "; ".join(panel.caption for panel in panels))
@@ -172,6 +182,7 @@ def star(picture: np.ndarray, x: int, y: int) -> None:
 
 def points_per_side(studio: Studio) -> None:
     """The grid, coarser and finer."""
+    studio = studio.of_many_things()
     panels = []
     for count in (8, 16, 32, 64):
         found = studio.find(points_per_side=count)
@@ -184,6 +195,7 @@ def points_per_side(studio: Studio) -> None:
 
 def crop_n_layers(studio: Studio) -> None:
     """Crops: each layer looks again, closer. What only crops found is in colour, the rest grey."""
+    studio = studio.of_many_things()
     panels = []
     height, width = studio.photo.shape[:2]
     for layers in (0, 1, 2, 3):
@@ -205,6 +217,7 @@ def threshold(name: str, values: Sequence[float]) -> Callable[[Studio], None]:
     """A sheet for a filter: from hardly any masks to too many."""
 
     def make(studio: Studio) -> None:
+        studio = studio.of_many_things()
         panels = []
         for value in values:
             masks = studio.find(**{name: value}).masks
@@ -357,7 +370,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--photo", type=Path, default=PHOTO)
+    parser.add_argument("--photo", type=Path, help="one for all pictures, instead of those of the docs")
     parser.add_argument("--model", default="nano")
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "pictures")
     parser.add_argument("--set", nargs="*", default=[], metavar="OPTION=VALUE")
@@ -365,7 +378,9 @@ def main() -> None:
     parser.add_argument("--maps", type=Path, metavar="FOLDER")
     arguments = parser.parse_args()
     base = {name: float(value) for name, value in (text.split("=") for text in arguments.set)}
-    studio = Studio(em.load(arguments.model), em.read_photo(arguments.photo), arguments.out, base)
+    photo = em.read_photo(arguments.photo or PHOTO)
+    many_things = photo if arguments.photo else em.read_photo(MANY_THINGS)
+    studio = Studio(em.load(arguments.model), photo, arguments.out, base, many_things)
     torch.set_num_threads(1)
     if arguments.maps is not None:
         return maps(studio, arguments.maps)

@@ -29,7 +29,7 @@ PRESETS: Mapping[str, Preset] = {
     "objects": Preset(
         "whole things, few masks, none twice",
         {"mask_nms_thresh": 0.7},
-        {"nano": {"pred_iou_thresh": 0.5, "stability_score_thresh": 0.9}},
+        {"nano": {"pred_iou_thresh": 0.6, "stability_score_thresh": 0.8, "box_nms_thresh": 0.5}},
     ),
     "parts": Preset(
         "wheels, windows, letters: parts beside wholes",
