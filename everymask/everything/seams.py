@@ -11,6 +11,9 @@ A tile sees an object whole, or cut at its own border. Three rules, by what two 
    tiles see is above :data:`SAME`; their pixels are joined, over as many tiles as it takes. The best pairs
    come first; of two masks of a tile that are like the same one of another, that with which fewer tiles
    agree comes last.
+4. A cut mask that was joined with none, has a long edge on its tile's border and lies within an object of
+   several tiles is a piece of that one which ends where the tile does: dropped
+   (:mod:`everymask.everything.pieces`).
 
 Two masks of one tile that overlap or touch stay two objects: a whole and its part, a river and its bank. Two
 that are clear of each other may be one object that comes through the tile twice. A mask has an open end where
@@ -29,6 +32,7 @@ import cv2
 import numpy as np
 
 from everymask.everything.grid import Crop
+from everymask.everything.pieces import lies_along, lies_within
 from everymask.everything.tiles import Place, across, around, neighbours, shared_box
 from everymask.masks.boxes import near_crop_edge
 from everymask.masks.rle import box_xyxy, column_runs, decode_box
@@ -171,7 +175,41 @@ class Views:
         groups = _Groups(self._clear())
         for _, one, other in sorted(pairs, key=order):
             groups.join(one, other)
-        return Seams(frozenset(dropped), groups.joined())
+        joined = groups.joined()
+        dropped.update(self._pieces(joined, dropped))
+        return Seams(frozenset(dropped), joined)
+
+    def _pieces(self, joined: Mapping[Place, Sequence[Place]], dropped: set[Place]) -> Iterator[Place]:
+        """The masks that end along their tile's border within an object of several tiles."""
+        objects: dict[int, dict[Place, list[Place]]] = {}
+        """Of each tile the objects that it has masks of, by their first one."""
+        for first, places in joined.items():
+            for place in places:
+                objects.setdefault(place[0], {}).setdefault(first, []).append(place)
+        parts = set(chain.from_iterable(joined.values()))
+        for number, seen in enumerate(self._seen):
+            tile, around_it = self._tiles[number], around(number, self._tiles)
+            for k in np.flatnonzero(seen.cut).tolist():
+                if (number, k) in parts or (number, k) in dropped:
+                    continue
+                box = seen.boxes[k]
+                pixels = _pixels(self._masks_of(number)[k], tile, box)
+                if not lies_along(pixels, box, tile, self._scene_hw):
+                    continue
+                near: dict[Place, list[Place]] = {}
+                for other in (number, *around_it):
+                    for first, some in objects.get(other, {}).items():
+                        near.setdefault(first, []).extend(some)
+                if any(lies_within(pixels, box, self._crops(some, box)) for some in near.values()):
+                    yield number, k
+
+    def _crops(self, places: Iterable[Place], box: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Where boxes of masks meet a box of the scene, and their pixels there."""
+        for tile, k in places:
+            other = self._seen[tile].boxes[k]
+            met = np.concatenate([np.maximum(box[:2], other[:2]), np.minimum(box[2:], other[2:])])
+            if (met[:2] <= met[2:]).all():
+                yield met, _pixels(self._masks_of(tile)[k], self._tiles[tile], met)
 
     def _told(self) -> Iterator[tuple[float, Place, Place, bool]]:
         """All pairs of masks, and whether they are doubles."""

@@ -349,3 +349,37 @@ def test_every_step_of_a_scene_is_told_from_its_first_to_its_last_tile(tmp_path)
     counts = [each.masks for each in told if each.doing == "tiles"]
     assert counts == sorted(counts)
     assert {each.masks for each in told[len(counts) :]} == {counts[-1]}
+
+
+@pytest.mark.parametrize(
+    ("patch", "stays"),
+    [
+        ((130, 70, 182, 110), False),  # ends at its tile's right border
+        ((150, 100, 182, 132), False),  # in its tile's corner
+        ((125, 75, 175, 125), True),  # at no border
+        ((120, 80, 182, 84), True),  # with a short edge at the border
+    ],
+)
+@pytest.mark.parametrize("has_ground", [True, False])
+def test_what_ends_where_its_tile_does_within_an_object_of_several_is_a_piece(
+    tmp_path, patch, stays, has_ground
+):
+    """A tile takes a patch of the ground, which goes on in the next tile, for an object."""
+    pixels = np.full((200, 300, 3), 20, np.uint8)
+    pixels[..., 1], pixels[..., 2] = (
+        np.arange(300) // 2,
+        np.arange(200)[:, None],
+    )  # tells a tile by its corner
+    x0, y0, x1, y1 = patch
+
+    def segment(photo, valid=None):
+        found = [Mask.from_segmentation(np.ones(photo.shape[:2], bool), predicted_iou=0.9)] * has_ground
+        if (2 * photo[0, 0, 1], photo[0, 0, 2]) == (118, 68):
+            seen = np.zeros(photo.shape[:2], bool)
+            seen[y0 - 68 : y1 - 68, x0 - 118 : x1 - 118] = True
+            found.append(Mask.from_segmentation(seen, predicted_iou=0.5))
+        return MaskSet(found, photo.shape[:2])
+
+    masks = in_tiles(pixels, tmp_path, segment=segment).masks
+    expected = [(x1 - x0) * (y1 - y0)] * (stays or not has_ground) + [60_000] * has_ground
+    assert sorted(mask.area for mask in masks) == expected
