@@ -26,7 +26,9 @@ def masks_above(logits: Tensor, stretches: tuple[Stretch, ...], threshold: float
     upscaler = _upscaler((height, width), stretches)
     flat = logits.reshape(-1, height, width)
     flat = flat if flat.dtype == torch.float64 else flat.float()
-    if upscaler.plain or flat.device.type != "cpu" or flat.dtype == torch.float64:
+    if not len(flat):
+        masks = np.zeros((0, *upscaler.photo_hw), bool)
+    elif upscaler.plain or flat.device.type != "cpu" or flat.dtype == torch.float64:
         masks = (upscaler.upscaled(flat) > threshold).cpu().numpy()
     else:
         masks = np.zeros((len(flat), *upscaler.photo_hw), bool)

@@ -18,7 +18,8 @@ from tests.parity.relatives.efficienttam import CLIP_PROMPTS, SPECS
 from tests.parity.relatives.ours import asked, assert_as_exact, assert_tracked_as, seeded, tracked
 from tests.video.parity import moving_scene, write_jpegs
 
-PUBLISHED = pytest.param("published", marks=pytest.mark.full)
+FULL = pytest.mark.full
+PUBLISHED = pytest.param("published", marks=FULL)
 
 
 @pytest.mark.parametrize("size", ["small", PUBLISHED])
@@ -29,7 +30,7 @@ def test_a_photo_is_answered_as_exactly_as_by_the_official_code(size, tmp_path):
     assert_as_exact(ours, official)
 
 
-@pytest.mark.parametrize("size", ["small", "small_1", "small_2", PUBLISHED])
+@pytest.mark.parametrize("size", ["small", "small_1", pytest.param("small_2", marks=FULL), PUBLISHED])
 def test_two_objects_are_tracked_through_thirty_frames_as_officially(size, tmp_path):
     clip = write_jpegs(tmp_path / "clip", moving_scene(FRAMES))
     file = tmp_path / "clip.safetensors"

@@ -46,7 +46,8 @@ def test_a_preset_is_run_and_what_is_copied_gives_the_same_masks(
     page.tab.get_by_role("button", name="Find everything").last.click()
     page.until("state.findings?.choice.numbers.length > 0")
     assert page.state("state.findings.options") == {"points_per_side": 16, "preset": "objects"}
-    assert page.state("state.findings.defaults.pred_iou_thresh") == 0.5  # the preset's, for nano
+    of_nano = PRESETS["objects"].of_model["nano"]["pred_iou_thresh"]
+    assert page.state("state.findings.defaults.pred_iou_thresh") == of_nano
     slide(page, "Predicted IoU above", 0.2)
     page.until("state.findings.choice.thresholds.pred_iou_thresh === 0.2")
     slide(page, "Area at least", 0.5)
