@@ -22,6 +22,7 @@ from everymask.formats.video_record import ClipMasks
 from everymask.image.pointing import Pointing
 from everymask.masks import rle as runs_of
 from everymask.media.photos import photo_size
+from everymask.nn.cores import OneCore
 
 from . import actions
 from .beyond import Beyond, asked_beyond, class_news, learnt
@@ -68,6 +69,7 @@ class Session:
         self._lock = threading.RLock()
         self._listeners: list[Listener] = []
         self._pointing: tuple[Prompting, Pointing] | None = None  # of the picture that was pointed at last
+        self._one_core = OneCore()
         rows = self.project.add_photos([name for _, name in begin.photos])
         for row, (path, name) in zip(rows, begin.photos, strict=True):
             self.photos.add(Source(row.id, path, name))
@@ -79,6 +81,7 @@ class Session:
         """End; the project file is whole at any time, this only lets go of it."""
         for clip in self.clips.values():
             clip.close()
+        self._one_core.close()
         self.project.close()
 
     # --- listeners --------------------------------------------------------------------------------
@@ -270,7 +273,8 @@ class Session:
     def _pointed_at(self, prompting: Prompting, xy: tuple[float, float]) -> dict[str, Any]:
         if self._pointing is None or self._pointing[0] is not prompting:
             self._pointing = prompting, Pointing(prompting.predictor)
-        mask, score = prompting.hover(xy, self._pointing[1])
+        pointing = self._pointing[1]
+        mask, score = self._one_core.run(lambda: prompting.hover(xy, pointing))
         return {"score": score, **shown_mask(mask)}
 
     def outline(self, photo: int, mask: int, detail_px: float) -> list[list[list[float]]]:

@@ -5,7 +5,7 @@ import threading
 import pytest
 import torch
 
-from everymask.nn.cores import on_all_cores
+from everymask.nn.cores import OneCore, on_all_cores
 
 
 @pytest.fixture
@@ -54,3 +54,20 @@ def test_one_piece_runs_where_it_is():
     names = []
     on_all_cores([lambda: names.append(threading.current_thread().name)])
     assert names == [threading.current_thread().name]
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_a_thread_of_its_own_keeps_to_one_core_and_the_others_do_not():
+    one_core = OneCore()
+    try:
+        assert one_core.run(torch.get_num_threads) == 1
+        assert torch.get_num_threads() == 2
+        seen = []
+        other = threading.Thread(target=lambda: seen.append(torch.get_num_threads()))
+        other.start()
+        other.join()
+        assert seen == [2]
+        with pytest.raises(ZeroDivisionError):
+            one_core.run(lambda: 1 / 0)
+    finally:
+        one_core.close()

@@ -52,6 +52,10 @@ let state = initial;
 let drawn = initial;
 /** @type {((state: State, before: State) => boolean | void)[]} */
 const viewers = [];
+/** @type {((state: State, before: State) => void)[]} */
+const panels = [];
+/** What changes while the pointer or the photo moves. @type {Set<string>} */
+const MOVING = new Set(["camera", "pointer", "hover", "rubber", "stroke"]);
 let asked = false;
 
 /** The state as it is now. */
@@ -86,6 +90,8 @@ export function redraw() {
     drawn = now;
     let more = false;
     for (const view of viewers) more = view(now, before) === true || more;
+    const names = /** @type {(keyof State)[]} */ (Object.keys(now));
+    if (names.some((name) => now[name] !== before[name] && !MOVING.has(name))) for (const panel of panels) panel(now, before);
     if (more) redraw();
   });
 }
@@ -96,4 +102,13 @@ export function redraw() {
  */
 export function view(view) {
   viewers.push(view);
+}
+
+/**
+ * The same for what shows nothing that moves: it is not called for a frame where only the pointer, the mask under it
+ * or the photo moved. Text that is written again, though it is the same, costs a layout.
+ * @param {(state: State, before: State) => void} panel
+ */
+export function viewStill(panel) {
+  panels.push(panel);
 }

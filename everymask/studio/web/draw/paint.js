@@ -70,11 +70,12 @@ function stamp(ids, wide, high, mask, photoSize, window, value) {
  * @param {Uint32Array} fills colour of each number, ABGR; entry 0 is nothing
  * @param {Uint32Array} lines
  * @param {number} thickness 1 or 2
+ * @param {boolean} [isOne] one picture, outlines over fills
  * @returns {{fill: ImageData, line: ImageData}}
  */
-export function coloured(ids, width, height, fills, lines, thickness) {
+export function coloured(ids, width, height, fills, lines, thickness, isOne = false) {
   const fill = new ImageData(width, height);
-  const line = new ImageData(width, height);
+  const line = isOne ? fill : new ImageData(width, height);
   const fillPixels = new Uint32Array(fill.data.buffer);
   const linePixels = new Uint32Array(line.data.buffer);
   const wide = width + 2 * APRON;

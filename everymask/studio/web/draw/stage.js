@@ -1,31 +1,38 @@
-// The stage: photo, masks, the mask under the pointer, the draft and its prompts, drawn from the state.
+// The stage, drawn from the state: the photo in tiles, the masks in tiles over it, what is marked, then the tools.
+// The compositor moves the first three, so that panning paints next to nothing.
 
 import { colourOf } from "../core/colours.js";
-import { toStage } from "../core/camera.js";
-import { byId } from "../core/dom.js";
-import { get, set, view } from "../core/store.js";
 import { fitting } from "../core/camera.js";
+import { byId, h } from "../core/dom.js";
+import { get, set, view } from "../core/store.js";
 import { kept, keptPinned } from "../panels/findings.js";
+import { Ground } from "./ground.js";
+import { Marks } from "./marks.js";
 import { MaskTiles } from "./mask_tiles.js";
-import { abgr, brighter, coloured, topmost } from "./paint.js";
-import { drawPhoto } from "./photo_tiles.js";
+import { screenPixels, viewOf } from "./sheet.js";
+import { DRAFT, drawTools } from "./tools.js";
 
 /** @typedef {import("../core/types.js").State} State */
+/** @typedef {import("../core/types.js").Photo} Photo */
+/** @typedef {import("../core/types.js").MaskView} MaskView */
 
-const INCLUDE = "#35d07f";
-const EXCLUDE = "#ff5d6c";
-const DRAFT = "#4da3ff";
 const HOVER = "#9fd0ff";
+const BUDGET_MS = 8; // of painting tiles, a frame
+const DIMMED = 0.55; // masks, while something is pointed at or corrected
 
-const canvas = /** @type {HTMLCanvasElement} */ (byId("canvas"));
-const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
-const overlay = document.createElement("canvas");
-const layer = document.createElement("canvas");
-const masks = new MaskTiles();
-const pinned = new MaskTiles(); // the other side of a comparison
+const sheets = h("div", { class: "panes" });
+const under = h("div"); // the photo lies under both sides of a comparison
+const over = h("div");
+const masks = new MaskTiles(over);
+const pinned = new MaskTiles(over); // the other side of a comparison
+const ground = new Ground(under, masks);
+const marks = new Marks(over);
+let strengthNow = "";
 
 /** Begin to draw, and follow the size of the window. */
 export function startStage() {
+  sheets.append(under, over);
+  byId("stage").prepend(sheets);
   new ResizeObserver(() => {
     const { clientWidth: width, clientHeight: height } = byId("stage");
     const before = get().stage;
@@ -43,269 +50,118 @@ export function startStage() {
  */
 function draw(state, before) {
   const { photo, camera, stage } = state;
-  const dpr = Math.min(2, window.devicePixelRatio || 1);
-  const [width, height] = [Math.round(stage.width * dpr), Math.round(stage.height * dpr)];
-  if (canvas.width !== width || canvas.height !== height) [canvas.width, canvas.height] = [width, height];
-  context.setTransform(dpr, 0, 0, dpr, 0, 0);
-  context.clearRect(0, 0, stage.width, stage.height);
-  if (!photo) return false;
-  if (state.look.checker) drawCheckered(state, dpr);
-  else drawPhoto(context, photo, camera, stage, dpr);
-  const more = drawMasks(state, dpr);
-  drawOverlay(state, before, dpr);
-  drawOutline(state);
-  drawPrompts(state);
+  if (!isSamePicture(photo, before.photo)) for (const each of [ground, masks, pinned]) each.sheet.forget();
+  if (sheets.hidden !== !photo) sheets.hidden = !photo;
   drawTools(state);
-  return more;
-}
-
-/** @param {State} state */
-function shown(state) {
-  const { photo, selected, pointed, look } = state;
-  if (!photo) return [];
-  const all = state.panel === "everything" && state.findings ? kept(state) : [...photo.masks.values()];
-  const others = all.filter((mask) => mask.id !== photo.draft?.target);
-  if (!look.isolate) return others;
-  const chosen = selected.size ? selected : new Set(pointed === null ? [] : [pointed]);
-  return others.filter((mask) => chosen.has(mask.id));
-}
-
-/**
- * @param {State} state
- * @param {number} dpr
- */
-function drawMasks(state, dpr) {
-  const { photo, camera, stage, look } = state;
   if (!photo) return false;
-  masks.show(shown(state), state.classes, photo.size);
-  const dimmed = photo.draft || state.hover ? 0.55 : 1;
-  /** @type {Parameters<MaskTiles["draw"]>[4]} */
-  const put = (target, tile, x, y, side) => {
-    target.imageSmoothingEnabled = true;
-    if (!look.outlines && !look.checker) {
-      target.globalAlpha = look.opacity * dimmed;
-      target.drawImage(tile.fill, x, y, side, side);
-    }
-    target.globalAlpha = dimmed;
-    target.drawImage(tile.line, x, y, side, side);
-    target.globalAlpha = 1;
+  const deadline = photo.clip === undefined ? performance.now() + BUDGET_MS : Infinity; // frames of a clip must not tear
+  const seen = viewOf(camera, stage, screenPixels());
+  const changed = masks.have(shown(state, photo), state.classes, photo.size);
+  ground.have(photo, state.look.checker, changed);
+  const isMore = [ground.sheet.show(seen, photo.size, deadline), masks.sheet.show(seen, photo.size, deadline), drawPinned(state, photo, seen, deadline)];
+  drawLook(state, photo);
+  marks.show(marked(state, photo), seen, photo.size);
+  if (state.hover && state.hover !== before.hover) performance.mark("hover-painted");
+  return isMore.includes(true);
+}
+
+/**
+ * Whether tiles of one may stay while the other comes: the same photo, or frames of one clip.
+ * @param {Photo | null} a
+ * @param {Photo | null} b
+ */
+function isSamePicture(a, b) {
+  return a?.id === b?.id && a?.clip === b?.clip;
+}
+
+/**
+ * A function whose last result is kept while the values that it depends on are the same.
+ * @template Result
+ * @returns {(values: unknown[], work: () => Result) => Result}
+ */
+function remembering() {
+  /** @type {unknown[] | null} */
+  let before = null;
+  /** @type {Result} */
+  let result;
+  return (values, work) => {
+    if (before?.length !== values.length || values.some((value, place) => value !== before?.[place])) result = work();
+    before = values;
+    return result;
   };
-  const other = state.panel === "everything" ? keptPinned(state) : null;
-  if (!other) return masks.draw(context, camera, stage, dpr, put);
-  const at = state.wiper * stage.width;
-  pinned.show(other, state.classes, photo.size);
-  const left = clipped(0, at, stage.height, () => pinned.draw(context, camera, stage, dpr, put));
-  const right = clipped(at, stage.width - at, stage.height, () => masks.draw(context, camera, stage, dpr, put));
-  return left || right;
 }
 
-/**
- * Draw into a part of the stage.
- * @param {number} x
- * @param {number} width
- * @param {number} height
- * @param {() => boolean} work
- */
-function clipped(x, width, height, work) {
-  context.save();
-  context.beginPath();
-  context.rect(x, 0, width, height);
-  context.clip();
-  const more = work();
-  context.restore();
-  return more;
-}
+const lastShown = /** @type {typeof remembering<MaskView[]>} */ (remembering)();
+const lastPinned = /** @type {typeof remembering<MaskView[] | null>} */ (remembering)();
 
 /**
- * Only what masks hold, on a checkerboard.
+ * The masks that are shown.
  * @param {State} state
- * @param {number} dpr
+ * @param {Photo} photo
  */
-function drawCheckered(state, dpr) {
-  const { photo, camera, stage } = state;
-  if (!photo) return;
-  [layer.width, layer.height] = [canvas.width, canvas.height];
-  const on = /** @type {CanvasRenderingContext2D} */ (layer.getContext("2d"));
-  on.setTransform(dpr, 0, 0, dpr, 0, 0);
-  masks.show(shown(state), state.classes, photo.size);
-  masks.draw(on, camera, stage, dpr, (target, tile, x, y, side) => target.drawImage(tile.fill, x, y, side, side));
-  on.globalCompositeOperation = "source-in";
-  const whole = document.createElement("canvas");
-  [whole.width, whole.height] = [canvas.width, canvas.height];
-  const photoOn = /** @type {CanvasRenderingContext2D} */ (whole.getContext("2d"));
-  photoOn.setTransform(dpr, 0, 0, dpr, 0, 0);
-  drawPhoto(photoOn, photo, camera, stage, dpr);
-  on.setTransform(1, 0, 0, 1, 0, 0);
-  on.drawImage(whole, 0, 0);
-  const [x0, y0] = toStage(camera, 0, 0);
-  const [x1, y1] = toStage(camera, photo.size[1], photo.size[0]);
-  const side = 12;
-  context.save();
-  context.beginPath();
-  context.rect(x0, y0, x1 - x0, y1 - y0);
-  context.clip();
-  for (let y = Math.max(0, y0), row = 0; y < Math.min(stage.height, y1); y += side, row++) {
-    for (let x = Math.max(0, x0), column = 0; x < Math.min(stage.width, x1); x += side, column++) {
-      context.fillStyle = (row + column) % 2 ? "#2b2e34" : "#383c44";
-      context.fillRect(x, y, side, side);
-    }
-  }
-  context.restore();
-  context.drawImage(layer, 0, 0, stage.width, stage.height);
+function shown(state, photo) {
+  const { selected, pointed, look, panel, findings, sizes } = state;
+  const isChoice = panel === "everything" && findings !== null;
+  const target = photo.draft?.target ?? null;
+  const alone = look.isolate ? [selected, selected.size ? null : pointed] : [];
+  return lastShown([photo.masks, photo.size, target, ...(isChoice ? [findings, sizes] : []), ...alone], () => {
+    const all = isChoice ? kept(state) : [...photo.masks.values()];
+    const others = all.filter((mask) => mask.id !== target);
+    if (!look.isolate) return others;
+    const chosen = selected.size ? selected : new Set(pointed === null ? [] : [pointed]);
+    return others.filter((mask) => chosen.has(mask.id));
+  });
 }
 
 /**
- * What changes with the pointer: the mask under it, the draft, what is pointed at and selected.
+ * The masks that those of the sliders are compared with, left of the line.
  * @param {State} state
- * @param {State} before
- * @param {number} dpr
+ * @param {Photo} photo
+ * @param {import("./sheet.js").View} seen
+ * @param {number} deadline
  */
-function drawOverlay(state, before, dpr) {
-  const { photo, camera, stage, hover, selected } = state;
-  if (!photo) return;
-  /** @type {{runs: import("./paint.js").Runs, color: string, fill: number}[]} */
-  const layers = [];
+function drawPinned(state, photo, seen, deadline) {
+  const other = state.panel === "everything" ? lastPinned([state.findings, state.sizes, photo.size], () => keptPinned(state)) : null;
+  const at = state.wiper * state.stage.width;
+  if (pinned.sheet.element.hidden !== !other) pinned.sheet.element.hidden = !other;
+  if (other || masks.sheet.element.style.clipPath) masks.sheet.element.style.clipPath = other ? `inset(0 0 0 ${at}px)` : "";
+  if (!other) return false;
+  pinned.sheet.element.style.clipPath = `inset(0 ${state.stage.width - at}px 0 0)`;
+  pinned.have(other, state.classes, photo.size);
+  return pinned.sheet.show(seen, photo.size, deadline);
+}
+
+/**
+ * How strong fills and outlines are.
+ * @param {State} state
+ * @param {Photo} photo
+ */
+function drawLook({ look, hover }, photo) {
+  const dimmed = photo.draft || hover ? DIMMED : 1;
+  const strength = `--fill: ${look.opacity * dimmed}; --line: ${dimmed}`;
+  if (strength !== strengthNow) over.style.cssText = strength;
+  strengthNow = strength;
+  over.classList.toggle("bare", look.outlines || look.checker);
+}
+
+/**
+ * What stands out: the selected masks, the one that is pointed at, the draft or what a click would take.
+ * @param {State} state
+ * @param {Photo} photo
+ */
+function marked({ hover, selected, pointed, classes }, photo) {
+  /** @type {import("./marks.js").Mark[]} */
+  const found = [];
   const candidate = photo.reply?.candidates[photo.reply.chosen];
   const target = photo.draft?.target ? photo.masks.get(photo.draft.target) : undefined;
   for (const id of selected) {
     const mask = photo.masks.get(id);
-    if (mask && mask !== target) layers.push({ runs: mask, color: colourOf(mask, state.classes), fill: 0.15 });
+    if (mask && mask !== target) found.push({ runs: mask, color: colourOf(mask, classes), fill: 0.15 });
   }
-  const pointed = state.pointed === null ? undefined : photo.masks.get(state.pointed);
-  if (pointed && !selected.has(pointed.id)) layers.push({ runs: pointed, color: colourOf(pointed, state.classes), fill: 0.3 });
-  if (candidate) layers.push({ runs: candidate, color: DRAFT, fill: 0.5 });
-  else if (target) layers.push({ runs: target, color: DRAFT, fill: 0.5 });
-  else if (hover) layers.push({ runs: hover, color: HOVER, fill: 0.4 });
-  if (!layers.length) return;
-  const step = 1 / (camera.scale * dpr);
-  const [width, height] = [canvas.width, canvas.height];
-  const window = { x: Math.round(camera.x / step), y: Math.round(camera.y / step), width, height, step };
-  const ids = topmost(layers.map((each) => each.runs), photo.size, window);
-  const fills = Uint32Array.from([0, ...layers.map((each) => abgr(each.color, Math.round(255 * each.fill)))]);
-  const lines = Uint32Array.from([0, ...layers.map((each) => abgr(brighter(each.color)))]);
-  const { fill, line } = coloured(ids, width, height, fills, lines, 2);
-  [overlay.width, overlay.height] = [width, height];
-  const on = /** @type {CanvasRenderingContext2D} */ (overlay.getContext("2d"));
-  for (const part of [fill, line]) {
-    on.putImageData(part, 0, 0);
-    context.drawImage(overlay, 0, 0, stage.width, stage.height);
-  }
-  if (hover && hover !== before.hover) performance.mark("hover-painted");
-}
-
-/** @param {State} state */
-function drawPrompts(state) {
-  const { photo, camera, pending } = state;
-  if (!photo) return;
-  for (const step of [...(photo.draft?.steps ?? []), ...pending]) {
-    if (step.kind === "point") drawPoint(toStage(camera, step.xy[0], step.xy[1]), step.include, pending.includes(step));
-    else drawBox(camera, step.xy);
-  }
-  if (state.rubber) drawBox(camera, state.rubber.box);
-}
-
-/**
- * @param {[number, number]} at
- * @param {boolean} include
- * @param {boolean} waits
- */
-function drawPoint([x, y], include, waits) {
-  context.globalAlpha = waits ? 0.7 : 1;
-  context.beginPath();
-  context.arc(x, y, 7, 0, 2 * Math.PI);
-  context.fillStyle = include ? INCLUDE : EXCLUDE;
-  context.fill();
-  context.lineWidth = 2;
-  context.strokeStyle = "#fff";
-  context.stroke();
-  context.beginPath();
-  context.moveTo(x - 3, y);
-  context.lineTo(x + 3, y);
-  if (include) {
-    context.moveTo(x, y - 3);
-    context.lineTo(x, y + 3);
-  }
-  context.stroke();
-  context.globalAlpha = 1;
-}
-
-/**
- * @param {import("../core/types.js").Camera} camera
- * @param {number[]} box
- */
-function drawBox(camera, box) {
-  const [x0, y0] = toStage(camera, box[0], box[1]);
-  const [x1, y1] = toStage(camera, box[2], box[3]);
-  context.lineWidth = 3;
-  context.strokeStyle = "rgb(0 0 0 / 60%)";
-  context.strokeRect(x0, y0, x1 - x0, y1 - y0);
-  context.lineWidth = 1.5;
-  context.strokeStyle = INCLUDE;
-  context.strokeRect(x0, y0, x1 - x0, y1 - y0);
-}
-
-/** @param {State} state */
-function drawTools(state) {
-  const { camera, tool, pointer, brush, ring } = state;
-  for (const stroke of [...state.strokes, ...(state.stroke ? [state.stroke] : [])]) {
-    context.lineCap = context.lineJoin = "round";
-    context.lineWidth = Math.max(1, 2 * (stroke.radius ?? brush) * camera.scale);
-    context.strokeStyle = stroke.erase ? "rgb(255 93 108 / 55%)" : "rgb(77 163 255 / 55%)";
-    path(camera, stroke.points);
-    if (stroke.points.length === 1) context.lineTo(...toStage(camera, stroke.points[0][0] + 0.01, stroke.points[0][1]));
-    context.stroke();
-  }
-  if ((tool === "brush" || tool === "erase") && pointer) {
-    const [x, y] = toStage(camera, pointer[0], pointer[1]);
-    for (const [line, colour] of /** @type {[number, string][]} */ ([[3, "rgb(0 0 0 / 60%)"], [1.5, "#fff"]])) {
-      context.beginPath();
-      context.arc(x, y, Math.max(2, brush * camera.scale), 0, 2 * Math.PI);
-      context.lineWidth = line;
-      context.strokeStyle = colour;
-      context.stroke();
-    }
-  }
-  if (ring.length) {
-    path(camera, pointer && tool === "polygon" ? [...ring, pointer] : ring);
-    context.lineWidth = 2;
-    context.strokeStyle = DRAFT;
-    context.stroke();
-    for (const [x, y] of ring) {
-      const at = toStage(camera, x, y);
-      context.fillStyle = "#fff";
-      context.fillRect(at[0] - 3.5, at[1] - 3.5, 7, 7);
-    }
-  }
-}
-
-/** @param {State} state */
-function drawOutline(state) {
-  const { outline, camera } = state;
-  if (!outline) return;
-  for (const ring of outline.rings) {
-    path(camera, [...ring, ring[0]]);
-    context.lineWidth = 1.5;
-    context.strokeStyle = "#fff";
-    context.stroke();
-    for (const [x, y] of ring) {
-      const at = toStage(camera, x, y);
-      context.fillStyle = "#0e0f12";
-      context.fillRect(at[0] - 4, at[1] - 4, 8, 8);
-      context.fillStyle = "#fff";
-      context.fillRect(at[0] - 3, at[1] - 3, 6, 6);
-    }
-  }
-}
-
-/**
- * @param {import("../core/types.js").Camera} camera
- * @param {[number, number][]} points
- */
-function path(camera, points) {
-  context.beginPath();
-  points.forEach(([x, y], place) => {
-    const at = toStage(camera, x, y);
-    if (place) context.lineTo(...at);
-    else context.moveTo(...at);
-  });
+  const under = pointed === null ? undefined : photo.masks.get(pointed);
+  if (under && !selected.has(under.id)) found.push({ runs: under, color: colourOf(under, classes), fill: 0.3 });
+  if (candidate) found.push({ runs: candidate, color: DRAFT, fill: 0.5 });
+  else if (target) found.push({ runs: target, color: DRAFT, fill: 0.5 });
+  else if (hover) found.push({ runs: hover, color: HOVER, fill: 0.4 });
+  return found;
 }

@@ -3,7 +3,7 @@
 import { COMMANDS, able, run } from "../core/commands.js";
 import { byId, h } from "../core/dom.js";
 import { icon } from "../core/icons.js";
-import { view } from "../core/store.js";
+import { view, viewStill } from "../core/store.js";
 import { keysOf } from "../input/keys.js";
 
 /**
@@ -39,13 +39,16 @@ export function startBar() {
     done,
     commandButton("export", "Export", "primary"),
   );
-  view((state) => {
-    const { photo, photos, camera, busy, online, clip } = state;
+  view(({ camera }, before) => {
+    if (camera.scale === before.camera.scale && zoomed.textContent) return;
+    zoomed.textContent = `${Math.round(camera.scale * 100)}%`;
+    zoomed.setAttribute("aria-label", `${zoomed.textContent}, show actual pixels`);
+  });
+  viewStill((state) => {
+    const { photo, photos, busy, online, clip } = state;
     const row = photos.findIndex((each) => each.id === (photo?.id ?? state.failed?.id));
     name.textContent = name.title = photo?.name ?? state.failed?.name ?? "No photo";
     place.textContent = clip ? `frame ${clip.frame + 1} of ${clip.length}` : photos.length > 1 ? `${row + 1} of ${photos.length}` : "";
-    zoomed.textContent = `${Math.round(camera.scale * 100)}%`;
-    zoomed.setAttribute("aria-label", `${zoomed.textContent}, show actual pixels`);
     saved.textContent = !online ? "Server away" : busy ? "Saving" : photo ? "Saved" : "";
     saved.className = `saved ${online ? (busy ? "busy" : "") : "away"}`;
     done.setAttribute("aria-pressed", String(Boolean(photos[row]?.done)));

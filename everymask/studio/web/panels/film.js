@@ -1,40 +1,33 @@
 // The filmstrip: all photos of the folder, done and to do; photos and videos dropped onto the page join it.
 
 import { attempt, open } from "../core/desk.js";
-import { byId, h, list } from "../core/dom.js";
+import { byId, h } from "../core/dom.js";
 import { icon } from "../core/icons.js";
+import { LongList } from "../core/long_list.js";
 import { request } from "../core/server.js";
-import { get, set, view } from "../core/store.js";
+import { get, set, viewStill } from "../core/store.js";
 import { openClip } from "../video/clip.js";
 import { say } from "./notices.js";
+
+/** @typedef {import("../core/types.js").PhotoRow} PhotoRow */
 
 /** Build the strip, and take photos that are dropped. */
 export function startFilm() {
   const strip = h("div", { class: "strip", role: "listbox", "aria-label": "Photos", "aria-orientation": "horizontal" });
   byId("film").append(strip);
+  const frames = new LongList(strip, "x", (/** @type {PhotoRow} */ row) => row.id, makeFrame, updateFrame);
   let shown = -1;
-  view((state, before) => {
+  viewStill((state, before) => {
     const { photos, photo } = state;
     const same = photos === before.photos && state.clips === before.clips && state.failed === before.failed;
     if (same && photo?.id === before.photo?.id && strip.childElementCount) return;
     document.body.classList.toggle("single", photos.length + state.clips.length < 2);
     // A frame of a clip stands in the state under the negative number of the clip.
     const clips = state.clips.map((clip) => ({ id: -clip.id, name: clip.name, done: false, masks: 0 }));
-    list(
-      strip,
-      [...photos, ...clips],
-      (row) => row.id,
-      (row) => h("button", { class: "frame", role: "option", title: row.name, "aria-label": row.name, onclick: () => (row.id < 0 ? openClip(-row.id) : open(row.id)) }, h("img", { src: row.id < 0 ? `/api/clips/${-row.id}/frames/0/picture?side=192` : `/api/photos/${row.id}/thumbnail`, alt: "", loading: "lazy", draggable: false }), h("span", { class: "count number" }), h("span", { class: "tick" }, icon("check")), row.id < 0 ? h("span", { class: "film-mark" }, icon("play")) : null),
-      (frame, row) => {
-        frame.setAttribute("aria-selected", String(row.id === (photo?.id ?? state.failed?.id)));
-        frame.classList.toggle("done", row.done);
-        frame.setAttribute("aria-label", row.id < 0 ? `${row.name}, a clip` : `${row.name}, ${row.masks} masks${row.done ? ", done" : ""}`);
-        /** @type {HTMLElement} */ (frame.querySelector(".count")).textContent = row.masks ? String(row.masks) : "";
-      },
-    );
+    frames.show([...photos, ...clips]);
     if (photo && photo.id !== shown) {
       shown = photo.id;
-      strip.querySelector(`[data-key="${photo.id}"]`)?.scrollIntoView({ block: "nearest", inline: "center" });
+      frames.reveal([...photos, ...clips].findIndex((row) => row.id === shown), true);
     }
     if (state.failed) trouble(state.failed);
     else empty(photos.length + clips.length === 0);
@@ -44,6 +37,34 @@ export function startFilm() {
     event.preventDefault();
     take([...(event.dataTransfer?.files ?? [])]);
   });
+}
+
+/**
+ * A photo, or under a negative number a clip.
+ * @param {PhotoRow} row
+ */
+function makeFrame({ id, name }) {
+  const picture = id < 0 ? `/api/clips/${-id}/frames/0/picture?side=192` : `/api/photos/${id}/thumbnail`;
+  return h(
+    "button",
+    { class: "frame", role: "option", title: name, "aria-label": name, onclick: () => (id < 0 ? openClip(-id) : open(id)) },
+    h("img", { src: picture, alt: "", loading: "lazy", draggable: false }),
+    h("span", { class: "count number" }),
+    h("span", { class: "tick" }, icon("check")),
+    id < 0 ? h("span", { class: "film-mark" }, icon("play")) : null,
+  );
+}
+
+/**
+ * @param {HTMLElement} frame
+ * @param {PhotoRow} row
+ */
+function updateFrame(frame, { id, name, masks, done }) {
+  const { photo, failed } = get();
+  frame.setAttribute("aria-selected", String(id === (photo?.id ?? failed?.id)));
+  frame.classList.toggle("done", done);
+  frame.setAttribute("aria-label", id < 0 ? `${name}, a clip` : `${name}, ${masks} masks${done ? ", done" : ""}`);
+  /** @type {HTMLElement} */ (frame.querySelector(".count")).textContent = masks ? String(masks) : "";
 }
 
 /**

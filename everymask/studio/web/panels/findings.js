@@ -6,7 +6,7 @@ import { byId, h } from "../core/dom.js";
 import { icon } from "../core/icons.js";
 import { holds } from "../core/runs.js";
 import { request } from "../core/server.js";
-import { get, set, view } from "../core/store.js";
+import { get, set, viewStill } from "../core/store.js";
 import { say } from "./notices.js";
 import { SIZES, SLIDERS, makeSlider } from "./sliders.js";
 
@@ -319,7 +319,7 @@ function startWiper() {
     if (way) to(get().wiper + way);
   });
   byId("stage").append(handle);
-  view((state) => {
+  viewStill((state) => {
     handle.hidden = !(state.panel === "everything" && state.findings?.pinned);
     handle.style.left = `${100 * state.wiper}%`;
     handle.setAttribute("aria-valuenow", String(Math.round(100 * state.wiper)));

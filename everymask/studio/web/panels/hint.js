@@ -1,7 +1,7 @@
 // One line under the photo: what a click does now. And the score of the mask under the pointer.
 
 import { byId } from "../core/dom.js";
-import { view } from "../core/store.js";
+import { view, viewStill } from "../core/store.js";
 
 /** @type {Record<import("../core/types.js").Tool, string>} */
 const HINTS = {
@@ -28,8 +28,8 @@ const BY_FINGER = [
 /** Build the line. */
 export function startHint() {
   const touch = matchMedia("(pointer: coarse)").matches;
-  view((state) => {
-    const { photo, tool, hover, panel, findings } = state;
+  viewStill((state) => {
+    const { photo, tool, panel, findings } = state;
     let text = photo ? toolHint(state) : "";
     if (photo && !photo.encoded && tool === "click") text = "Reading the photo …";
     else if (state.clip) text = clipHint(state);
@@ -39,7 +39,9 @@ export function startHint() {
     if (touch) for (const [mouse, finger] of BY_FINGER) text = text.replace(mouse, finger);
     byId("hint").textContent = text;
     byId("hint").hidden = !text;
-    byId("hud").textContent = hover && !photo?.draft ? `${Math.round(100 * hover.score)}%` : "";
+  });
+  view(({ hover, photo }, before) => {
+    if (hover !== before.hover || photo !== before.photo) byId("hud").textContent = hover && !photo?.draft ? `${Math.round(100 * hover.score)}%` : "";
   });
 }
 

@@ -2,8 +2,9 @@
 
 import { colourOf } from "../core/colours.js";
 import { act } from "../core/desk.js";
-import { h, list } from "../core/dom.js";
+import { h } from "../core/dom.js";
 import { icon } from "../core/icons.js";
+import { LongList } from "../core/long_list.js";
 import { get, set } from "../core/store.js";
 import { commandButton } from "./bar.js";
 import { drawThumbnail } from "./thumbnails.js";
@@ -61,7 +62,12 @@ function repairs() {
 /** The list. @returns {{element: HTMLElement, show: (state: State, before: State) => void}} */
 export function masksCard() {
   const title = h("h2", {});
-  const rows = h("div", { class: "masks", role: "listbox", "aria-multiselectable": "true", "aria-label": "Masks", tabIndex: 0, onkeydown: keys });
+  const follow = (/** @type {KeyboardEvent} */ event) => {
+    const place = keys(event);
+    if (place !== null) shown.reveal(place);
+  };
+  const rows = h("div", { class: "masks", role: "listbox", "aria-multiselectable": "true", "aria-label": "Masks", tabIndex: 0, onkeydown: follow });
+  const shown = new LongList(rows, "y", (/** @type {MaskView} */ mask) => `${get().photo?.id}-${mask.id}`, makeRow, updateRow);
   const actions = h("div", { class: "actions", role: "toolbar", "aria-label": "With the selected masks" }, commandButton("reopen"), commandButton("merge"), commandButton("subtract"), commandButton("lock"), commandButton("eraseFromPhoto"), commandButton("remove"));
   const repair = repairs();
   const empty = h("p", { class: "faint none" }, "No masks yet. Click on an object in the photo.");
@@ -79,24 +85,31 @@ export function masksCard() {
       empty.hidden = masks.length > 0;
       rows.hidden = masks.length === 0;
       actions.hidden = selected.size === 0;
-      list(rows, masks, (mask) => `${photo?.id}-${mask.id}`, makeRow, (row, mask) => {
-        const color = colourOf(mask, classes);
-        const stamp = `${mask.counts.length} ${mask.area} ${color}`;
-        if (row.dataset.stamp !== stamp && photo) {
-          row.dataset.stamp = stamp;
-          drawThumbnail(/** @type {HTMLCanvasElement} */ (row.querySelector("canvas")), mask, mask.bbox, photo.size, color);
-        }
-        row.setAttribute("aria-selected", String(selected.has(mask.id)));
-        row.classList.toggle("pointed", pointed === mask.id);
-        const [label, facts] = /** @type {HTMLElement[]} */ ([row.querySelector(".label"), row.querySelector(".facts")]);
-        label.textContent = mask.label ?? `Mask ${mask.id}`;
-        label.classList.toggle("unnamed", mask.label === null);
-        facts.textContent = [areaText(mask.area), mask.predicted_iou === null ? "by hand" : `${Math.round(100 * mask.predicted_iou)}%`].join(" · ");
-        const lock = /** @type {HTMLElement} */ (row.querySelector(".lock"));
-        lock.hidden = !mask.locked;
-      });
+      shown.show(masks);
     },
   };
+}
+
+/**
+ * @param {HTMLElement} row
+ * @param {MaskView} mask
+ */
+function updateRow(row, mask) {
+  const { photo, selected, pointed, classes } = get();
+  const color = colourOf(mask, classes);
+  const stamp = `${mask.counts.length} ${mask.area} ${color}`;
+  if (row.dataset.stamp !== stamp && photo) {
+    row.dataset.stamp = stamp;
+    drawThumbnail(/** @type {HTMLCanvasElement} */ (row.querySelector("canvas")), mask, mask.bbox, photo.size, color);
+  }
+  row.setAttribute("aria-selected", String(selected.has(mask.id)));
+  row.classList.toggle("pointed", pointed === mask.id);
+  const [label, facts] = /** @type {HTMLElement[]} */ ([row.querySelector(".label"), row.querySelector(".facts")]);
+  label.textContent = mask.label ?? `Mask ${mask.id}`;
+  label.classList.toggle("unnamed", mask.label === null);
+  facts.textContent = [areaText(mask.area), mask.predicted_iou === null ? "by hand" : `${Math.round(100 * mask.predicted_iou)}%`].join(" · ");
+  const lock = /** @type {HTMLElement} */ (row.querySelector(".lock"));
+  lock.hidden = !mask.locked;
 }
 
 /** @param {MaskView} mask */
@@ -119,15 +132,19 @@ function makeRow(mask) {
   );
 }
 
-/** @param {KeyboardEvent} event */
+/**
+ * Select by keys.
+ * @param {KeyboardEvent} event
+ * @returns {number | null} the place in the list that was come to
+ */
 function keys(event) {
-  if (event.altKey || !["ArrowUp", "ArrowDown", "Home", "End", " "].includes(event.key)) return;
+  if (event.altKey || !["ArrowUp", "ArrowDown", "Home", "End", " "].includes(event.key)) return null;
   const ids = [...(get().photo?.masks.keys() ?? [])];
   const current = ids.indexOf(anchor);
   const place = { ArrowUp: current - 1, ArrowDown: current + 1, Home: 0, End: ids.length - 1, " ": current }[event.key] ?? 0;
-  const id = ids[Math.min(ids.length - 1, Math.max(0, place))];
+  const limited = Math.min(ids.length - 1, Math.max(0, place));
   event.preventDefault();
   event.stopPropagation();
-  select(id, event);
-  document.querySelector(`[data-mask="${id}"]`)?.scrollIntoView({ block: "nearest" });
+  select(ids[limited], event);
+  return limited;
 }

@@ -2,7 +2,7 @@
 
 import { byId, h } from "../core/dom.js";
 import { icon } from "../core/icons.js";
-import { get, set, view } from "../core/store.js";
+import { get, set, viewStill } from "../core/store.js";
 import { classesCard } from "./classes.js";
 import { draftCard } from "./draft.js";
 import { findingsPanel } from "./findings.js";
@@ -25,7 +25,7 @@ export function startSide() {
   const panels = TABS.map(([panel]) => h("div", { class: "panel", role: "tabpanel", id: `panel-${panel}`, "aria-labelledby": `tab-${panel}` }, ...parts[panel].map((part) => part.element)));
   byId("side").append(h("div", { class: "tabs" }, h("div", { class: "tablist", role: "tablist", "aria-label": "Panels" }, ...tabs), grip), draft.element, ...panels);
   let first = true;
-  view((state, before) => {
+  viewStill((state, before) => {
     TABS.forEach(([panel], place) => {
       tabs[place].hidden = panel === "everything" && state.clip !== null;
       if (panel === "masks") tabs[place].textContent = state.clip ? "Objects" : "Masks";

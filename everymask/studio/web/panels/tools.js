@@ -3,7 +3,7 @@
 import { look, run } from "../core/commands.js";
 import { byId, h } from "../core/dom.js";
 import { icon } from "../core/icons.js";
-import { view } from "../core/store.js";
+import { viewStill } from "../core/store.js";
 import { commandButton } from "./bar.js";
 import { keysOf } from "../input/keys.js";
 
@@ -20,7 +20,7 @@ export function startTools() {
   const everything = h("button", { class: "tool", "aria-label": "Find everything", title: `Find everything (${keysOf("everything")[0]})`, onclick: () => run("everything") }, icon("everything"));
   const opacity = h("input", { type: "range", min: "0", max: "1", step: "0.05", "aria-label": "Opacity of masks", title: "Opacity of masks", class: "upright", value: "0.45", oninput: () => look({ opacity: Number(opacity.value) }) });
   byId("tools").append(...buttons, h("hr"), everything, h("hr"), commandButton("outlines", "", "tool"), commandButton("isolate", "", "tool"), commandButton("checker", "", "tool"), h("div", { class: "opacity" }, opacity), h("div", { class: "small-only" }, h("hr"), ...["fit", "done", "add"].map((name) => commandButton(name, "", "tool"))));
-  view((state, before) => {
+  viewStill((state, before) => {
     for (const button of buttons) button.setAttribute("aria-pressed", String(button.dataset.tool === state.tool));
     everything.setAttribute("aria-pressed", String(state.panel === "everything"));
     for (const name of /** @type {("outlines" | "isolate" | "checker")[]} */ (["outlines", "isolate", "checker"])) byId("tools").querySelector(`[data-command=${name}]`)?.setAttribute("aria-pressed", String(state.look[name]));

@@ -6,7 +6,7 @@ import { attempt } from "../core/desk.js";
 import { h } from "../core/dom.js";
 import { icon } from "../core/icons.js";
 import { request } from "../core/server.js";
-import { get, set, view } from "../core/store.js";
+import { get, set, viewStill } from "../core/store.js";
 import { say } from "./notices.js";
 import { erase } from "./erasing.js";
 import { findWords } from "./words.js";
@@ -21,7 +21,7 @@ let recorder = null;
 /** The button; where something is missing it says what. */
 export function voiceButton() {
   const button = h("button", { type: "button", class: "plain square microphone", onclick: listen }, icon("microphone"));
-  view((state) => {
+  viewStill((state) => {
     const doing = { off: "Speak a command", on: `Listening for ${Math.floor((state.heard * PIECE_MS) / 1000)} s: click when you are done`, thinking: "Understanding" }[state.listening];
     button.setAttribute("aria-label", doing);
     button.setAttribute("aria-pressed", String(state.listening === "on"));

@@ -3,7 +3,7 @@
 import { colourOf } from "../core/colours.js";
 import { byId, h, list } from "../core/dom.js";
 import { icon } from "../core/icons.js";
-import { get, set, view } from "../core/store.js";
+import { get, set, viewStill } from "../core/store.js";
 import { commandButton } from "../panels/bar.js";
 import { DOUBT, goTo, isTracking, setClip, stopTracking } from "./clip.js";
 import { playOrPause } from "./playback.js";
@@ -30,7 +30,7 @@ export function startTimeline() {
     rows,
   );
   let drawn = { width: 0, key: "" };
-  view((state, before) => {
+  viewStill((state, before) => {
     const { clip } = state;
     document.body.classList.toggle("clip", clip !== null);
     byId("timeline").hidden = !clip;
