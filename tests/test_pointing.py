@@ -6,6 +6,7 @@ import torch
 
 from everymask.errors import PromptError, SessionError
 from everymask.image import ImagePredictor
+from everymask.image import pointing as pointing_module
 from everymask.image.pointing import Pointing
 from tests.fakes import FakeModel
 from tests.test_image import FAMILIES, noise, photo, tiny_model
@@ -14,14 +15,17 @@ SHOWN_HW = (30, 40)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("is_touched", [False, True])
-def test_mask_and_score_are_those_of_the_best_of_predict(family, is_touched):
+@pytest.mark.parametrize("case", ["small", "prepared", "touched"])
+def test_mask_and_score_are_those_of_the_best_of_predict(family, case, monkeypatch):
+    if case != "small":
+        monkeypatch.setattr(pointing_module, "WORTH_PREPARING", 1)
     model = tiny_model(family).requires_grad_(False)
-    if is_touched:  # a hook is to see every part run as it was written
+    if case == "touched":  # a hook is to see every part run as it was written
         model.decoder.register_forward_hook(lambda *_: None)
     predictor = ImagePredictor(model)
     predictor.set_image(noise(60, 80))
     pointing = Pointing(predictor)
+    assert (pointing._decoder is not None) == (case == "prepared")
     for xy in ((3, 5), (40.5, 30.25), (79, 59)):
         mask, score = pointing.best(xy, SHOWN_HW)
         expected = predictor.predict(points=[xy], masks_hw=SHOWN_HW).best()
