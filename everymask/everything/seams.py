@@ -11,8 +11,8 @@ A tile sees an object whole, or cut at its own border. Three rules, by what two 
    tiles see is above :data:`SAME`; their pixels are joined, over as many tiles as it takes. The best pairs
    come first; of two masks of a tile that are like the same one of another, that with which fewer tiles
    agree comes last.
-4. A cut mask that was joined with none, has a long edge on its tile's border and lies within an object of
-   several tiles is a piece of that one which ends where the tile does: dropped
+4. A cut mask, or what became of several, that has a long edge on its tiles' borders and lies within a larger
+   object of several tiles is a piece of that one which ends where its tiles do: dropped
    (:mod:`everymask.everything.pieces`).
 
 Two masks of one tile that overlap or touch stay two objects: a whole and its part, a river and its bank. Two
@@ -32,7 +32,7 @@ import cv2
 import numpy as np
 
 from everymask.everything.grid import Crop
-from everymask.everything.pieces import lies_along, lies_within
+from everymask.everything.pieces import lies_along, lies_within, put_together
 from everymask.everything.tiles import Place, across, around, neighbours, shared_box
 from everymask.masks.boxes import near_crop_edge
 from everymask.masks.rle import box_xyxy, column_runs, decode_box
@@ -42,6 +42,8 @@ SAME = 0.5
 DOUBLE = 0.7
 CONFIRMED = 0.9
 """A mask that another tile agrees with so well is followed where it ends."""
+PIECE_TILES = 2
+"""What is longer, by the side of a tile, is not looked at as a piece."""
 GROUNDS = 4096
 """Masks whose ground is remembered while objects are joined, 4 KB each."""
 
@@ -176,32 +178,55 @@ class Views:
         for _, one, other in sorted(pairs, key=order):
             groups.join(one, other)
         joined = groups.joined()
-        dropped.update(self._pieces(joined, dropped))
-        return Seams(frozenset(dropped), joined)
+        dropped.update(list(self._pieces(joined, dropped)))
+        return Seams(
+            frozenset(dropped), {first: places for first, places in joined.items() if first not in dropped}
+        )
 
     def _pieces(self, joined: Mapping[Place, Sequence[Place]], dropped: set[Place]) -> Iterator[Place]:
-        """The masks that end along their tile's border within an object of several tiles."""
-        objects: dict[int, dict[Place, list[Place]]] = {}
-        """Of each tile the objects that it has masks of, by their first one."""
+        """The masks, joined ones together, that end along their tiles' borders within a larger object."""
+        objects: dict[int, list[tuple[Place, Place]]] = {}
+        """The joined masks of each tile, and before each the first one of its object."""
         for first, places in joined.items():
             for place in places:
-                objects.setdefault(place[0], {}).setdefault(first, []).append(place)
-        parts = set(chain.from_iterable(joined.values()))
-        for number, seen in enumerate(self._seen):
-            tile, around_it = self._tiles[number], around(number, self._tiles)
-            for k in np.flatnonzero(seen.cut).tolist():
-                if (number, k) in parts or (number, k) in dropped:
-                    continue
-                box = seen.boxes[k]
-                pixels = _pixels(self._masks_of(number)[k], tile, box)
-                if not lies_along(pixels, box, tile, self._scene_hw):
-                    continue
-                near: dict[Place, list[Place]] = {}
-                for other in (number, *around_it):
-                    for first, some in objects.get(other, {}).items():
-                        near.setdefault(first, []).extend(some)
-                if any(lies_within(pixels, box, self._crops(some, box)) for some in near.values()):
-                    yield number, k
+                objects.setdefault(place[0], []).append((first, place))
+        areas = {first: self._area(places) for first, places in joined.items()}
+        parts = dropped.union(*joined.values())
+        alone = (
+            ((number, k),)
+            for number, seen in enumerate(self._seen)
+            for k in np.flatnonzero(seen.cut).tolist()
+            if (number, k) not in parts
+        )
+        for places in chain(joined.values(), alone):
+            if self._is_piece(places, objects, areas):
+                yield from places
+
+    def _is_piece(
+        self,
+        places: Sequence[Place],
+        objects: Mapping[int, Sequence[tuple[Place, Place]]],
+        areas: Mapping[Place, int],
+    ) -> bool:
+        boxes = np.array([self._seen[tile].boxes[k] for tile, k in places])
+        box = np.concatenate([boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)])
+        tiles = {tile for tile, _ in places}
+        if (box[2:] - box[:2] >= np.array(self._tiles[0].hw[::-1]) * PIECE_TILES).any():
+            return False
+        mask = box, put_together(self._crops(places, box), box)
+        if not lies_along(mask, [self._tiles[tile] for tile in tiles], self._scene_hw):
+            return False
+        area = self._area(places)
+        larger: dict[Place, list[Place]] = {}
+        for tile in tiles.union(*(around(tile, self._tiles) for tile in tiles)):
+            for first, place in objects.get(tile, ()):
+                if areas[first] > area:
+                    larger.setdefault(first, []).append(place)
+        return any(lies_within(mask, self._crops(near, box)) for near in larger.values())
+
+    def _area(self, places: Sequence[Place]) -> int:
+        """The pixels of masks, those that tiles share counted for each."""
+        return sum(int(self._seen[tile].areas[k]) for tile, k in places)
 
     def _crops(self, places: Iterable[Place], box: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Where boxes of masks meet a box of the scene, and their pixels there."""

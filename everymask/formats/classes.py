@@ -12,6 +12,16 @@ from typing import Any, Literal
 
 from ..errors import FormatError
 
+MOST = 100_000
+"""Class numbers that count from 0: YOLO lists the names of all below the highest one."""
+
+
+def checked_number(number: int, where: str) -> int:
+    """A class number as YOLO has them. Raises :class:`FormatError`."""
+    if not 0 <= number < MOST:
+        raise FormatError(f"{where} has a class number from 0 to {MOST - 1:,}, got {number:.6g}")
+    return number
+
 
 @dataclass(frozen=True)
 class Classes:

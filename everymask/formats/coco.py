@@ -223,12 +223,11 @@ def _photo(
 
 
 def _mask(row: Any, where: str, photo_hw: tuple[int, int], names: dict[str, str]) -> Mask:
-    segmentation = entry(row, "segmentation", (dict, list), where)
-    if segmentation == [] and any(row.get("bbox") or ()):
+    if not want(row, dict, where).get("segmentation") and any(row.get("bbox") or ()):
         raise FormatError(
             f"{where} has a box and no pixels; boxes are prompts: everymask predict --box makes masks of them"
         )
-    runs = rle_of(segmentation, where, photo_hw)
+    runs = rle_of(entry(row, "segmentation", (dict, list), where), where, photo_hw)
     # 'bbox' counts pixels, Mask.bbox one less: it is made anew.
     values = {name: value for name, value in row.items() if name != "bbox"}
     attributes = {name: row[name] for name in row if name not in OWN_KEYS}

@@ -197,7 +197,9 @@ def _from_runs(shape: ElementTree.Element, photo_hw: tuple[int, int], where: str
         runs = [int(run) for run in shape.get("rle", "").split(",")]
     except ValueError as error:
         raise FormatError(f"a mask of {where} must have run lengths in 'rle': {error}") from error
-    if min(runs) < 0 or sum(runs) != width * height:
+    if min(runs) < 0:
+        raise FormatError(f"a mask of {where} has a run of {min(runs)} pixels; run lengths are 0 or more")
+    if sum(runs) != width * height:
         raise FormatError(f"a mask of {where} has runs of {sum(runs)} pixels in a box of {width} x {height}")
     check_within((height, width), left, top, photo_hw, f"a mask of {where}")
     return encode_at(np.ascontiguousarray(pixels_of_runs(runs, (height, width)).T), (left, top), photo_hw)

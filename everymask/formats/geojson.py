@@ -167,6 +167,8 @@ def _could_be_degrees(
 
 def _rings(feature: Any, where: str) -> list[np.ndarray]:
     """The rings of a feature, in the file's coordinates."""
+    if want(feature, dict, where).get("geometry") is None:
+        raise FormatError(f"{where} has no geometry; delete that feature, or draw what it means")
     geometry = entry(feature, "geometry", dict, where)
     kind = entry(geometry, "type", str, where)
     if kind not in {"Polygon", "MultiPolygon"}:

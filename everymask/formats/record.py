@@ -151,10 +151,10 @@ def rle_of(segmentation: Any, where: str, photo_hw: tuple[int, int] | None = Non
 
 
 def _checked_rle(segmentation: Mapping[str, Any], where: str) -> Rle:
+    size = segmentation.get("size")
+    if isinstance(size, Sequence) and len(size) == 2:
+        checked_size(size[0], size[1], where)
     try:
-        size = segmentation.get("size")
-        if isinstance(size, Sequence) and len(size) == 2:
-            checked_size(size[0], size[1], where)
         return runs_of.from_coco(segmentation)
     except InputError as error:
         raise FormatError(f"{where}: {error}") from error

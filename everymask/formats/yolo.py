@@ -10,6 +10,7 @@ both give the index back, so that cv2.fillPoly (which counts the outline as insi
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ import numpy as np
 from ..errors import FormatError, one_line
 from ..masks.rle import Rle, encode_at
 from ..maskset import Mask, MaskSet
-from .classes import Classes, distinct, for_yolo
+from .classes import Classes, checked_number, distinct, for_yolo
 from .losses import Kind, Loss, Losses
 from .raster import checked_ring
 from .record import (
@@ -143,6 +144,7 @@ def _mask(line: str, photo_hw: tuple[int, int], names: dict[int, str], where: st
         raise FormatError(f"{where} must be a class number and coordinates, got {line[:40]!r}") from error
     if not number.is_integer() or number < 0:
         raise FormatError(f"{where} must begin with a class number, 0 or more, got {line.split()[0]!r}")
+    checked_number(int(number), where)
     if len(shares) in (4, 5):
         raise FormatError(
             f"{where} is a box and no outline; boxes are prompts: everymask predict --box makes masks of them"
@@ -179,22 +181,40 @@ def _names(path: Path) -> dict[int, str]:
 
 def read_names(path: Path) -> dict[int, str]:
     """The class names by number in a ``data.yaml``: ``names:`` a list, or a mapping from number to name."""
-    names = _content(path).get("names")
+    names, where = _content(path).get("names"), f"'names' of {path}"
     if isinstance(names, list):
-        return distinct((number, str(name)) for number, name in enumerate(names))
-    if isinstance(names, dict) and all(str(number).isdigit() for number in names):
-        return distinct((int(number), str(name)) for number, name in names.items())
-    raise FormatError(
-        f"'names' of {path} must be a list of class names or a mapping from number to name, "
-        f"got {str(names)[:60]!r}"
-    )
+        names = dict(enumerate(names))
+    if not isinstance(names, dict) or not all(str(number).isdecimal() for number in names):
+        raise FormatError(
+            f"{where} must be a list of class names or a mapping from number to name, got {_brief(names)}"
+        )
+    for number, name in names.items():
+        checked_number(int(number), f"each name in {where}")
+        if isinstance(name, (dict, list)):
+            raise FormatError(f"{where} must have a name for class {number}, got {_brief(name)}")
+    return distinct((int(number), str(name)) for number, name in names.items())
+
+
+def _brief(value: Any) -> str:
+    """What a file holds, in a few words; it may contain itself a million times."""
+    return repr(reprlib.repr(value)[:60])
 
 
 def _content(path: Path) -> dict[str, Any]:
     import yaml
 
+    class Loader(yaml.SafeLoader):
+        """Refuses a key that stands twice, of which the library takes the last one."""
+
+        def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+            keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+            if len(set(keys)) < len(keys):
+                twice = next(key for key in keys if keys.count(key) > 1)
+                raise yaml.YAMLError(f"{twice!r} stands twice")
+            return super().construct_mapping(node, deep)
+
     try:
-        content = yaml.safe_load(read_text(path))
+        content = yaml.load(read_text(path), Loader)
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise FormatError(f"{path} is not YAML: {one_line(error)}") from error
     return want(content, dict, str(path))

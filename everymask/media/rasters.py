@@ -126,7 +126,8 @@ def read_window(
             valid = (raster.read_masks(chosen, window=window, out_shape=shape) > 0).all(axis=0)
             table = _colours(raster) if len(chosen) == 1 else None
     except Exception as error:  # GDAL raises RasterioIOError, MemoryError, ValueError, ...
-        raise PictureError(f"{name!r} cannot be decoded: {one_line(error)}") from error
+        why = error.__cause__ or error  # rasterio says "See previous exception for details"
+        raise PictureError(f"{name!r} cannot be decoded: {one_line(why)}") from error
     if values.dtype.kind == "c":
         raise PictureError(f"{name!r} holds complex numbers; write their amplitude and pass that")
     if values.dtype.kind == "f":
@@ -151,6 +152,10 @@ def chosen_bands(raster: Any, bands: Sequence[int] | None, name: str) -> list[in
         return [1]
     if colours in (3, 4):
         return [1, 2, 3]
+    if count == 2:
+        raise PictureError(
+            f"{name!r} has 2 bands; say which is the picture: bands=(1,), or --bands 1 in the shell"
+        )
     raise PictureError(
         f"{name!r} has {count} bands; say which three make the picture: bands=(3, 2, 1), "
         "or --bands 3,2,1 in the shell"

@@ -383,3 +383,22 @@ def test_what_ends_where_its_tile_does_within_an_object_of_several_is_a_piece(
     masks = in_tiles(pixels, tmp_path, segment=segment).masks
     expected = [(x1 - x0) * (y1 - y0)] * (stays or not has_ground) + [60_000] * has_ground
     assert sorted(mask.area for mask in masks) == expected
+
+
+@pytest.mark.parametrize(("right", "stays"), [(221, False), (215, True)])
+def test_what_several_tiles_see_and_ends_where_the_last_of_them_does_is_a_piece(tmp_path, right, stays):
+    """Two tiles take a strip of the ground for an object; it ends at the second one's border, or before."""
+    pixels = np.full((200, 300, 3), 20, np.uint8)
+    pixels[..., 1], pixels[..., 2] = np.arange(300) // 2, np.arange(200)[:, None]
+
+    def segment(photo, valid=None):
+        found = [Mask.from_segmentation(np.ones(photo.shape[:2], bool), predicted_iou=0.9)]
+        left, top = {59: 118, 78: 157}.get(int(photo[0, 0, 1])), int(photo[0, 0, 2])
+        if left and top == 68:
+            seen = np.zeros((200, 300), bool)
+            seen[75:105, 130:right] = True
+            found.append(Mask.from_segmentation(seen[68:132, left : left + 64], predicted_iou=0.5))
+        return MaskSet(found, photo.shape[:2])
+
+    masks = in_tiles(pixels, tmp_path, segment=segment).masks
+    assert sorted(mask.area for mask in masks) == [30 * (right - 130)] * stays + [60_000]

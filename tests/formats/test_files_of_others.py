@@ -94,6 +94,11 @@ OUTLINES = {
     ),
     "COCO 1e9": ("a.json", coco([[1e9, 0, 3, 0, 3, 2]]), HUGE),
     "COCO -1e9": ("a.json", coco([[-1e9, 0, 3, 0, 3, 2]]), HUGE),
+    "COCO of a size that no photo has": (
+        "a.json",
+        coco({"size": [10**9, 10**9], "counts": [10**18]}),
+        "^[^:]*annotation 1 of [^:]* claims a photo of 1000000000 x 1000000000 pixels",
+    ),
     "COCO words": ("a.json", coco([["x", 0, 3, 0, 3, 2]]), "must be pairs of numbers"),
     "COCO nested pairs of one": (
         "a.json",
@@ -106,6 +111,16 @@ OUTLINES = {
     "YOLO pixels": ("a.txt", "0 1 0 3 0 3 2", "must have coordinates from 0 to 1, .* got 3"),
     "YOLO negative": ("a.txt", "0 -0.5 0 0.5 0 0.5 0.5", "must have coordinates from 0 to 1, .* got -0.5"),
     "YOLO class -1": ("a.txt", "-1 0 0 0.5 0 0.5 0.5", "must begin with a class number, 0 or more, got '-1'"),
+    "YOLO class 1e20": (
+        "a.txt",
+        "100000000000000000000 0 0 0.5 0 0.5 0.5",
+        r"line 1 of .* has a class number from 0 to 99,999, got 1e\+20",
+    ),
+    "YOLO class 100000": (
+        "a.txt",
+        "100000 0 0 0.5 0 0.5 0.5",
+        "line 1 of .* has a class number from 0 to 99,999, got 100000",
+    ),
     "YOLO class 1.5": (
         "a.txt",
         "1.5 0 0 0.5 0 0.5 0.5",
@@ -161,14 +176,14 @@ OUTLINES = {
     "CVAT negative runs": (
         "a.xml",
         cvat('<mask label="x" rle="-1, 5" left="0" top="0" width="2" height="2"/>'),
-        "has runs of 4 pixels in a box",
+        "has a run of -1 pixels; run lengths are 0 or more",
     ),
     "GeoJSON NaN": ("a.geojson", geojson([[NAN, 0], [3, 0], [3, 2]]), "holds NaN"),
     "GeoJSON 1e9": ("a.geojson", geojson([[1e9, 0], [3, 0], [3, 2]]), HUGE),
     "GeoJSON null geometry": (
         "a.geojson",
         {"features": [{"geometry": None}]},
-        "'geometry' of feature 1 of .* must be dict, got NoneType",
+        "feature 1 of .* has no geometry; delete that feature, or draw what it means",
     ),
     "GeoJSON two corners": ("a.geojson", geojson([[1, 0], [3, 0]]), "must be at least 3 pairs of numbers"),
     "Label Studio NaN": ("a.json", [task(polygon([[NAN, 0], [3, 0], [3, 2]]))], "holds NaN"),
@@ -404,6 +419,12 @@ def test_class_names_are_read_as_yaml(tmp_path, text):
     assert [mask.label for mask in masks] == DATA_YAML[text]
 
 
+LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"{to}: &{to} [{', '.join([f'*{of}'] * 9)}]\n" for of, to in zip("abcdef", "bcdefg", strict=True)
+)
+"""A list of lists of lists ... with 4.8 million words in them."""
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -413,6 +434,13 @@ def test_class_names_are_read_as_yaml(tmp_path, text):
             "'names' of .*data.yaml must be a list of class names or a mapping from number to name, got 'None'",
         ),
         ("names: {a: b}", "'names' of .*data.yaml must be a list of class names or a mapping"),
+        ("names: {0: a, 0: b}", "data.yaml is not YAML: '0' stands twice"),
+        ("names: [a]\nnames: [b]", "data.yaml is not YAML: 'names' stands twice"),
+        ("names: [a, [b, c]]", "'names' of .*data.yaml must have a name for class 1, got .*b.*c"),
+        ("names: {0: {en: a}}", "'names' of .*data.yaml must have a name for class 0, got .*en"),
+        ("names: {100000: a}", "each name in 'names' of .* has a class number from 0 to 99,999, got 100000"),
+        (LAUGHS + "names: *g", "'names' of .*data.yaml must have a name for class 0, got "),
+        (LAUGHS + "names: {a: *g}", "'names' of .*data.yaml must be a list of class names or a mapping"),
         ("- a\n- b", "data.yaml must be dict, got list"),
         (
             "names: !!python/object/apply:os.system ['true']",
