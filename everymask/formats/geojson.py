@@ -86,7 +86,7 @@ def read(
     A file by another tool needs ``photo_hw``. Its coordinates are pixels (QuPath), or places on the map
     (QGIS: a ``crs`` member, or degrees as RFC 7946 wants them), which need the photo's ``georeference``.
     """
-    content = want(read_json(path), dict, str(path))
+    content = want(_collected(read_json(path)), dict, str(path))
     own = want(content.get("everymask") or {}, dict, f"'everymask' of {path}")
     size = checked_size(own["height"], own.get("width"), str(path)) if "height" in own else photo_hw
     if size is None:
@@ -105,6 +105,13 @@ def read(
             "degrees, or another photo's?"
         )
     return [PhotoMasks(str(own.get("photo", path.stem)), MaskSet(masks, photo_hw=size), place)]
+
+
+def _collected(content: Any) -> Any:
+    """A lone feature, or QuPath's list of them, as a collection."""
+    if isinstance(content, dict) and content.get("type") == "Feature":
+        return {"features": [content]}
+    return {"features": content} if isinstance(content, list) else content
 
 
 def _own_place(own: dict[str, Any], path: Path) -> Georeference | None:
@@ -197,5 +204,7 @@ def _label(properties: dict[str, Any]) -> str | None:
     label = properties.get("label")
     if label is None:
         label = properties.get("classification")
-        label = label.get("name") if isinstance(label, dict) else label
+        if isinstance(label, dict):  # QuPath from 0.6 on names each part of a derived class
+            parts = label.get("names")
+            label = ": ".join(map(str, parts)) if isinstance(parts, list) else label.get("name")
     return None if label is None else str(label)

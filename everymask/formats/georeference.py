@@ -72,12 +72,23 @@ class Georeference:
 
 
 def _warp(points: np.ndarray, source: str, target: str) -> np.ndarray:
+    rasterio = require("rasterio", "geo", "turning coordinates of one map into another's")
     warp = require("rasterio.warp", "geo", "turning coordinates of one map into another's")
-    crs = require("rasterio.crs", "geo", "reading coordinate systems").CRS
     points = np.asarray(points, dtype=np.float64)
-    x, y = warp.transform(
-        crs.from_user_input(source), crs.from_user_input(target), points[:, 0], points[:, 1]
-    )
+    with rasterio.Env():  # outside of one, GDAL prints its errors
+        systems = []
+        for name in (source, target):
+            try:
+                systems.append(rasterio.crs.CRS.from_user_input(name))
+            except rasterio.errors.CRSError as error:
+                raise FormatError(
+                    f"there is no coordinate system {name[:60]!r}; name one by its EPSG number, as "
+                    "urn:ogc:def:crs:EPSG::4326"
+                ) from error
+        try:
+            x, y = warp.transform(*systems, points[:, 0], points[:, 1])
+        except Exception as error:  # GDAL's own errors, of which rasterio makes none of its own
+            raise FormatError(f"coordinates lie beyond the photo's map: {one_line(error)}") from error
     return np.column_stack([x, y])
 
 

@@ -808,6 +808,39 @@ def test_geojson_that_lies_nowhere_is_refused(tmp_path, ring, more, message):
 
 
 @pytest.mark.parametrize(
+    ("crs", "corner", "message"),
+    [
+        (
+            "urn:ogc:def:crs:EPSG::999999",
+            [9, 48],
+            "there is no coordinate system 'urn:ogc:def:crs:EPSG::999999'",
+        ),
+        ("my own grid", [9, 48], "there is no coordinate system 'my own grid'; name one by its EPSG number"),
+        (
+            "urn:ogc:def:crs:OGC:1.3:CRS84",
+            [9, 4800],
+            "^coordinates lie beyond the photo's map: .*[Ll]atitude",
+        ),
+    ],
+)
+def test_geojson_in_a_system_or_at_a_place_that_there_is_none_of(tmp_path, capfd, crs, corner, message):
+    pytest.importorskip("rasterio")
+    utm = Georeference((10, 0, 500_000, 0, -10, 5_400_000), "EPSG:32632")
+    content = geojson([corner, [9.1, 48], [9.1, 48.1]], crs={"properties": {"name": crs}})
+    with pytest.raises(FormatError, match=message):
+        formats.read_masks(write(tmp_path / "a.geojson", content), photo_hw=(3, 4), georeference=utm)
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("lone", [True, False])
+def test_a_feature_alone_and_a_list_of_features_are_geojson(tmp_path, lone):
+    (feature,) = geojson([[1, 0], [3, 0], [3, 2], [1, 2]])["features"]
+    path = write(tmp_path / "a.geojson", feature if lone else [feature, feature])
+    masks = formats.read_masks(path, photo_hw=(3, 4))
+    assert [drawn(mask) for mask in masks] == [SQUARE_PIXELS] * (1 if lone else 2)
+
+
+@pytest.mark.parametrize(
     ("properties", "label", "attributes"),
     [
         (
@@ -816,6 +849,8 @@ def test_geojson_that_lies_nowhere_is_refused(tmp_path, ring, more, message):
             {},
         ),
         ({"classification": "Tumor"}, "Tumor", {}),
+        ({"classification": {"names": ["Tumor", "Positive"]}}, "Tumor: Positive", {}),
+        ({"classification": {"name": None}, "isLocked": True}, None, {"isLocked": True}),
         ({"label": 7, "note": "x"}, "7", {"note": "x"}),
         ({}, None, {}),
         (None, None, {}),
