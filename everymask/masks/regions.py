@@ -42,6 +42,22 @@ def fill_small_holes(mask: np.ndarray, min_area_px: float) -> Cleaned:
     return Cleaned(mask | _marked(small, len(sizes))[labels], True)
 
 
+def fill_enclosed_holes(mask: np.ndarray, min_area_px: float) -> np.ndarray:
+    """``mask`` with the holes of fewer than ``min_area_px`` pixels filled that it has all around.
+
+    The background around an object is no hole here, however small, nor is what reaches the picture's border.
+
+    >>> fill_enclosed_holes(np.array([[1, 1, 1, 0], [1, 0, 1, 0], [1, 1, 1, 0]], bool), 100).astype(int)
+    array([[1, 1, 1, 0],
+           [1, 1, 1, 0],
+           [1, 1, 1, 0]])
+    """
+    labels, sizes = _components(np.pad(~mask, 1, constant_values=True))
+    small = sizes < min_area_px
+    small[[0, labels[0, 0]]] = False
+    return mask | small[labels[1:-1, 1:-1]]
+
+
 def drop_small_islands(mask: np.ndarray, min_area_px: float) -> Cleaned:
     """``mask`` without components of fewer than ``min_area_px`` pixels; the largest stays in any case."""
     labels, sizes = _components(mask)

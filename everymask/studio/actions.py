@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from everymask import InputError, Mask
 from everymask.formats.raster import fill_rings
-from everymask.masks.regions import drop_small_islands, fill_small_holes
+from everymask.masks.regions import drop_small_islands, fill_enclosed_holes
 
 from .document import Document, Draft, Item, Step
 
@@ -507,7 +507,7 @@ def _(action: Clean, document: Document, tools: Tools) -> Done:
 def _cleaned(mask: Mask, action: Clean) -> np.ndarray:
     pixels = mask.segmentation
     if action.fill_holes:
-        pixels = fill_small_holes(pixels, action.fill_holes).mask
+        pixels = fill_enclosed_holes(pixels, action.fill_holes)
     if action.drop_islands:
         pixels = drop_small_islands(pixels, action.drop_islands).mask
     if action.grow:

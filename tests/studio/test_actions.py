@@ -87,6 +87,8 @@ def test_clean_fills_holes_drops_islands_and_grows():
     ring = rows("###..", "#.#..", "###..", "....#")
     after = do(document(ring), actions.Clean(masks=[1], fill_holes=2))
     assert pixels(after, 1) == ["###..", "###..", "###..", "....#"]
+    all_holes = do(document(ring), actions.Clean(masks=[1], fill_holes=1e9))  # the ground around it is none
+    assert pixels(all_holes, 1) == ["###..", "###..", "###..", "....#"]
     dot = rows(".....", "..#..", ".....", "#....")
     assert pixels(do(document(dot), actions.Clean(masks=[1], grow=1)), 1) == [
         "..#..",

@@ -26,7 +26,8 @@ export function viewPanel() {
   const auto = h("div", { class: "row" }, ...["percentile", "minmax", "dtype"].map((range) => h("button", { class: "plain", onclick: () => write({ range }) }, { percentile: "Auto", minmax: "Full", dtype: "Whole type" }[range] ?? range)));
   const contrast = h("div", { class: "contrast" }, h("h2", {}, "Contrast"), chart, apply, auto);
   const page = h("input", { type: "number", min: "1", "aria-label": "Page", onchange: () => write({ page: Number(page.value) - 1 }) });
-  const pages = h("label", { class: "row" }, "Page", page);
+  const count = h("span", { class: "faint number grow" });
+  const pages = h("label", { class: "row" }, "Page", page, count);
   const nodata = h("p", { class: "faint" });
   const element = h("section", { class: "look", "aria-label": "View" }, h("label", { class: "slider" }, h("span", { class: "row" }, "Opacity of masks", value), opacity), ...checks.map((each) => each.element), pages, nodata, contrast);
 
@@ -52,6 +53,7 @@ export function viewPanel() {
     const photo = get().photo;
     pages.hidden = !(depth?.pages > 1);
     page.max = String(depth?.pages ?? 1);
+    count.textContent = `of ${page.max}`;
     page.value = String((photo?.view.page ?? 0) + 1);
     nodata.hidden = !depth?.nodata;
     nodata.textContent = `${(100 * (depth?.nodata ?? 0)).toFixed(1)}% of the pixels have no data. They are hatched, and masks leave them out.`;
