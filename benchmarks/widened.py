@@ -46,7 +46,8 @@ def residual_map() -> Tensor:
 def _fill(wide: nn.Module, narrow: nn.Module) -> None:
     source = narrow.state_dict()
     for name, target in wide.state_dict().items():
-        target.copy_(_widened(name, source[name].float(), target.shape))
+        own = name.replace(".mlp.lin1.", ".mlp.layers.0.").replace(".mlp.lin2.", ".mlp.layers.1.")
+        target.copy_(_widened(name, source[own].float(), target.shape))
 
 
 def _widened(name: str, weight: Tensor, shape: torch.Size) -> Tensor:

@@ -87,9 +87,9 @@ class Mask:
         """``rle`` is an :class:`Rle` or a COCO dict, its counts a string, bytes, or a list of run lengths."""
         runs = rle if isinstance(rle, Rle) else runs_of.from_coco(rle)
         self._set("runs", runs)
-        self._set("predicted_iou", None if predicted_iou is None else float(predicted_iou))
-        self._set("stability_score", None if stability_score is None else float(stability_score))
-        self._set("point_coords", point_coords and tuple((float(x), float(y)) for x, y in point_coords))
+        self._set("predicted_iou", _score("predicted_iou", predicted_iou))
+        self._set("stability_score", _score("stability_score", stability_score))
+        self._set("point_coords", _points(point_coords))
         self._set("crop_box", None if crop_box is None else tuple(crop_box))
         self._set("label", label)
         self._set("attributes", MappingProxyType(dict(attributes or {})))
@@ -98,8 +98,12 @@ class Mask:
 
     @classmethod
     def from_segmentation(cls, segmentation: np.ndarray, **known: Any) -> Mask:
-        """A mask from its pixels [H, W], bool or zero / non-zero; ``known`` as in the constructor."""
-        return cls(runs_of.encode(np.asarray(segmentation) != 0), **known)
+        """A mask from its pixels [H, W], bool or zero / non-zero; ``known`` as in the constructor.
+
+        Floats must be 0 and one other value: raises :class:`InputError` for logits and probabilities, which
+        are no mask before they are compared with a threshold.
+        """
+        return cls(runs_of.encode(_nonzero(segmentation)), **known)
 
     @classmethod
     def from_rle(cls, rle: Rle | Mapping[str, Any], **known: Any) -> Mask:
@@ -248,6 +252,11 @@ class MaskSet(Sequence[Mask]):
         :class:`InputError` where masks are of another size than the photo.
         """
         self._masks: Sequence[Mask] = tuple(masks)
+        if strange := [each for each in self._masks if not isinstance(each, Mask)]:
+            raise InputError(
+                f"a MaskSet holds objects of class Mask, got {type(strange[0]).__name__}; "
+                "of pixels [H, W] take Mask.from_segmentation(pixels)"
+            )
         self._photo = weakref.ref(photo) if isinstance(photo, np.ndarray) else photo
         if photo_hw is None:
             if not self._masks:
@@ -621,6 +630,37 @@ def _checked_level(level: str) -> str:
     if level not in LEVELS:
         raise OptionError(f"a level is one of {', '.join(LEVELS)}, got {level!r}")
     return level
+
+
+def _nonzero(segmentation: Any) -> np.ndarray:
+    """Where pixels are not zero; refuses floats that are more than that."""
+    try:
+        pixels = np.asarray(segmentation)
+    except ValueError as error:
+        raise InputError("a mask must have shape (H, W), got rows of unequal length") from error
+    marked = pixels != 0
+    if pixels.dtype.kind == "f" and marked.any() and not (pixels[marked] == pixels.max()).all():
+        raise InputError(
+            f"a float mask must be 0 and one other value, got {pixels.min():g} to {pixels.max():g}; "
+            "of logits pass logits > 0, of probabilities pass probabilities > 0.5"
+        )
+    return np.asarray(marked)
+
+
+def _score(name: str, value: Any) -> float | None:
+    try:
+        return None if value is None else float(value)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{name} must be a number, got {value!r}") from error
+
+
+def _points(point_coords: Any) -> tuple[tuple[float, float], ...] | None:
+    if point_coords is None:
+        return None
+    try:
+        return tuple((float(x), float(y)) for x, y in point_coords)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"point_coords must be (x, y) pairs, got {point_coords!r}") from error
 
 
 def _rebuild(runs: Rle, known: dict[str, Any]) -> Mask:

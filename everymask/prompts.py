@@ -99,7 +99,7 @@ def read_prompts(
     """The checked record of what a caller passed; see the table above for the shapes.
 
     Labels left out mean "all on the object" (1). What a mask prompt is, is told by :func:`kind_of_mask`.
-    Boxes (0, 4), points (0, N, 2) and masks (0, H, W) are no prompts at all: the answer has no masks.
+    Boxes (0, 4) or [], points (0, N, 2) and masks (0, H, W) are no prompts at all: the answer has no masks.
 
     ``outside="refuse"`` wants points within the picture and boxes that overlap it; ``"keep"`` hands
     any finite coordinates on, as the official predictors do.
@@ -295,6 +295,8 @@ def refuse_without_data(prompts: Prompts, valid: np.ndarray) -> None:
 
 def _read_boxes(box: Any) -> tuple[np.ndarray, int, bool]:
     boxes = _numbers("box", box, "have shape (4,) or (P, 4)")
+    if boxes.shape == (0,):  # (0, 4) as a list
+        boxes = boxes.reshape(0, 4)
     if boxes.ndim not in (1, 2) or boxes.shape[-1] != 4:
         raise PromptError(f"box must have shape (4,) or (P, 4), XYXY in pixels, got {boxes.shape}")
     many = boxes.ndim == 2

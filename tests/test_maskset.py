@@ -1,4 +1,5 @@
 import pickle
+import re
 
 import numpy as np
 import pytest
@@ -114,3 +115,42 @@ def test_masks_do_not_change_but_can_be_replaced_and_pickled(three):
     copy = pickle.loads(pickle.dumps(three[0]))
     assert copy.runs.same_as(three[0].runs)
     assert copy.label == "a"
+
+
+HALF = np.array([[0, 0, 1], [0, 1, 1]])
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: Mask(HALF), "of pixels [H, W] take Mask.from_segmentation(pixels)"),
+        (lambda: Mask([1, 2]), "an RLE must be a dict with 'size' [height, width] and 'counts', got [1, 2]"),
+        (
+            lambda: MaskSet([HALF]),
+            "a MaskSet holds objects of class Mask, got ndarray; of pixels [H, W] take",
+        ),
+        (
+            lambda: Mask.from_segmentation(HALF * 3.5 - 2),
+            "must be 0 and one other value, got -2 to 1.5; of logits",
+        ),
+        (lambda: Mask.from_segmentation(HALF * [0.2, 0.4, 0.6]), "got 0 to 0.6; of logits pass logits > 0"),
+        (lambda: Mask.from_segmentation(HALF * np.nan), "got nan to nan"),
+        (lambda: Mask.from_segmentation([[0, 1], [1]]), "shape (H, W), got rows of unequal length"),
+        (lambda: Mask.from_segmentation(HALF[None]), "a mask must have shape (H, W), got (1, 2, 3)"),
+        (
+            lambda: Mask.from_segmentation(HALF, predicted_iou="good"),
+            "predicted_iou must be a number, got 'good'",
+        ),
+        (lambda: Mask.from_segmentation(HALF, point_coords=(3, 4)), "must be (x, y) pairs, got (3, 4)"),
+    ],
+)
+def test_what_is_no_mask_is_refused_with_what_to_pass(make, words):
+    with pytest.raises(InputError, match=re.escape(words)):
+        make()
+
+
+@pytest.mark.parametrize("one", [True, 1, 255, -1, 1.0, 0.5])
+def test_pixels_are_zero_or_not(one):
+    mask = Mask.from_segmentation(HALF * np.asarray(one), point_coords=np.array([[2, 1]]))
+    assert mask.segmentation.tolist() == (HALF > 0).tolist()
+    assert mask.point_coords == ((2.0, 1.0),)

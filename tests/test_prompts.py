@@ -36,6 +36,7 @@ def test_points_with_three_axes_are_many_prompts():
 
 def test_a_single_row_of_boxes_keeps_its_prompt_axis():
     assert read(box=[(1, 2, 30, 40)]).many
+    assert (len(read(box=[])), read(box=[]).many) == (0, True)
     assert not read(box=(1, 2, 30, 40)).many
 
 

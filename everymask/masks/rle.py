@@ -260,6 +260,12 @@ def from_coco(segmentation: Mapping[str, Any]) -> Rle:
 
     Raises :class:`InputError` where runs are negative or do not add up to the photo.
     """
+    if not isinstance(segmentation, Mapping):
+        is_array = hasattr(segmentation, "shape")
+        raise InputError(
+            f"an RLE must be a dict with 'size' [height, width] and 'counts', got {_brief(segmentation)}"
+            + ("; of pixels [H, W] take Mask.from_segmentation(pixels)" if is_array else "")
+        )
     try:
         height, width = (_count(v) for v in segmentation["size"])
         counts = segmentation["counts"]
@@ -310,5 +316,5 @@ def _transposed(mask: np.ndarray) -> np.ndarray:
 
 
 def _brief(value: object) -> str:
-    text = repr(value)
+    text = " ".join(repr(value).split())
     return text if len(text) <= 80 else f"{text[:77]}..."

@@ -1,14 +1,15 @@
 """Matrix products of a layer, by the library that is fastest at them on this processor.
 
-On a CPU torch takes MKL for float32, which on AMD's processors with AVX-512 computes with half of their
-width: there oneDNN is twice as fast (218 GFLOP/s a core against 101 on a Zen 5). Where both have the whole
-width MKL is faster, since it writes to memory that is there (docs/lab-notes.md, "Products"). For fast forms
-only (``nn/touched.py``): these operators have no gradients.
+On a CPU torch takes MKL for float32, which on AMD's processors never computes with more than 256 bits. Since
+Zen 5 that is half of their width, and oneDNN is twice as fast (218 GFLOP/s a core against 101). Where both
+have the whole width MKL is faster, since it writes to memory that is there (docs/lab-notes.md, "Products").
+For fast forms only (``nn/touched.py``): these operators have no gradients.
 """
 
 from __future__ import annotations
 
 import platform
+import re
 from functools import cache
 from pathlib import Path
 
@@ -63,8 +64,14 @@ def _onednn_pays(dtype: torch.dtype) -> bool:
 
 
 def _mkl_at_half_width() -> bool:
-    """Whether this is a processor whose AVX-512 MKL leaves unused: one of AMD's."""
-    return torch.backends.cpu.get_cpu_capability() == "AVX512" and "AuthenticAMD" in _processor()
+    """Whether this is a processor whose AVX-512 MKL leaves unused: one of AMD's. Zen 4 (family 25) takes 512
+    bits in two halves, so that it loses nothing."""
+    family = re.search(r"family\s*:?\s*(\d+)", _processor(), re.IGNORECASE)
+    return (
+        torch.backends.cpu.get_cpu_capability() == "AVX512"
+        and "AuthenticAMD" in _processor()
+        and not (family and int(family[1]) <= 25)
+    )
 
 
 def _processor() -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -195,6 +197,56 @@ def test_boxes_count_as_objects_for_points_with_ids():
     assert prompts["1"].points == []
     assert prompts["2"].points == [(5.0, 5.0)]
     assert prompts["2"].box == [3, 3, 9, 9]
+
+
+DISC = (np.indices((60, 80)) - np.array([[[30]], [[40]]])).astype(float)
+DISC = np.hypot(*DISC) < 20
+
+
+@pytest.mark.parametrize(
+    ("pixels", "suffix"),
+    [
+        (DISC * np.uint8(255), ".png"),
+        (DISC, ".png"),
+        (DISC * np.uint8(1), ".png"),
+        (DISC * np.uint16(3), ".png"),
+        (DISC * np.uint16(65535), ".tif"),
+        (DISC * np.float32(1), ".tif"),
+        (DISC * np.uint8(255), ".jpg"),
+        (DISC[..., None] * np.array([200, 30, 0], np.uint8), ".png"),
+        (cv2.GaussianBlur(DISC * np.uint8(255), (0, 0), 1.5), ".png"),
+        (np.dstack([np.full((60, 80, 3), 90, np.uint8), DISC * np.uint8(255)]), ".png"),
+    ],
+    ids=["grey", "bool", "one", "three", "deep", "float", "jpeg", "red", "soft", "transparent"],
+)
+def test_a_picture_that_shows_a_mask_is_read_as_it(tmp_path, pixels, suffix):
+    Image.fromarray(pixels).save(tmp_path / f"mask{suffix}")
+    read = read_rough_mask(tmp_path / f"mask{suffix}", (60, 80))
+    assert (read != DISC).sum() <= (12 if suffix == ".jpg" or len(np.unique(pixels)) > 100 else 0)
+
+
+RAMP = np.tile(np.arange(80, dtype=np.uint8) * 3, (60, 1))
+
+
+@pytest.mark.parametrize(
+    ("pixels", "words"),
+    [
+        (np.where(DISC, np.uint8(200), np.uint8(30)), "has no black: its values are 30 to 200; a mask"),
+        (RAMP, "holds several values or colours between black and 237, as a photo or a label map has them"),
+        (DISC + np.uint8(2) * (RAMP > 200), "holds several values or colours between black and 2"),
+        (
+            DISC[..., None] * np.where(RAMP[..., None] < 120, [255, 0, 0], [0, 255, 0]).astype(np.uint8),
+            "holds several values or colours between black and 255",
+        ),
+        (np.where(DISC, np.float32(1), np.float32(np.nan)), "holds NaN or infinity"),
+    ],
+    ids=["no-black", "ramp", "label-map", "two-colours", "nan"],
+)
+def test_a_picture_that_shows_no_mask_is_refused(tmp_path, pixels, words):
+    Image.fromarray(pixels).save(tmp_path / "mask.tif")
+    with pytest.raises(PromptError, match=re.escape(words)) as told:
+        read_rough_mask(tmp_path / "mask.tif", (60, 80))
+    assert str(told.value).startswith(f"--mask {tmp_path / 'mask.tif'} ")
 
 
 def test_a_rough_mask_must_be_one_and_fit(tmp_path):

@@ -58,7 +58,9 @@ def test_weights_that_lie_across_go_another_way():
 @pytest.mark.parametrize(
     ("width", "processor", "onednn"),
     [
-        ("AVX512", "vendor_id : AuthenticAMD", True),
+        ("AVX512", "vendor_id : AuthenticAMD\ncpu family : 26", True),
+        ("AVX512", "AMD64 Family 26 Model 68 Stepping 0, AuthenticAMD", True),  # as Windows has it
+        ("AVX512", "vendor_id : AuthenticAMD\ncpu family : 25", False),
         ("AVX512", "vendor_id : GenuineIntel", False),
         ("AVX2", "vendor_id : AuthenticAMD", False),
     ],

@@ -55,7 +55,7 @@ def predict(
         typer.Option(
             "--mask",
             metavar="FILE[@ID]",
-            help="A rough mask to improve: a picture or a mask file.",
+            help="A rough mask to improve: a picture, black outside and one value inside, or a mask file.",
             rich_help_panel=INPUT,
         ),
     ] = None,
