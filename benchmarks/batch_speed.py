@@ -86,12 +86,14 @@ def in_a_batch(photos: Path, out: Path, actors: int, flags: list[str], total: in
 
 
 def resident(pid: int) -> float:
-    """Megabytes of a process."""
+    """Megabytes of a process that are its own: without the pages of Ray's object store, which all of them
+    share and which stays within its own limit."""
     try:
-        pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="utf-8").split()[1])
+        lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines()
     except OSError:
         return 0.0
-    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+    told = dict(line.split(":", 1) for line in lines)
+    return sum(int(told[name].split()[0]) for name in ("RssAnon", "RssFile") if name in told) / 1024
 
 
 def main() -> None:
