@@ -13,6 +13,7 @@ from everymask.cli import main as cli
 from everymask.everything.presets import PRESETS
 from tests.studio.harness import Studio
 from tests.studio.page import Page
+from tests.studio.scene import DISK
 from tests.studio.test_page import slide
 
 IMPORT = "import('/web/panels/findings.js').then((findings) => "
@@ -67,3 +68,40 @@ def test_a_preset_is_run_and_what_is_copied_gives_the_same_masks(
     names: dict[str, Any] = {}
     exec(python, names)
     assert same(in_order(names["masks"]), expected)
+
+
+def test_a_run_is_stopped_by_escape_and_begun_again_by_its_key(browser: Any, studio: Studio):
+    page = Page(browser, studio)
+    page.tab.get_by_role("tab", name="Everything").click()
+    page.tab.get_by_role("radio", name="Thorough").click()
+    page.tab.keyboard.press("a")
+    page.until("state.findings?.state === 'running'")
+    page.tab.keyboard.press("Escape")
+    page.until("state.findings.state === 'cancelled'")
+    assert page.state("state.panel") == "everything"
+    page.tab.get_by_text("Stopped. Nothing was changed.").wait_for()
+    page.tab.get_by_role("radio", name="Quick").click()
+    page.tab.keyboard.press("a")
+    page.until("state.findings.state === 'done' && state.findings.choice.numbers.length > 0")
+    page.context.close()
+    assert page.troubles == []
+
+
+def test_the_finding_under_the_pointer_is_shown_thrown_away_and_brought_back(browser: Any, studio: Studio):
+    page = Page(browser, studio)
+    page.tab.get_by_role("tab", name="Everything").click()
+    page.tab.get_by_role("radio", name="Quick").click()
+    page.tab.keyboard.press("a")
+    page.until("state.findings?.choice.numbers.length > 0")
+    at = page.at(*DISK[:2])
+    page.tab.mouse.move(*at)
+    page.until("state.hover?.finding !== undefined")
+    under = page.state("state.hover.finding")
+    before = page.state(f"{IMPORT}findings.kept(state).length)")
+    page.tab.mouse.click(*at)
+    page.until(f"state.findings.thrown.has({under})")
+    page.tab.mouse.click(*at, button="right")
+    page.until("state.findings.thrown.size === 0")
+    assert page.state(f"{IMPORT}findings.kept(state).length)") == before
+    page.context.close()
+    assert page.troubles == []

@@ -6,7 +6,8 @@ import { request } from "./server.js";
 import { get, set, setPhoto } from "./store.js";
 import { openExport } from "../panels/export.js";
 import { openKeys } from "../panels/keys.js";
-import { canTravel, compare, copyCommand, copyPython, defaults, runEverything, showAll, takeFindings, travel } from "../panels/findings.js";
+import { say } from "../panels/notices.js";
+import { canTravel, compare, copyCommand, copyPython, defaults, hasFindings, isFinding, runEverything, showAll, stopFinding, takeFindings, travel } from "../panels/findings.js";
 import { askWords } from "../panels/words.js";
 import { eraseSelected } from "../panels/erasing.js";
 import { closeRing } from "../input/pointer.js";
@@ -83,7 +84,7 @@ export const COMMANDS = {
   showAll: { on: "photo", title: "Show all candidates that are apart", group: "Everything", keys: ["Shift+O"], able: findingsShown, run: showAll },
   copyCommand: { on: "photo", title: "Copy as command", group: "Everything", keys: ["Y"], able: findingsShown, run: copyCommand },
   copyPython: { on: "photo", title: "Copy as Python", group: "Everything", keys: ["Shift+Y"], able: findingsShown, run: copyPython },
-  everything: { on: "photo", title: "Find everything", group: "Photo", keys: ["A"], run: () => (set({ panel: "everything", sheet: true }), get().findings ? undefined : runEverything()) },
+  everything: { on: "photo", title: "Find everything", group: "Photo", keys: ["A"], run: () => (set({ panel: "everything", sheet: true }), hasFindings() ? undefined : runEverything()) },
   masks: { title: "List of masks", group: "Photo", keys: ["Shift+A"], run: () => set({ panel: "masks", sheet: true }) },
   nextPhoto: { on: "photo", title: "Next photo", group: "Photo", keys: ["N", "PageDown"], able: several, run: () => step(1) },
   previousPhoto: { on: "photo", title: "Previous photo", group: "Photo", keys: ["P", "PageUp"], able: several, run: () => step(-1) },
@@ -194,6 +195,7 @@ function cancel() {
   if (ring.length) set({ ring: [] });
   else if (prompting()) act((open) => (open.draft ? { type: "cancel" } : null));
   else if (selected.size) set({ selected: new Set() });
+  else if (isFinding()) return stopFinding();
   else if (get().panel === "everything") set({ panel: "masks" });
   return undefined;
 }
@@ -267,7 +269,8 @@ function nextEmpty() {
   const { photos } = get();
   const place = photos.findIndex((row) => row.id === here());
   const next = [...photos.slice(place + 1), ...photos.slice(0, place)].find((row) => row.masks === 0);
-  if (next) open(next.id);
+  if (next) return open(next.id);
+  return say("Every other photo has masks.", "info");
 }
 
 async function done() {

@@ -55,7 +55,7 @@ export async function open(id) {
   heading = id;
   await idle();
   if (!isNewest()) return;
-  set({ clip: null, ...(get().clip ? { photo: null } : {}), hover: null, pointed: null, selected: new Set(), pending: [], findings: null, thresholds: {}, rubber: null, stroke: null, strokes: [], ring: [] });
+  set({ clip: null, ...(get().clip ? { photo: null } : {}), hover: null, pointed: null, beneath: null, selected: new Set(), pending: [], findings: null, thresholds: {}, rubber: null, stroke: null, strokes: [], ring: [] });
   await attempt(async () => {
     const facts = await request("GET", `/api/photos/${id}`).catch((error) => {
       if (isNewest() && error instanceof Refused) set({ photo: null, failed: { id, name: get().photos.find((row) => row.id === id)?.name ?? "", why: error.message } });
@@ -432,7 +432,7 @@ function hear(event) {
     if (event.photo === photo?.id && event.version > (photo?.version ?? 0)) {
       say("Changed in another tab.", "info");
       reload();
-    }
+    } else if (event.photo !== photo?.id && event.patch.masks) relist();
   } else if (event.type === "classes") {
     if (event.by !== TAB) takeClasses(event); // to the tab that asked it came with the answer
     if (event.by !== TAB && event.renamed) restore(); // masks that are open here may be called after it

@@ -20,6 +20,7 @@ const initial = {
   pointer: null,
   hover: null,
   pointed: null,
+  beneath: null,
   selected: new Set(),
   activeClass: null,
   look: { opacity: 0.45, outlines: false, isolate: false, checker: false },

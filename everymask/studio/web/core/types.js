@@ -159,8 +159,9 @@
  * @property {Tool} tool
  * @property {number} brush radius in pixels of the photo
  * @property {[number, number] | null} pointer in pixels of the photo
- * @property {(Candidate & {xy: [number, number]}) | null} hover
+ * @property {(Candidate & {xy: [number, number], finding?: number}) | null} hover
  * @property {number | null} pointed the mask under the pointer, on the photo or in the list
+ * @property {number | null} beneath the mask under the pointer on the photo, also where a click asks for another one
  * @property {Set<number>} selected
  * @property {string | null} activeClass
  * @property {{opacity: number, outlines: boolean, isolate: boolean, checker: boolean}} look

@@ -1,9 +1,11 @@
 // From keys to commands. Which key does what can be changed; changes are kept in the browser.
 
 import { COMMANDS, able, asked, belongs, pick, run, useClass } from "../core/commands.js";
+import { byId } from "../core/dom.js";
 import { get, set } from "../core/store.js";
 
 const KEPT = "everymask-keys";
+const FIELDS = "input:not([type=range]), textarea, select";
 
 /** @type {Record<string, string[]>} */
 let changed = read();
@@ -36,12 +38,24 @@ export function bind(name, key) {
   }
   changed[name] = [key];
   localStorage.setItem(KEPT, JSON.stringify(changed));
+  tellKeys();
 }
 
 /** All keys as they were made. */
 export function unbindAll() {
   changed = {};
   localStorage.removeItem(KEPT);
+  tellKeys();
+}
+
+/** What hovering over the button of a command says. @param {string} name @param {string} [title] */
+export function tipOf(name, title = COMMANDS[name].title) {
+  return `${title} (${keysOf(name)[0] ?? "no key"})`;
+}
+
+/** Have all buttons say their keys as they are now. */
+function tellKeys() {
+  for (const button of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll("[data-command]"))) button.title = tipOf(button.dataset.command ?? "");
 }
 
 /**
@@ -56,25 +70,26 @@ export function written(event) {
 
 /** Begin to listen. */
 export function startKeys() {
+  // Captured, before a list or a button takes the key for itself.
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== " " || !isForThePhoto(/** @type {HTMLElement} */ (event.target))) return;
+    document.body.classList.add("panning");
+    event.preventDefault();
+    event.stopPropagation();
+  }, { capture: true });
   document.addEventListener("keydown", (event) => {
     if (document.querySelector("dialog[open]")) return;
     const target = /** @type {HTMLElement} */ (event.target);
-    if (target.matches("input:not([type=range]), textarea, select")) return;
-    if (event.key === " ") {
-      if (target.matches("button, [role=option]")) return;
-      document.body.classList.add("panning");
-      event.preventDefault();
-      return;
-    }
-    if (/^[1-9]$/.test(event.key) && !event.ctrlKey && !event.metaKey && !event.altKey) {
-      number(Number(event.key) - 1);
-      return;
-    }
-    if (arrows(event)) return;
+    if (target.matches(FIELDS) && !isLeft(event)) return;
     const key = written(event);
     const name = Object.keys(COMMANDS).find((each) => belongs(each) && keysOf(each).includes(key));
+    if (!name && /^[1-9]$/.test(key)) {
+      number(Number(key) - 1);
+      return;
+    }
+    if (!name && arrows(event)) return;
     // Tab leaves and Enter presses where there is nothing to choose or accept: the page stays usable by keys.
-    if (!name || !able(name) || (event.key === "Enter" && target.matches("button, [role=option], summary, a"))) return;
+    if (!name || !able(name) || (event.key === "Enter" && target.matches("button, summary, a"))) return;
     if (event.key.includes("Tab") && target !== document.body && target.id !== "canvas") return;
     event.preventDefault();
     run(name);
@@ -83,6 +98,37 @@ export function startKeys() {
     if (event.key === " ") document.body.classList.remove("panning");
   });
   window.addEventListener("blur", () => document.body.classList.remove("panning"));
+  // A button that was pressed with the mouse does not keep the keys.
+  document.addEventListener("click", (event) => {
+    const button = /** @type {HTMLElement} */ (event.target).closest("button");
+    if (event.detail && button && button === document.activeElement && !button.closest("dialog")) toThePhoto();
+  });
+}
+
+function toThePhoto() {
+  byId("canvas").focus({ preventScroll: true });
+}
+
+/**
+ * Whether the space bar moves the photo: everywhere but where it types, or presses a button that keys came to; in a
+ * list it selects, unless the mouse is over the photo.
+ * @param {HTMLElement} target
+ */
+function isForThePhoto(target) {
+  if (document.querySelector("dialog[open]") || target.matches(`button, summary, ${FIELDS}`)) return false;
+  return !target.matches("[role=listbox], [role=option]") || byId("canvas").matches(":hover");
+}
+
+/**
+ * Escape leaves a field, and so does Enter where nothing is typed: then it means what it means elsewhere.
+ * @param {KeyboardEvent} event
+ */
+function isLeft(event) {
+  const field = /** @type {HTMLInputElement} */ (event.target);
+  const isEmpty = field.matches("[type=text], [type=search]") && field.value === "";
+  if (event.defaultPrevented || event.isComposing || !(event.key === "Escape" || (event.key === "Enter" && isEmpty))) return false;
+  toThePhoto();
+  return event.key === "Enter";
 }
 
 /**

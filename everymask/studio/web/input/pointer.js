@@ -6,7 +6,7 @@ import { byId } from "../core/dom.js";
 import { cornerAt, dropCorner, holdOutline, keepOutline, moveCorner, splitEdgeAt } from "../core/outline.js";
 import { holds } from "../core/runs.js";
 import { get, set } from "../core/store.js";
-import { toggleFinding } from "../panels/findings.js";
+import { findingAt, toggleFinding } from "../panels/findings.js";
 
 const MOVED = 5; // CSS pixels until a press is a drag
 const LONG_MS = 450;
@@ -41,7 +41,7 @@ export function startPointer() {
   canvas.addEventListener("pointercancel", drop);
   canvas.addEventListener("pointerleave", () => {
     if (!gesture) {
-      set({ pointer: null, pointed: null });
+      set({ pointer: null, pointed: null, beneath: null });
       unhover();
     }
   });
@@ -113,7 +113,8 @@ function moveTo(event) {
     return;
   }
   if (!gesture) {
-    set({ pointer: at, pointed: tool === "click" ? null : maskAt(at) });
+    const beneath = maskAt(at);
+    set({ pointer: at, beneath, pointed: tool === "click" ? null : beneath });
     if (tool === "click") hoverAt(at);
     return;
   }
@@ -199,7 +200,7 @@ function longPress() {
  */
 function press(pressed, at) {
   const { tool, ring, selected, panel } = get();
-  if (panel === "everything" && get().findings) toggleFinding(at);
+  if (panel === "everything" && get().findings) toggleFinding(at, pressed.exclude);
   else if (tool === "click" && pressed.index >= 0) removePoint(pressed.index);
   else if (tool === "click") prompt(at, !pressed.exclude);
   else if (tool === "polygon" && pressed.corner) return;
@@ -289,7 +290,12 @@ function pinch(id, x, y) {
 /** @param {[number, number]} at */
 function hoverAt(at) {
   const { photo, panel } = get();
-  if (!photo || photo.draft || panel === "everything") return;
+  if (!photo || photo.draft) return;
+  if (panel === "everything") {
+    const mask = findingAt(at);
+    if (mask?.id !== get().hover?.finding) set({ hover: mask && { score: mask.predicted_iou ?? 0, size: mask.size, counts: mask.counts, ends: mask.ends, xy: at, finding: mask.id } });
+    return;
+  }
   const inside = at[0] >= 0 && at[1] >= 0 && at[0] < photo.size[1] && at[1] < photo.size[0];
   if (!inside) {
     unhover();

@@ -4,7 +4,7 @@ import { COMMANDS, able, run } from "../core/commands.js";
 import { byId, h } from "../core/dom.js";
 import { icon } from "../core/icons.js";
 import { view, viewStill } from "../core/store.js";
-import { keysOf } from "../input/keys.js";
+import { tipOf } from "../input/keys.js";
 
 /**
  * A button for a command.
@@ -14,17 +14,17 @@ import { keysOf } from "../input/keys.js";
  */
 export function commandButton(name, text = "", look = "quiet") {
   const { title } = COMMANDS[name];
-  return h("button", { class: look, "data-command": name, "aria-label": title, title: `${title} (${keysOf(name)[0] ?? "no key"})`, onclick: () => run(name) }, ICON[name] ? icon(ICON[name]) : null, text ? h("span", {}, text) : null);
+  return h("button", { class: look, "data-command": name, "aria-label": title, title: tipOf(name), onclick: () => run(name) }, ICON[name] ? icon(ICON[name]) : null, text ? h("span", {}, text) : null);
 }
 
 /** @type {Record<string, string>} */
-const ICON = { add: "plus", listen: "microphone", undo: "undo", redo: "redo", previousPhoto: "previous", nextPhoto: "next", export: "export", keys: "keys", fit: "fit", remove: "trash", merge: "merge", subtract: "subtract", lock: "lock", reopen: "edit", outlines: "outline", isolate: "isolate", checker: "checker", everything: "everything", accept: "check", cancel: "close", done: "check", eraseFromPhoto: "wand", eraseFromClip: "wand", previousFrame: "previous", nextFrame: "next", trackOn: "track", trackBack: "trackBack", previousDoubt: "doubtBack", nextDoubt: "doubt", newObject: "plus", absent: "absent", forgetOn: "forget" };
+const ICON = { click: "click", select: "select", brush: "brush", erase: "erase", polygon: "polygon", hand: "hand", add: "plus", listen: "microphone", undo: "undo", redo: "redo", previousPhoto: "previous", nextPhoto: "next", export: "export", keys: "keys", fit: "fit", remove: "trash", merge: "merge", subtract: "subtract", lock: "lock", reopen: "edit", outlines: "outline", isolate: "isolate", checker: "checker", everything: "everything", accept: "check", cancel: "close", done: "check", eraseFromPhoto: "wand", eraseFromClip: "wand", previousFrame: "previous", nextFrame: "next", trackOn: "track", trackBack: "trackBack", previousDoubt: "doubtBack", nextDoubt: "doubt", newObject: "plus", absent: "absent", forgetOn: "forget" };
 
 /** Build the bar. */
 export function startBar() {
   const name = h("span", { class: "name" });
   const place = h("span", { class: "place" });
-  const zoomed = h("button", { class: "quiet number", title: "Actual pixels (0)", onclick: () => run("actual") });
+  const zoomed = h("button", { class: "quiet number", "data-command": "actual", title: tipOf("actual"), onclick: () => run("actual") });
   const saved = h("span", { class: "saved" });
   const done = commandButton("done", "Done", "plain");
   byId("bar").append(

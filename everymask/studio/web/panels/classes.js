@@ -80,7 +80,9 @@ export function classesCard() {
 
     /** @param {KeyboardEvent} event */
     function typed(event) {
-      if (event.key === "Enter" || event.key === "Escape") end(event.key === "Enter");
+      if (event.key !== "Enter" && event.key !== "Escape") return;
+      event.preventDefault();
+      end(event.key === "Enter");
     }
 
     /** @param {boolean} isWanted */

@@ -28,7 +28,7 @@ export function openExport() {
   const prepare = h("button", { class: "primary" }, "Prepare files");
   const form = h(
     "form",
-    { method: "dialog", onsubmit: (/** @type {Event} */ event) => (event.preventDefault(), make()) },
+    { method: "dialog", onsubmit: (/** @type {Event} */ event) => (event.preventDefault(), make()), onchange: () => outcome.replaceChildren() },
     h("fieldset", {}, h("legend", {}, "Formats"), h("div", { class: "formats" }, ...boxes.map((each) => each.element))),
     h("fieldset", {}, h("legend", {}, "Pictures"), h("div", { class: "row start" }, h("label", { class: "check" }, overlay, "Overlay"), h("label", { class: "check" }, cutouts, "Cut-outs"), h("label", { class: "check" }, "soft edge", feather, "px"))),
     h("fieldset", { class: "selects" }, h("legend", {}, "How"), scope.element, overlap.element, rings.element, val.element),
@@ -83,7 +83,7 @@ function openClipExport() {
   };
   const form = h(
     "form",
-    { method: "dialog", onsubmit: (/** @type {Event} */ event) => (event.preventDefault(), make()) },
+    { method: "dialog", onsubmit: (/** @type {Event} */ event) => (event.preventDefault(), make()), onchange: () => outcome.replaceChildren() },
     h("fieldset", {}, h("legend", {}, "Formats"), h("div", { class: "formats" }, ...boxes.map((each) => each.element))),
     progress,
     outcome,

@@ -8,6 +8,7 @@ import { holds } from "../core/runs.js";
 import { request } from "../core/server.js";
 import { get, set, viewStill } from "../core/store.js";
 import { say } from "./notices.js";
+import { tipOf } from "../input/keys.js";
 import { SIZES, SLIDERS, makeSlider } from "./sliders.js";
 
 /** @typedef {import("../core/types.js").State} State */
@@ -62,6 +63,21 @@ export async function runEverything() {
     set({ findings: begun(job), thresholds: {}, hover: null });
     learn(await request("GET", `/api/jobs/${job.id}`)); // it may have ended before we could hear of it
   });
+}
+
+/** Whether a run is under way. */
+export function isFinding() {
+  return get().findings?.state === "running";
+}
+
+/** Whether there is a run whose findings are shown, or are about to be. */
+export function hasFindings() {
+  return isFinding() || get().findings?.state === "done";
+}
+
+/** End the run; nothing comes of it. */
+export function stopFinding() {
+  return attempt(() => request("DELETE", `/api/jobs/${get().findings?.job}`));
 }
 
 /** @param {any} job @returns {Findings} */
@@ -172,20 +188,44 @@ export function compare() {
 
 // --- clicks on the photo --------------------------------------------------------------------------------
 
-/** Throw away or keep the finding at a place of the photo; where there is none, say why. @param {[number, number]} at */
-export function toggleFinding(at) {
+/**
+ * The findings at a place of the photo, the smallest first.
+ * @param {Findings} findings
+ * @param {[number, number]} at
+ */
+function findingsAt(findings, at) {
+  const { photo } = get();
+  return photo ? fitting(get(), findings.choice).filter((mask) => holds(mask, photo.size, at[0], at[1])).sort((a, b) => a.area - b.area) : [];
+}
+
+/** What a click at a place of the photo would throw away. @param {[number, number]} at */
+export function findingAt(at) {
+  const { findings } = get();
+  return findings?.state === "done" ? findingsAt(findings, at).find((mask) => !findings.thrown.has(mask.id)) ?? null : null;
+}
+
+/**
+ * Throw away the finding at a place of the photo, or bring back the one that went last; where there is none to throw
+ * away, the smallest comes back; where there is none at all, say why.
+ * @param {[number, number]} at
+ * @param {boolean} isBack
+ */
+export function toggleFinding(at, isBack) {
   const { findings, photo } = get();
   if (findings?.state !== "done" || !photo) return;
-  const here = fitting(get(), findings.choice).filter((mask) => holds(mask, photo.size, at[0], at[1])).sort((a, b) => a.area - b.area);
-  const mask = here.find((each) => !findings.thrown.has(each.id)) ?? here[0];
+  const here = findingsAt(findings, at);
+  const order = [...findings.thrown];
+  const thrown = here.filter((each) => findings.thrown.has(each.id)).sort((a, b) => order.indexOf(b.id) - order.indexOf(a.id));
+  if (isBack && here.length && !thrown.length) return;
+  const mask = isBack ? thrown[0] : here.find((each) => !findings.thrown.has(each.id)) ?? here[0];
   if (!mask) {
     explain(at);
     return;
   }
   remember(`thrown ${mask.id}`);
-  const thrown = new Set(findings.thrown);
-  if (!thrown.delete(mask.id)) thrown.add(mask.id);
-  set({ findings: { .../** @type {Findings} */ (get().findings), thrown, why: null, last: null } });
+  const left = new Set(findings.thrown);
+  if (!left.delete(mask.id)) left.add(mask.id);
+  set({ findings: { .../** @type {Findings} */ (get().findings), thrown: left, why: null, last: null } });
 }
 
 /** @param {[number, number]} at */
@@ -338,7 +378,7 @@ export function findingsPanel() {
   const begin = h("button", { onclick: runEverything }, icon("everything"), beginText);
   const bar = h("progress", { max: 1, value: 0, "aria-label": "Progress" });
   const progressText = h("span", { class: "number" });
-  const stop = h("button", { class: "plain", onclick: () => attempt(() => request("DELETE", `/api/jobs/${get().findings?.job}`)) }, icon("stop"), h("span", {}, "Stop"));
+  const stop = h("button", { class: "plain", title: tipOf("cancel", "Stop"), onclick: stopFinding }, icon("stop"), h("span", {}, "Stop"));
   const running = h("div", { class: "running" }, h("div", { class: "row" }, progressText, stop), bar);
   const failed = h("p", { class: "trouble" });
   const sliders = SLIDERS.map((slider) => makeSlider(slider, (value) => (remember(slider.name), choose({ ...get().thresholds, [slider.name]: value }))));
@@ -383,7 +423,7 @@ export function findingsPanel() {
       for (const each of [...sliders, ...sizes]) each.show(state);
       levels.show(state.sizes.level === null ? "all" : String(state.sizes.level));
       comparing.setAttribute("aria-pressed", String(findings.pinned !== null));
-      counts.textContent = `${masks.length} of ${findings.found} candidates. Click a mask to throw it away, a bare place to ask why.`;
+      counts.textContent = `${masks.length} of ${findings.found} candidates. Click a mask to throw it away, right-click to have it back; click a bare place to ask why.`;
       take.textContent = masks.length === 1 ? "Keep 1 mask" : `Keep ${masks.length} masks`;
       take.disabled = masks.length === 0;
       why.replaceChildren(...reasons(findings));

@@ -35,7 +35,7 @@ export function startHint() {
     else if (state.clip) text = clipHint(state);
     else if (photo?.draft?.steps.length) text = "Click adds · right-click takes away · Enter accepts · Esc cancels";
     else if (photo?.draft) text = "Click what is missing · right-click what is too much";
-    else if (panel === "everything" && findings?.state === "done") text = "Click a mask to throw it away · Enter keeps the rest";
+    else if (panel === "everything" && findings?.state === "done") text = "Click a mask to throw it away · right-click brings it back · Enter keeps the rest";
     if (touch) for (const [mouse, finger] of BY_FINGER) text = text.replace(mouse, finger);
     byId("hint").textContent = text;
     byId("hint").hidden = !text;

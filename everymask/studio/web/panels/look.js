@@ -22,10 +22,10 @@ export function viewPanel() {
   const chart = h("canvas", { width: 256, height: 48, class: "histogram", "aria-hidden": "true" });
   const low = h("input", { type: "number", step: "any", "aria-label": "Value shown as black" });
   const high = h("input", { type: "number", step: "any", "aria-label": "Value shown as white" });
-  const apply = h("form", { class: "row", onsubmit: (/** @type {Event} */ event) => (event.preventDefault(), write({ range: [Number(low.value), Number(high.value)] })) }, low, high, h("button", { class: "plain" }, "Apply"));
+  const apply = h("form", { class: "row", onsubmit: (/** @type {Event} */ event) => (event.preventDefault(), write({ range: [Number(low.value), Number(high.value)].sort((a, b) => a - b) })) }, low, high, h("button", { class: "plain" }, "Apply"));
   const auto = h("div", { class: "row" }, ...["percentile", "minmax", "dtype"].map((range) => h("button", { class: "plain", onclick: () => write({ range }) }, { percentile: "Auto", minmax: "Full", dtype: "Whole type" }[range] ?? range)));
   const contrast = h("div", { class: "contrast" }, h("h2", {}, "Contrast"), chart, apply, auto);
-  const page = h("input", { type: "number", min: "1", "aria-label": "Page", onchange: () => write({ page: Number(page.value) - 1 }) });
+  const page = h("input", { type: "number", min: "1", "aria-label": "Page", onchange: () => write({ page: Math.min(Number(page.max), Math.max(1, Math.round(Number(page.value)))) - 1 }) });
   const count = h("span", { class: "faint number grow" });
   const pages = h("label", { class: "row" }, "Page", page, count);
   const nodata = h("p", { class: "faint" });
@@ -36,11 +36,13 @@ export function viewPanel() {
     const photo = get().photo;
     if (!photo) return;
     const view = { ...photo.view, ...change };
-    await attempt(async () => {
+    const did = await attempt(async () => {
       await request("PUT", `/api/photos/${photo.id}/view`, view);
       setPhoto({ view });
       await learn(photo.id);
+      return true;
     });
+    if (!did) draw(); // what was refused does not stay in the fields
   }
 
   /** @param {number} id */

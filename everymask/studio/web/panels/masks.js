@@ -75,17 +75,18 @@ export function masksCard() {
   return {
     element,
     show(state, before) {
-      const { photo, selected, pointed, classes } = state;
+      const { photo, selected, pointed, beneath, classes } = state;
       element.hidden = state.clip !== null;
       if (state.clip) return;
       repair.show(state);
-      if (photo === before.photo && selected === before.selected && pointed === before.pointed && classes === before.classes) return;
+      if (photo === before.photo && selected === before.selected && pointed === before.pointed && beneath === before.beneath && classes === before.classes) return;
       const masks = [...(photo?.masks.values() ?? [])];
       title.textContent = selected.size > 1 ? `${selected.size} of ${masks.length} selected` : masks.length === 1 ? "1 mask" : `${masks.length} masks`;
       empty.hidden = masks.length > 0;
       rows.hidden = masks.length === 0;
       actions.hidden = selected.size === 0;
       shown.show(masks);
+      if (selected.size === 1 && selected !== before.selected) shown.reveal(masks.findIndex((mask) => selected.has(mask.id)));
     },
   };
 }
@@ -95,7 +96,7 @@ export function masksCard() {
  * @param {MaskView} mask
  */
 function updateRow(row, mask) {
-  const { photo, selected, pointed, classes } = get();
+  const { photo, selected, pointed, beneath, classes } = get();
   const color = colourOf(mask, classes);
   const stamp = `${mask.counts.length} ${mask.area} ${color}`;
   if (row.dataset.stamp !== stamp && photo) {
@@ -103,7 +104,7 @@ function updateRow(row, mask) {
     drawThumbnail(/** @type {HTMLCanvasElement} */ (row.querySelector("canvas")), mask, mask.bbox, photo.size, color);
   }
   row.setAttribute("aria-selected", String(selected.has(mask.id)));
-  row.classList.toggle("pointed", pointed === mask.id);
+  row.classList.toggle("pointed", (pointed ?? beneath) === mask.id);
   const [label, facts] = /** @type {HTMLElement[]} */ ([row.querySelector(".label"), row.querySelector(".facts")]);
   label.textContent = mask.label ?? `Mask ${mask.id}`;
   label.classList.toggle("unnamed", mask.label === null);

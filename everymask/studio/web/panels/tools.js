@@ -1,27 +1,23 @@
 // The rail of tools, and how the photo is looked at.
 
-import { look, run } from "../core/commands.js";
+import { look } from "../core/commands.js";
 import { byId, h } from "../core/dom.js";
-import { icon } from "../core/icons.js";
 import { viewStill } from "../core/store.js";
 import { commandButton } from "./bar.js";
-import { keysOf } from "../input/keys.js";
 
 /** @typedef {import("../core/types.js").Tool} Tool */
 
-/** @type {[Tool, string][]} */
-const TOOLS = [["click", "Click and box"], ["select", "Select"], ["brush", "Brush"], ["erase", "Eraser"], ["polygon", "Polygon"], ["hand", "Move the photo"]];
+/** @type {Tool[]} */
+const TOOLS = ["click", "select", "brush", "erase", "polygon", "hand"];
 
 /** Build the rail. */
 export function startTools() {
-  const buttons = TOOLS.map(([tool, title]) =>
-    h("button", { class: "tool", "aria-label": title, title: `${title} (${keysOf(tool)[0]})`, "data-tool": tool, onclick: () => run(tool) }, icon(tool)),
-  );
-  const everything = h("button", { class: "tool", "aria-label": "Find everything", title: `Find everything (${keysOf("everything")[0]})`, onclick: () => run("everything") }, icon("everything"));
+  const buttons = TOOLS.map((tool) => commandButton(tool, "", "tool"));
+  const everything = commandButton("everything", "", "tool");
   const opacity = h("input", { type: "range", min: "0", max: "1", step: "0.05", "aria-label": "Opacity of masks", title: "Opacity of masks", class: "upright", value: "0.45", oninput: () => look({ opacity: Number(opacity.value) }) });
   byId("tools").append(...buttons, h("hr"), everything, h("hr"), commandButton("outlines", "", "tool"), commandButton("isolate", "", "tool"), commandButton("checker", "", "tool"), h("div", { class: "opacity" }, opacity), h("div", { class: "small-only" }, h("hr"), ...["fit", "done", "add"].map((name) => commandButton(name, "", "tool"))));
   viewStill((state, before) => {
-    for (const button of buttons) button.setAttribute("aria-pressed", String(button.dataset.tool === state.tool));
+    for (const button of buttons) button.setAttribute("aria-pressed", String(button.dataset.command === state.tool));
     everything.setAttribute("aria-pressed", String(state.panel === "everything"));
     for (const name of /** @type {("outlines" | "isolate" | "checker")[]} */ (["outlines", "isolate", "checker"])) byId("tools").querySelector(`[data-command=${name}]`)?.setAttribute("aria-pressed", String(state.look[name]));
     if (state.look !== before.look) opacity.value = String(state.look.opacity);

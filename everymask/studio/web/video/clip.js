@@ -66,7 +66,7 @@ export async function openClip(id, frame = 0) {
     for (const [at, object, score, , area] of strip) mark(clip, object, at, area ? score : 0);
     const isSame = get().clip?.id === id;
     const selected = isSame ? only(get().selected, clip.objects) : new Set();
-    set({ clip, photo: null, failed: null, hover: null, pointed: null, selected, pending: [], findings: null, rubber: null, stroke: null, strokes: [], ring: [], panel: "masks", ...(isSame ? {} : { camera: fitting(clip.size, get().stage) }) });
+    set({ clip, photo: null, failed: null, hover: null, pointed: null, beneath: null, selected, pending: [], findings: null, rubber: null, stroke: null, strokes: [], ring: [], panel: "masks", ...(isSame ? {} : { camera: fitting(clip.size, get().stage) }) });
     await goTo(Math.min(frame, clip.length - 1));
   });
 }
