@@ -133,7 +133,14 @@ ROWS: dict[str, tuple[str, ...]] = {
     ),
     "weights that are NaN": (FAULTS + "test_weights_that_are_no_numbers",),
     "advice that does not help": (FAULTS + "test_a_message_names_only_flags",),
-    "LabelMe's paths from Windows": (OTHERS + "test_the_photo_of_a_labelme_file_from_windows",),
+    "LabelMe's paths from Windows": (
+        OTHERS + "test_the_photo_of_a_labelme_file_from_windows",
+        "cli/test_photo_finder.py::test_a_photo_is_found_by_whatever_path",
+    ),
+    "--photos does not give the sizes that are missing": (
+        "cli/test_photo_finder.py::test_a_file_without_sizes_takes_them",
+        "cli/test_photo_finder.py::test_a_labelme_file_speaks_of_the_photo_beside_it",
+    ),
     "stacks as clips": (
         "media/test_stacks.py::test_frames_of_a_stack_are_a_clip",
         "media/test_stacks.py::test_track_follows_a_channel",

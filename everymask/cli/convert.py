@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import glob
 import json
+import posixpath
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 import typer
 
-from ..errors import EverymaskError, InputError
+from ..errors import EverymaskError, FormatError, InputError
 from ..everything.keep import Keep, nothing_left
 from ..formats import FORMATS, Losses, PhotoMasks, find_format, read_photos
-from ..formats.georeference import Georeference, read_georeference
+from ..formats.georeference import Georeference
 from ..formats.parquet import holds_photos
+from ..formats.record import SIZE_HINT, SizeOf
 from ..formats.sniff import FOLDERS, recognise
 from ..formats.yolo import NAMES_FILE
-from ..media.photos import photo_size, read_photo
+from ..media.photos import photo_size
 from ..media.picture_files import PICTURE_SUFFIXES
 from .convert_clips import clip_files, convert_clips
 from .shared.flags import with_flags
@@ -29,6 +30,7 @@ from .shared.look import Look
 from .shared.messages import note, warn
 from .shared.options import INPUT, OUTPUT, AsJson, Output, Overlap, Overwrite, Rings, Val, format_names
 from .shared.outputs import PICTURES, Item, choose_outputs, write_at_once
+from .shared.photo_finder import PhotoFinder
 from .shared.progress import counted
 from .shared.records import Records
 
@@ -97,7 +99,7 @@ def convert(
     outputs = choose_outputs(output, formats or [], look, keep, overlap, rings, val)
     if source is not None:
         find_format(source)
-    finder = PhotoFinder(photos)
+    finder = PhotoFinder(photos, skip=frozenset({output.absolute()}))
     sources: list[Path | list[PhotoMasks]] = []
     failed: dict[str, str] = {}
     without = 0
@@ -234,16 +236,35 @@ def _in_folder(folder: Path, root: Path, any_suffix: bool) -> Iterator[tuple[Pat
 def read_file(path: Path, stem: str, source: str | None, finder: PhotoFinder) -> list[PhotoMasks]:
     """The photos of one mask file, named after their photos where those can be found."""
     format_ = find_format(source) if source else recognise(path)
-    per_photo = format_.per == "photo"
-    records = read_photos(
-        path,
-        format_.name,
-        photo_hw=(lambda _: finder.size(stem) or size_beside(path)) if per_photo else finder.size,
-        georeference=finder.place(stem) if format_.name == "geojson" else None,
-    )
-    if per_photo and Path(records[0].photo).suffix.lower() not in PICTURE_SUFFIXES:
-        records = [replace(records[0], photo=stem)]  # the format does not say the photo's name
-    return records
+    if format_.per == "run":
+        return _read(path, format_.name, finder, finder.size)
+
+    def beside(name: str) -> str:
+        """A photo as the file calls it, seen from the file's own folder."""
+        return posixpath.join(posixpath.dirname(stem), name.replace("\\", "/"))
+
+    def size_of(name: str) -> tuple[int, int] | None:
+        return finder.size(beside(name)) or finder.size(stem) or size_beside(path)
+
+    place = finder.place(stem) if format_.name == "geojson" else None
+    (record,) = _read(path, format_.name, finder, size_of, place)
+    if Path(record.photo).suffix.lower() not in PICTURE_SUFFIXES:
+        return [replace(record, photo=stem)]  # the format does not say the photo's name
+    if finder.find(beside(record.photo), record.photo_hw):
+        record = replace(record, photo=beside(record.photo))
+    return [record]
+
+
+def _read(
+    path: Path, format_: str, finder: PhotoFinder, size_of: SizeOf, place: Georeference | None = None
+) -> list[PhotoMasks]:
+    try:
+        return read_photos(path, format_, photo_hw=size_of, georeference=place)
+    except FormatError as error:
+        if finder.folder is None or SIZE_HINT not in str(error):
+            raise
+        told = f"no photo of its name is in {finder.folder}, which --photos names"
+        raise FormatError(str(error).replace(f"give {SIZE_HINT}", told)) from error
 
 
 def size_beside(path: Path) -> tuple[int, int] | None:
@@ -259,63 +280,3 @@ def size_beside(path: Path) -> tuple[int, int] | None:
         if (each := plain.with_name(plain.name + suffix)).is_file()
     ]
     return photo_size(photos[0]) if photos else None
-
-
-class PhotoFinder:
-    """Finds the photos that mask files speak of, by name or by stem, in one folder."""
-
-    def __init__(self, folder: Path | None) -> None:
-        if folder is not None and not folder.is_dir():
-            raise InputError(f"--photos must be a folder, {str(folder)!r} is none")
-        self._folder = folder
-        self._by_stem: dict[str, Path] = {}
-        for path in sorted(folder.rglob("*")) if folder else []:
-            if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file():
-                relative = path.relative_to(folder)  # type: ignore[arg-type]
-                self._by_stem.setdefault(relative.with_suffix("").as_posix(), path)
-                self._by_stem.setdefault(path.stem, path)
-
-    def find(self, name: str) -> Path | None:
-        """The photo of this name, with or without its suffix."""
-        if self._folder is not None and (self._folder / name).is_file():
-            return self._folder / name
-        plain = name[: -len(Path(name).suffix)] if Path(name).suffix.lower() in PICTURE_SUFFIXES else name
-        return self._by_stem.get(plain) or self._by_stem.get(Path(plain).name)
-
-    def size(self, name: str) -> tuple[int, int] | None:
-        """Height and width of the photo of this name, where there is one."""
-        path = self.find(name)
-        return None if path is None else photo_size(path)
-
-    def place(self, name: str) -> Georeference | None:
-        """Where the photo of this name lies on the map, where there is one that says it."""
-        path = self.find(name)
-        return None if path is None else read_georeference(path)
-
-    def named(self, record: PhotoMasks) -> PhotoMasks:
-        """The record with its photo's full name and georeference, where the photo is found."""
-        path = self.find(record.photo)
-        if path is None or self._folder is None:
-            return record
-        name = path.relative_to(self._folder).as_posix()
-        place = record.georeference or read_georeference(path)
-        return replace(record, photo=name, georeference=place, source=path)
-
-    def check(self, record: PhotoMasks) -> Path:
-        """The photo of a record. Raises :class:`InputError` when it is not there or has another size."""
-        path = self.find(record.photo)
-        if path is None:
-            raise InputError(
-                f"drawing needs the photo {record.photo!r}; say where the photos are: --photos FOLDER"
-            )
-        height, width = photo_size(path)
-        if (height, width) != record.photo_hw:
-            raise InputError(
-                f"{path} is {width} x {height}, its masks are "
-                f"{record.photo_hw[1]} x {record.photo_hw[0]}; was the photo resized?"
-            )
-        return path
-
-    def pixels(self, record: PhotoMasks) -> np.ndarray:
-        """The photo of a record, RGB, read anew each time: thousands do not fit in memory."""
-        return read_photo(self.check(record))

@@ -22,6 +22,7 @@ from .losses import Loss, Losses
 from .raster import checked_size
 from .record import (
     PhotoMasks,
+    SizeOf,
     WriteOptions,
     attributes_of,
     build_mask,
@@ -32,6 +33,7 @@ from .record import (
     plain_attributes,
     rle_of,
     scores_of,
+    size_said,
 )
 from .text import entry, read_json, want
 
@@ -155,7 +157,7 @@ def _compact(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
-def read(path: Path, photo_hw: tuple[int, int] | None = None) -> list[PhotoMasks]:
+def read(path: Path, photo_hw: tuple[int, int] | SizeOf | None = None) -> list[PhotoMasks]:
     """The masks of every photo in the file, photos without masks too. Polygons become pixels as
     pycocotools makes them."""
     content = want(read_json(path), dict, str(path))
@@ -178,7 +180,7 @@ def read(path: Path, photo_hw: tuple[int, int] | None = None) -> list[PhotoMasks
             "add the images, or remove these annotations"
         )
     return [
-        _photo(image, rows_of_image[key], classes, names, f"image {index} of {path}")
+        _photo(image, rows_of_image[key], classes, names, photo_hw, f"image {index} of {path}")
         for index, (key, image) in enumerate(zip(keys, images, strict=True), 1)
     ]
 
@@ -208,14 +210,23 @@ def classes_of(content: dict[str, Any], path: Path) -> tuple[Classes, dict[str, 
 
 
 def _photo(
-    image: Any, rows: list[tuple[str, Any]], classes: Classes, names: dict[str, str], where: str
+    image: Any,
+    rows: list[tuple[str, Any]],
+    classes: Classes,
+    names: dict[str, str],
+    known: tuple[int, int] | SizeOf | None,
+    where: str,
 ) -> PhotoMasks:
-    size = checked_size(entry(image, "height", int, where), entry(image, "width", int, where), where)
+    name = entry(image, "file_name", str, where)
+    if image.get("height") is None and image.get("width") is None:
+        size = size_said(known, name, where)
+    else:
+        size = checked_size(entry(image, "height", int, where), entry(image, "width", int, where), where)
     masks = [_mask(row, row_where, size, names) for row_where, row in rows]
-    known = ("width", "height", "file_name")
-    attributes = {name: value for name, value in image.items() if name not in known}
+    own = ("width", "height", "file_name")
+    attributes = {key: value for key, value in image.items() if key not in own}
     return PhotoMasks(
-        entry(image, "file_name", str, where),
+        name,
         MaskSet(masks, photo_hw=size),
         classes=classes,
         attributes=attributes,

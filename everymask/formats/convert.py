@@ -35,9 +35,9 @@ def read_photos(
     """Every photo's masks in a file (or folder, for the format ``amg``).
 
     ``format`` is told by the ending and the content when not given. ``photo_hw`` (height, width) is needed
-    where the file does not say how large the photo is: YOLO, lists without masks, some files of LabelMe and
-    Label Studio; for a file of several photos it is a function from a photo's name to its size.
-    ``georeference`` is the photo's place on the map, for GeoJSON in degrees by another tool. Raises
+    where the file does not say how large the photo is: YOLO, lists without masks, some files of LabelMe,
+    Label Studio, COCO and CVAT; for a file of several photos it is a function from a photo's name to its
+    size. ``georeference`` is the photo's place on the map, for GeoJSON in degrees by another tool. Raises
     :class:`FormatError` for a file that is malformed or of no known format.
     """
     if not isinstance(path, str | Path):
@@ -46,7 +46,7 @@ def read_photos(
     if not file.exists():
         raise FormatError(f"there is no file {file}")
     found = find_format(format) if format else recognise(file)
-    if callable(photo_hw) and found.per == "photo":
+    if callable(photo_hw) and found.per == "photo" and found.name != "labelme":  # which names its photo
         photo_hw = photo_hw(file.stem)
     place = {"georeference": georeference} if found.name == "geojson" else {}
     try:

@@ -24,12 +24,14 @@ from .losses import Loss, Losses
 from .raster import box_ring, checked_ring, checked_size, ellipse_ring, rle_of_rings, turned
 from .record import (
     PhotoMasks,
+    SizeOf,
     WriteOptions,
     build_mask,
     category_of,
     check_within,
     label_of,
     pixel_box_xywh,
+    size_said,
 )
 from .text import read_text
 
@@ -129,7 +131,7 @@ def pixels_of_runs(runs: list[int], box_hw: tuple[int, int]) -> np.ndarray:
     return np.repeat(values, runs).reshape(box_hw)
 
 
-def read(path: Path, photo_hw: tuple[int, int] | None = None) -> list[PhotoMasks]:
+def read(path: Path, photo_hw: tuple[int, int] | SizeOf | None = None) -> list[PhotoMasks]:
     """The masks of every photo in the file, of masks, polygons, boxes and ellipses; others are refused."""
     try:
         root = ElementTree.fromstring(_without_entities(read_text(path), path))
@@ -143,7 +145,7 @@ def read(path: Path, photo_hw: tuple[int, int] | None = None) -> list[PhotoMasks
             f"{path} is in the format CVAT for video, whose tracks have no photos; "
             "export the task as 'CVAT for images 1.1'"
         )
-    return [_photo(image, path) for image in images]
+    return [_photo(image, path, photo_hw) for image in images]
 
 
 def _without_entities(text: str, path: Path) -> str:
@@ -153,10 +155,13 @@ def _without_entities(text: str, path: Path) -> str:
     return text
 
 
-def _photo(image: ElementTree.Element, path: Path) -> PhotoMasks:
+def _photo(image: ElementTree.Element, path: Path, known: tuple[int, int] | SizeOf | None) -> PhotoMasks:
     name = image.get("name", "")
     where = f"image {name!r} of {path}"
-    size = checked_size(image.get("height"), image.get("width"), where)
+    if image.get("height") is None and image.get("width") is None:
+        size = size_said(known, name, where)
+    else:
+        size = checked_size(image.get("height"), image.get("width"), where)
     masks = [_mask(shape, size, where) for shape in image if shape.tag != "tag"]
     tags = [str(tag.get("label")) for tag in image.iter("tag")]
     told = Loss("fields", 0, detail=f"tags of the photo: {', '.join(tags)}")

@@ -24,7 +24,6 @@ from ..maskset import Mask, MaskSet
 from .losses import Loss, Losses
 from .raster import box_ring, checked_pairs, checked_ring, checked_size, ellipse_ring, rle_of_rings, turned
 from .record import (
-    SIZE_HINT,
     PhotoMasks,
     SizeOf,
     WriteOptions,
@@ -34,6 +33,7 @@ from .record import (
     label_of,
     plain_attributes,
     scores_of,
+    size_said,
 )
 from .text import entry, read_json, want
 
@@ -171,11 +171,10 @@ def read(path: Path, photo_hw: tuple[int, int] | SizeOf | None = None) -> list[P
     is (attributes ``annotation`` and ``completed_by``).
     """
     tasks = want(read_json(path), list, str(path))
-    size_of = photo_hw if callable(photo_hw) else lambda name: photo_hw
-    return [_photo(task, size_of, f"task {index} of {path}") for index, task in enumerate(tasks, 1)]
+    return [_photo(task, photo_hw, f"task {index} of {path}") for index, task in enumerate(tasks, 1)]
 
 
-def _photo(task: Any, size_of: SizeOf, where: str) -> PhotoMasks:
+def _photo(task: Any, known: tuple[int, int] | SizeOf | None, where: str) -> PhotoMasks:
     data, answers, set_aside = _answers(want(task, dict, where), where)
     name = _photo_name(data, where)
     found = [
@@ -189,7 +188,7 @@ def _photo(task: Any, size_of: SizeOf, where: str) -> PhotoMasks:
         for results, _ in answers
         for result in results
     )
-    size = _size(task, [result for result, _ in found], size_of(name), where)
+    size = _size(task, [result for result, _ in found], where) or size_said(known, name, where)
     labels = _labels_by_region([result for results, _ in answers for result in results])
     masks = [
         _mask(result, size, labels, attributes, f"result {index} of {where}")
@@ -303,15 +302,11 @@ def _label_in(result: dict[str, Any]) -> str | None:
     return None
 
 
-def _size(
-    task: dict[str, Any], results: list[dict[str, Any]], known_hw: tuple[int, int] | None, where: str
-) -> tuple[int, int]:
+def _size(task: dict[str, Any], results: list[dict[str, Any]], where: str) -> tuple[int, int] | None:
     for known in (*results, task.get("meta") or {}):
         if isinstance(known, dict) and known.get("original_height") and known.get("original_width"):
             return checked_size(known["original_height"], known["original_width"], where)
-    if known_hw is None:
-        raise FormatError(f"{where} does not say the photo's size; give {SIZE_HINT}")
-    return known_hw
+    return None
 
 
 def _mask(
@@ -326,7 +321,7 @@ def _mask(
             f"{where} was drawn on the photo turned by {result['image_rotation']} degrees, which is "
             "not read; turn it back in Label Studio and export again"
         )
-    size = _size({}, [result], photo_hw, where)
+    size = _size({}, [result], where) or photo_hw
     if size != photo_hw:
         raise FormatError(f"{where} is of {size[0]} x {size[1]} pixels, others of the task of {photo_hw}")
     value = entry(result, "value", dict, where)

@@ -26,8 +26,8 @@ from ..pillow import BROKEN, grey_pixels
 from .losses import Losses
 from .raster import box_ring, checked_ring, checked_size, ellipse_ring, rle_of_rings
 from .record import (
-    SIZE_HINT,
     PhotoMasks,
+    SizeOf,
     WriteOptions,
     attributes_of,
     build_mask,
@@ -36,6 +36,7 @@ from .record import (
     pasted,
     plain_attributes,
     scores_of,
+    size_said,
 )
 from .text import entry, read_json, want, write_json
 
@@ -96,19 +97,21 @@ def _png_text(pixels: np.ndarray) -> str:
     return base64.b64encode(encoded(pixels.astype(np.uint8))).decode("ascii")
 
 
-def read(path: Path, photo_hw: tuple[int, int] | None = None) -> list[PhotoMasks]:
+def read(path: Path, photo_hw: tuple[int, int] | SizeOf | None = None) -> list[PhotoMasks]:
     """The masks of the one photo. Shapes without an area (points, lines) are refused, not dropped."""
     content = want(read_json(path), dict, str(path))
-    size = _size(content, photo_hw, path)
+    own = want(content.get(OWN_KEY, {}), dict, f"{OWN_KEY!r} of {path}")
+    # LabelMe on Windows writes imagePath with backslashes.
+    name = str(own.get("photo") or content.get("imagePath") or path.stem).replace("\\", "/")
+    size = _size(content, name, photo_hw, path)
     shapes = entry(content, "shapes", list, str(path))
     masks = [_mask(shape, size, f"shape {index} of {path}") for index, shape in enumerate(shapes, 1)]
-    own = want(content.get(OWN_KEY, {}), dict, f"{OWN_KEY!r} of {path}")
-    name = own.get("photo") or content.get("imagePath") or path.stem
-    # LabelMe on Windows writes imagePath with backslashes.
-    return [PhotoMasks(str(name).replace("\\", "/"), MaskSet(masks, photo_hw=size))]
+    return [PhotoMasks(name, MaskSet(masks, photo_hw=size))]
 
 
-def _size(content: dict[str, Any], photo_hw: tuple[int, int] | None, path: Path) -> tuple[int, int]:
+def _size(
+    content: dict[str, Any], name: str, known: tuple[int, int] | SizeOf | None, path: Path
+) -> tuple[int, int]:
     """What the file says of the photo's size, else the photo inside it, else what the caller says."""
     if content.get("imageHeight") is not None and content.get("imageWidth") is not None:
         return checked_size(content["imageHeight"], content["imageWidth"], str(path))
@@ -118,9 +121,7 @@ def _size(content: dict[str, Any], photo_hw: tuple[int, int] | None, path: Path)
                 return photo.height, photo.width
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             raise FormatError(f"'imageData' of {path} is not a picture in base64") from error
-    if photo_hw is None:
-        raise FormatError(f"{path} does not say how large the photo is; give {SIZE_HINT}")
-    return photo_hw
+    return size_said(known, name, str(path))
 
 
 def _mask(shape: Any, photo_hw: tuple[int, int], where: str) -> Mask:

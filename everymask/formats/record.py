@@ -36,6 +36,14 @@ SizeOf = Callable[[str], tuple[int, int] | None]
 """From the name of a photo in a file to its height and width, where somebody knows them."""
 
 
+def size_said(known: tuple[int, int] | SizeOf | None, name: str, where: str) -> tuple[int, int]:
+    """The size of the photo ``name`` by the caller. Raises :class:`FormatError` where he does not say it."""
+    size = known(name) if callable(known) else known
+    if size is None:
+        raise FormatError(f"{where} does not say how large the photo is; give {SIZE_HINT}")
+    return size
+
+
 @dataclass(frozen=True)
 class PhotoMasks:
     """The masks of one photo as a file holds them."""

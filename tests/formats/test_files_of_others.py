@@ -227,7 +227,7 @@ def test_a_photo_size_that_no_photo_has_is_refused(tmp_path, kind, size):
         "sa1b": ("a.json", {"image": image, "annotations": []}),
         "label-studio": ("a.json", [task(polygon(PERCENT, original_height=height, original_width=width))]),
     }[kind]
-    message = SIZES[size] if (height, kind) != (0, "label-studio") else "does not say the photo's size"
+    message = SIZES[size] if (height, kind) != (0, "label-studio") else "does not say how large the photo is"
     with pytest.raises(FormatError, match=message):
         formats.read_masks(write(tmp_path / name, content))
 
@@ -576,7 +576,7 @@ def test_what_label_studio_holds_besides_areas_is_said(tmp_path):
         ([{"data": {}, "annotations": []}], r"task 1 of .* names no photo in its data \(keys: none\)"),
         (
             [task({"type": "brushlabels", "value": {"rle": [1], "brushlabels": ["a"]}})],
-            "does not say the photo's size",
+            "does not say how large the photo is",
         ),
         (
             [task(brush(np.eye(3, 4), value={"rle": [999], "format": "rle"}))],

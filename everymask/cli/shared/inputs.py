@@ -125,6 +125,11 @@ def _of_folder(
             yield from _of_folder(path, recursive, skip, f"{inside}{entry.name}/", above)
 
 
+def pictures_within(folder: Path, skip: frozenset[Path] = frozenset()) -> Iterator[Path]:
+    """All pictures of a folder and those below, without what earlier runs wrote there."""
+    return (found.path for found in _of_folder(folder, True, skip) if found.path.is_file())
+
+
 def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()
