@@ -23,7 +23,7 @@ def studio(
     ] = None,
     masks: Annotated[
         list[Path] | None,
-        typer.Option(metavar="FILE", help="Masks to begin with, in any format. May be repeated."),
+        typer.Option(metavar="FILE", help="Masks to begin with: a file or folder, any format; repeatable."),
     ] = None,
     frames: Annotated[
         bool, typer.Option("--frames", help="The pictures of a folder are the frames of one clip.")

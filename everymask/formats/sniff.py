@@ -14,6 +14,11 @@ FOLDERS = {"amg": "metadata.csv", "coco-panoptic": "panoptic.json", "voc": "Segm
 """What a folder of a format has in it."""
 
 
+def is_mask_folder(path: Path) -> bool:
+    """Whether a folder is masks of a format that is a folder."""
+    return any((path / telling).exists() for telling in FOLDERS.values())
+
+
 def recognise(path: Path) -> Format:
     """The format of a file or folder of masks. Raises :class:`FormatError` when it is none we know."""
     if not path.exists():

@@ -4,23 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-from everymask.errors import FormatError, InputError
-from everymask.formats import PhotoMasks, read_photos
+from everymask.errors import FormatError
 from everymask.formats.video_record import ClipMasks
 from everymask.formats.video_table import VIDEO_FORMATS
-from everymask.media.photos import photo_size
 
 from .clips.clip import ClipFile
+from .known_masks import known_masks
 from .photos import within
 from .session import Begin
 
 PROJECT_NAME = "everymask-studio.db"
 UPLOADS_NAME = "everymask-uploads"
 VIDEO_SUFFIXES = {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ogv", ".mts"}
-BESIDE_A_PHOTO = (".json", ".geojson", ".xml")
-"""Endings of mask files that are looked for beside a photo of the same name."""
 
 
 def begin(
@@ -120,33 +117,3 @@ def _clip_masks(file: Path) -> ClipMasks | None:
             with suppress(FormatError, KeyError, TypeError, ValueError):
                 return kind.load().read(file)
     return None
-
-
-def known_masks(photos: Sequence[tuple[Path, str]], mask_files: Iterable[Path]) -> dict[str, PhotoMasks]:
-    """The masks of each photo by its name, with the file's class numbers: from files named, and from those
-    beside a photo.
-
-    Files that were named must be readable; one that merely lies there and is no mask file is left alone.
-    """
-    found: dict[str, PhotoMasks] = {}
-    for path, name in photos:
-        for suffix in BESIDE_A_PHOTO:
-            beside = path.with_suffix(suffix)
-            if beside.is_file():
-                try:
-                    records = read_photos(beside, photo_hw=photo_size(path))
-                except InputError:
-                    continue
-                if records:
-                    found[name] = records[0]
-    names = {name for _, name in photos}
-    by_end = {PurePosixPath(name).name: name for _, name in photos}
-    for file in mask_files:
-        for record in read_photos(file):
-            exact = record.photo if record.photo in names else None
-            known = exact or by_end.get(PurePosixPath(record.photo).name)
-            if known is not None:
-                found[known] = record
-            elif len(photos) == 1:
-                raise FormatError(f"{file} holds masks of {record.photo}, not of {photos[0][1]}")
-    return found
