@@ -21,6 +21,7 @@ from everymask.formats.raster import fill_rings
 from everymask.masks.regions import drop_small_islands, fill_enclosed_holes
 
 from .document import Document, Draft, Item, Step
+from .soft_edges import feathered
 
 Coordinate = Annotated[float, Field(allow_inf_nan=False, ge=-1e6, le=1e6)]
 Point = tuple[Coordinate, Coordinate]
@@ -196,6 +197,14 @@ class NewMask(Action):
     points: list[Point] | None = None
 
 
+class Feather(Action):
+    """How many pixels the edges of masks fade over in cut-outs; 0: as many as the export says."""
+
+    type: Literal["feather"] = "feather"
+    masks: Ids
+    px: Annotated[float, Field(ge=0, le=200, allow_inf_nan=False)]
+
+
 class Add(Action):
     """Adds masks: those kept of everything mode, or of another program."""
 
@@ -244,6 +253,7 @@ ACTIONS = (
     | Brush
     | Polygon
     | Clean
+    | Feather
     | Add
     | SetClass
     | RenameClass
@@ -405,6 +415,13 @@ def _(action: Reorder, document: Document, tools: Tools) -> Done:
     others = [id for id in document.items if id not in set(action.masks)]
     order = [*others[: action.to], *dict.fromkeys(action.masks), *others[action.to :]]
     return Done(document.in_order(order), "reorder")
+
+
+@_perform.register
+def _(action: Feather, document: Document, tools: Tools) -> Done:
+    items = _free(document, action.masks)
+    changed = [replace(item, mask=feathered(item.mask, action.px)) for item in items]
+    return Done(document.with_items(*changed), counted("soften", len(items)))
 
 
 @_perform.register

@@ -13,10 +13,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import cv2
 import numpy as np
 
-from everymask import InputError, Mask, MaskSet, draw_overlay
+from everymask import InputError, MaskSet, draw_overlay
 from everymask.formats import (
     FORMATS,
     Format,
@@ -33,6 +32,8 @@ from everymask.formats.folder_names import FolderNames
 from everymask.formats.yolo_folder import YoloFolder
 from everymask.media.draw import cut_out
 
+from .soft_edges import feather_of
+
 
 @dataclass(frozen=True)
 class Wanted:
@@ -41,7 +42,7 @@ class Wanted:
     formats: tuple[str, ...] = ("coco",)
     overlay: bool = False
     cutouts: bool = False
-    feather_px: float = 0  # how soft the edges of cut-outs are
+    feather_px: float = 0  # how soft the edges of cut-outs are, of masks that do not say it themselves
     overlap: str = "keep"
     rings: str = "bridge"
     val: float = 0.0  # the share of photos that YOLO validates with
@@ -78,7 +79,7 @@ def export(folder: Path, photos: Sequence[Ready], wanted: Wanted) -> dict[str, L
         if wanted.cutouts:
             pixels = photo.pixels()
             for number, mask in enumerate(photo.masks, 1):
-                piece = soft_cut_out(pixels, mask, wanted.feather_px)
+                piece = cut_out(pixels, mask, feather=feather_of(mask, wanted.feather_px))
                 _save(folder / "cutouts" / place / f"{number}.png", piece)
     return losses
 
@@ -106,20 +107,6 @@ def _written(
             target = folder / format_.name / f"{place}{format_.suffix}"
         lost += write_file(format_, target, [record], options)
     return lost
-
-
-def soft_cut_out(photo: np.ndarray, mask: Mask, feather_px: float) -> np.ndarray:
-    """One object on a transparent ground, RGBA uint8, its edge faded over ``feather_px`` pixels inwards.
-
-    Inwards, so that nothing of the background shines through. 0 is a hard edge.
-    """
-    piece = cut_out(photo, mask)
-    if feather_px <= 0 or piece.size == 0:
-        return piece
-    inside = np.pad(piece[..., 3], 1)
-    depth = cv2.distanceTransform(inside, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
-    piece[..., 3] = np.clip(255 * (depth - 0.5) / feather_px, 0, 255).astype(np.uint8) * (piece[..., 3] > 0)
-    return piece
 
 
 def _save(path: Path, picture: np.ndarray) -> None:

@@ -41,7 +41,7 @@ def known_masks(photos: Sequence[tuple[Path, str]], mask_files: Iterable[Path]) 
         for each in names.files(file):
             records = read_photos(each, photo_hw=names.size)
             told += [record.photo for record in records]
-            found |= {name: record for record in records if (name := names.find(record.photo))}
+            found |= {called: record for record in records if (called := names.find(record.photo))}
         if told and not any(names.find(photo) for photo in told):
             here = _listed([name for _, name in photos]) or "any photo here"
             raise FormatError(f"{file} holds masks of {_listed(told)}, not of {here}")

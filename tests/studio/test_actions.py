@@ -185,3 +185,12 @@ def test_a_patch_leads_from_one_document_to_the_next_and_back():
     assert set(forward["masks"]) == {"1", "2"}
     assert forward["masks"]["2"] is None
     assert patch_between(before, before) == {}
+
+
+def test_a_soft_edge_stays_with_a_mask_that_is_changed_and_goes_at_zero():
+    soft = do(document(LEFT), actions.Feather(masks=[1], px=3))
+    assert soft.items[1].mask.attributes == {"feather_px": 3}
+    assert pixels(soft, 1) == pixels(document(LEFT), 1)
+    grown = do(soft, actions.Clean(masks=[1], grow=1))
+    assert grown.items[1].mask.attributes == {"feather_px": 3}
+    assert not do(grown, actions.Feather(masks=[1], px=0)).items[1].mask.attributes

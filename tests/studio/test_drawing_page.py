@@ -180,3 +180,33 @@ def test_of_a_long_folder_the_open_photo_is_in_sight(browser: Any, tmp_path: Pat
         box = chosen.bounding_box()
         assert 0 < box["x"] < 1000
         assert page.troubles == []
+
+
+def test_brush_size_and_soft_edge_are_set_without_wheel_and_keys(browser: Any, studio: Studio):
+    for x in (60, 160):
+        studio.act(1, type="brush", points=[[x, 60]], radius=20)
+    page = opened(browser, studio)
+    size = page.tab.get_by_role("slider", name="Size of the brush")
+    assert not size.is_visible()
+    page.tab.keyboard.press("b")
+    box = size.bounding_box()
+    page.tab.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.until("state.brush > 30 && state.brush < 70")  # the middle between 1 and 2000, by factors
+    page.tab.keyboard.press("[")
+    page.tab.keyboard.press("[")
+    radius = page.state("state.brush")
+    page.until(f"Math.abs(2 ** document.querySelector('.brush-size input').value / {radius} - 1) < 0.06")
+    page.shot("brush-size")
+    page.tab.locator("[data-mask='1']").click()
+    page.tab.locator("[data-mask='2']").click(button="right")  # a long press, on a phone
+    page.until("state.selected.size === 2")
+    page.tab.get_by_label("Soft edge in cut-outs, in pixels").fill("4")
+    page.press("Enter")
+    page.press(";")
+    assert [mask["attributes"] for mask in studio.masks(1)] == [{"feather_px": 5}] * 2
+    assert "soft 5 px" in page.tab.locator("[data-mask='1']").inner_text()
+    page.press("Control+z")
+    assert page.state("state.photo.masks.get(2).attributes.feather_px") == 4
+    page.shot("soft-edge")
+    page.context.close()
+    assert page.troubles == []

@@ -7,8 +7,10 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
+from PIL import Image
 
 import everymask as em
 from tests.fakes import FakeModel
@@ -68,3 +70,23 @@ def test_photos_of_one_stem_do_not_overwrite_each_other(studio: Studio, tmp_path
     }
     photos = [row["name"] for row in studio.get("/api/session")["photos"]]
     assert lefts == {20 + 1 + photos.index(name) for name in ("00.jpg", "00.png")}
+
+
+def test_cut_outs_have_the_soft_edge_of_the_mask_or_else_of_the_export(studio: Studio, tmp_path: Path):
+    studio.act(4, type="feather", masks=[1], px=20)
+    studio.act(5, type="polygon", rings=[[[0, 100], [60, 100], [60, 200], [0, 200]]])  # at the photo's border
+    made = exported(studio, tmp_path / "out", photos=[3, 4, 5], cutouts=True, feather_px=5)
+    stem = {photo: Path(studio.get(f"/api/photos/{photo}")["name"]).stem for photo in (3, 4, 5)}
+
+    def middle_row(photo: int, number: int = 1) -> np.ndarray:
+        piece = np.asarray(Image.open(made / "cutouts" / stem[photo] / f"{number}.png"))[..., 3]
+        return piece[len(piece) // 2].astype(int)
+
+    def depth(row: np.ndarray) -> int:
+        return int((row < 255).argmin())  # where the first pixel is that hides everything
+
+    assert (depth(middle_row(3)), depth(middle_row(4))) == (5, 20)
+    assert (np.diff(middle_row(4)[:20]) > 0).all()
+    assert middle_row(5, 2)[0] == 255  # where the photo ends there is no edge
+    (mask,) = em.read_masks(made / "coco.json", photo=studio.get("/api/photos/4")["name"])
+    assert mask.attributes["feather_px"] == 20

@@ -80,8 +80,11 @@ def test_a_field_is_left_by_escape_and_by_an_empty_enter(page: Page, studio: Stu
     page.tab.keyboard.press("Escape")
     page.tab.keyboard.press("b")
     page.until("state.tool === 'brush'")
+    page.tab.get_by_role("tab", name="View").click()
     page.tab.keyboard.press("/")
-    page.until("document.activeElement.matches('[type=search]')")
+    page.tab.keyboard.type("dog")  # at once: no letter of it is a command
+    assert page.tab.get_by_role("searchbox").input_value() == "dog"
+    assert page.state("[state.tool, state.photo.name]") == ["brush", "a.jpg"]
     page.tab.keyboard.press("Escape")
     page.tab.keyboard.press("c")
     page.until("state.tool === 'click'")

@@ -60,6 +60,8 @@ export const COMMANDS = {
   dropIslands: { on: "photo", title: "Keep the largest part only", group: "Editing", keys: ["K"], able: some, run: () => act({ type: "clean", masks: chosen(), drop_islands: 1e9 }) },
   grow: { on: "photo", title: "Grow by a pixel", group: "Editing", keys: ["+", "="], able: some, run: () => act({ type: "clean", masks: chosen(), grow: 1 }) },
   shrink: { on: "photo", title: "Shrink by a pixel", group: "Editing", keys: ["-"], able: some, run: () => act({ type: "clean", masks: chosen(), grow: -1 }) },
+  soften: { on: "photo", title: "Softer edge in cut-outs", group: "Editing", keys: [";"], able: some, run: () => soften(1) },
+  harden: { on: "photo", title: "Harder edge in cut-outs", group: "Editing", keys: [":"], able: some, run: () => soften(-1) },
   eraseFromPhoto: { on: "photo", title: "Erase the selected from the photo", group: "Photo", keys: ["X"], able: some, run: eraseSelected },
   click: toolCommand("Click and box", "click", "C"),
   select: toolCommand("Select masks", "select", "V"),
@@ -235,6 +237,17 @@ function lock() {
     const of = get().clip?.objects ?? open.masks;
     return { type: "lock", masks, locked: !masks.every((id) => of.get(id)?.locked) };
   });
+}
+
+/** Over how many pixels the edge of a mask is to fade in cut-outs; 0: nobody said it. @param {import("./types.js").MaskView} [mask] */
+export function featherOf(mask) {
+  return Number(mask?.attributes?.feather_px) || 0;
+}
+
+/** @param {number} more pixels */
+function soften(more) {
+  const masks = chosen();
+  act((open) => ({ type: "feather", masks, px: Math.min(200, Math.max(0, featherOf(open.masks.get(masks[0])) + more)) }));
 }
 
 /** @param {number} way */

@@ -12,6 +12,7 @@
  * @property {number | null} predicted_iou
  * @property {number | null} stability_score
  * @property {boolean} locked
+ * @property {Record<string, any> | null} [attributes]
  * @property {string} counts
  */
 

@@ -120,15 +120,19 @@ function isForThePhoto(target) {
 }
 
 /**
- * Escape leaves a field, and so does Enter where nothing is typed: then it means what it means elsewhere.
+ * Escape leaves a field. So does Enter where it has nothing to send: in a number it takes what is typed; where nothing
+ * is typed it means what it means elsewhere.
  * @param {KeyboardEvent} event
+ * @returns {boolean} whether the key is a command now
  */
 function isLeft(event) {
   const field = /** @type {HTMLInputElement} */ (event.target);
   const isEmpty = field.matches("[type=text], [type=search]") && field.value === "";
-  if (event.defaultPrevented || event.isComposing || !(event.key === "Escape" || (event.key === "Enter" && isEmpty))) return false;
+  const isAlone = field.matches("[type=number]") && !field.form;
+  const isEnd = event.key === "Escape" || (event.key === "Enter" && (isEmpty || isAlone));
+  if (!isEnd || event.defaultPrevented || event.isComposing) return false;
   toThePhoto();
-  return event.key === "Enter";
+  return event.key === "Enter" && isEmpty;
 }
 
 /**

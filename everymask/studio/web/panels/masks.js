@@ -1,6 +1,7 @@
 // The list of masks: thumbnail, class, area, score; pointing, selecting, and what to do with the selected.
 
 import { colourOf } from "../core/colours.js";
+import { featherOf } from "../core/commands.js";
 import { act } from "../core/desk.js";
 import { h } from "../core/dom.js";
 import { icon } from "../core/icons.js";
@@ -39,18 +40,29 @@ function select(id, event) {
   set({ selected: next });
 }
 
+/** One more, or one less. @param {number} id */
+function selectMore(id) {
+  const next = new Set(get().selected);
+  if (!next.delete(id)) next.add(id);
+  set({ selected: next });
+}
+
 /** What can be done to the pixels of the selected masks. */
 function repairs() {
   const detail = h("input", { type: "range", min: "0", max: "5", step: "0.05", "aria-label": "Detail of the outline", oninput: () => set({ detail: Math.round(10 * (2 ** Number(detail.value) - 1)) / 10 }) });
   const value = h("output", { class: "number" });
+  const feather = h("input", { type: "number", min: "0", max: "200", step: "any", "aria-label": "Soft edge in cut-outs, in pixels", onchange: () => act({ type: "feather", masks: [...get().selected], px: Math.min(200, Math.max(0, Number(feather.value))) }) });
+  const soft = h("label", { class: "row soft" }, h("span", { class: "grow" }, "Soft edge in cut-outs"), feather, "px");
   const corners = h("label", { class: "slider" }, h("span", { class: "row" }, h("span", {}, "Corners at most off by"), value), detail);
-  const element = h("div", { class: "repairs" }, h("div", { class: "row start" }, ...[["fillHoles", "Fill holes"], ["dropIslands", "Largest part"], ["grow", "Grow"], ["shrink", "Shrink"]].map(([name, text]) => commandButton(name, text, "plain"))), corners);
+  const element = h("div", { class: "repairs" }, h("div", { class: "row start" }, ...[["fillHoles", "Fill holes"], ["dropIslands", "Largest part"], ["grow", "Grow"], ["shrink", "Shrink"]].map(([name, text]) => commandButton(name, text, "plain"))), soft, corners);
   return {
     element,
     /** @param {State} state */
     show(state) {
       element.hidden = state.selected.size === 0;
       corners.hidden = !state.outline;
+      const own = String(featherOf(state.photo?.masks.get([...state.selected][0])));
+      if (document.activeElement !== feather && feather.value !== own) feather.value = own;
       const count = state.outline?.rings.reduce((sum, ring) => sum + ring.length, 0) ?? 0;
       value.textContent = `${state.detail} px, ${count} corners`;
       const place = String(Math.log2(1 + state.detail));
@@ -108,7 +120,7 @@ function updateRow(row, mask) {
   const [label, facts] = /** @type {HTMLElement[]} */ ([row.querySelector(".label"), row.querySelector(".facts")]);
   label.textContent = mask.label ?? `Mask ${mask.id}`;
   label.classList.toggle("unnamed", mask.label === null);
-  facts.textContent = [areaText(mask.area), mask.predicted_iou === null ? "by hand" : `${Math.round(100 * mask.predicted_iou)}%`].join(" · ");
+  facts.textContent = [areaText(mask.area), mask.predicted_iou === null ? "by hand" : `${Math.round(100 * mask.predicted_iou)}%`, ...(featherOf(mask) ? [`soft ${featherOf(mask)} px`] : [])].join(" · ");
   const lock = /** @type {HTMLElement} */ (row.querySelector(".lock"));
   lock.hidden = !mask.locked;
 }
@@ -123,6 +135,7 @@ function makeRow(mask) {
       tabIndex: -1,
       "data-mask": String(mask.id),
       onclick: (/** @type {MouseEvent} */ event) => select(mask.id, event),
+      oncontextmenu: (/** @type {MouseEvent} */ event) => (event.preventDefault(), selectMore(mask.id)), // a long press, too
       ondblclick: () => (set({ tool: "click" }), act({ type: "reopen", mask: mask.id })),
       onpointerenter: () => set({ pointed: mask.id }),
       onpointerleave: () => set({ pointed: null }),

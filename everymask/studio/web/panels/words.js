@@ -1,7 +1,7 @@
 // Words: a field that finds what they name, on the photo or on the frame that is shown.
 
 import { attempt, make } from "../core/desk.js";
-import { h } from "../core/dom.js";
+import { byId, h } from "../core/dom.js";
 import { icon } from "../core/icons.js";
 import { request } from "../core/server.js";
 import { get, set } from "../core/store.js";
@@ -31,7 +31,8 @@ async function search() {
 /** To the search field. */
 export function askWords() {
   set({ panel: "masks", sheet: true });
-  requestAnimationFrame(() => requestAnimationFrame(() => words.focus()));
+  byId("panel-masks").hidden = false; // with the next frame it is there; the next key may come before
+  words.focus();
 }
 
 /**
