@@ -1,9 +1,10 @@
 """Matrix products of a layer, by the library that is fastest at them on this processor.
 
-On a CPU torch takes MKL for float32, which on AMD's processors never computes with more than 256 bits. Since
-Zen 5 that is half of their width, and oneDNN is twice as fast (218 GFLOP/s a core against 101). Where both
-have the whole width MKL is faster, since it writes to memory that is there (docs/lab-notes.md, "Products").
-For fast forms only (``nn/touched.py``): these operators have no gradients.
+On a CPU torch takes MKL for float32, which on AMD's processors never computes with more than 256 bits.
+Since Zen 5 that is half of their width, and oneDNN is twice as fast (218 GFLOP/s a core, 101). On Zen 4,
+which takes AVX-512 in two halves, it is faster by a tenth, but not where the answer goes to memory that is
+there: MKL writes to it, oneDNN does not. With AVX2 alone MKL is as fast, and faster into such memory
+(docs/lab-notes.md, "Products"). For fast forms only (``nn/touched.py``): these operators have no gradients.
 """
 
 from __future__ import annotations
@@ -39,14 +40,14 @@ def product_plus(x: Tensor, weight: Tensor, addend: Tensor, room: Tensor) -> Ten
 
     ``room`` [M, N] may be written to, and may hold the answer; it may be ``addend`` itself.
     """
-    if _onednn_takes(x, weight) and addend.dtype == x.dtype:
+    if _onednn_takes(x, weight, has_room=True) and addend.dtype == x.dtype:
         return torch.ops.mkldnn._linear_pointwise.binary(x, addend, weight, None, "add")
     return torch.addmm(addend, x, weight.T, out=room)
 
 
-def _onednn_takes(x: Tensor, weight: Tensor) -> bool:
+def _onednn_takes(x: Tensor, weight: Tensor, *, has_room: bool = False) -> bool:
     return (
-        _onednn_pays(x.dtype)
+        _onednn_pays(x.dtype, has_room)
         and x.dtype == weight.dtype
         and x.device.type == "cpu"
         and weight.is_contiguous()
@@ -55,22 +56,22 @@ def _onednn_takes(x: Tensor, weight: Tensor) -> bool:
 
 
 @cache
-def _onednn_pays(dtype: torch.dtype) -> bool:
+def _onednn_pays(dtype: torch.dtype, has_room: bool) -> bool:
+    """Whether for products of a type, whose answers go to new memory or (``has_room``) to what is there."""
     if not torch.backends.mkldnn.is_available() or not hasattr(torch.ops.mkldnn, "_linear_pointwise"):
         return False
     if dtype == torch.float32:
-        return not torch.backends.mkl.is_available() or _mkl_at_half_width()
+        return not torch.backends.mkl.is_available() or _mkl_is_slower(has_room)
     return dtype == torch.bfloat16 and torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
-def _mkl_at_half_width() -> bool:
-    """Whether this is a processor whose AVX-512 MKL leaves unused: one of AMD's. Zen 4 (family 25) takes 512
-    bits in two halves, so that it loses nothing."""
+def _mkl_is_slower(has_room: bool) -> bool:
+    """On AMD's processors with AVX-512; into memory that is there only from Zen 5 (family 26) on."""
     family = re.search(r"family\s*:?\s*(\d+)", _processor(), re.IGNORECASE)
     return (
         torch.backends.cpu.get_cpu_capability() == "AVX512"
         and "AuthenticAMD" in _processor()
-        and not (family and int(family[1]) <= 25)
+        and not (has_room and family and int(family[1]) <= 25)
     )
 
 

@@ -18,7 +18,9 @@ def library(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     name: str = request.param
     if not torch.backends.mkldnn.is_available() and name == "oneDNN":
         pytest.skip("this torch was built without oneDNN")
-    monkeypatch.setattr(products, "_onednn_pays", lambda dtype: name == "oneDNN" and dtype == torch.float32)
+    monkeypatch.setattr(
+        products, "_onednn_pays", lambda dtype, has_room: name == "oneDNN" and dtype == torch.float32
+    )
     return name
 
 
@@ -55,19 +57,23 @@ def test_weights_that_lie_across_go_another_way():
     assert torch.allclose(product(x, across, None), across.sum(1).expand(2, -1), atol=1e-4)
 
 
+ZEN4, ZEN5 = (f"vendor_id : AuthenticAMD\ncpu family : {family}" for family in (25, 26))
+
+
 @pytest.mark.parametrize(
-    ("width", "processor", "onednn"),
+    ("width", "processor", "fresh", "with_room"),
     [
-        ("AVX512", "vendor_id : AuthenticAMD\ncpu family : 26", True),
-        ("AVX512", "AMD64 Family 26 Model 68 Stepping 0, AuthenticAMD", True),  # as Windows has it
-        ("AVX512", "vendor_id : AuthenticAMD\ncpu family : 25", False),
-        ("AVX512", "vendor_id : GenuineIntel", False),
-        ("AVX2", "vendor_id : AuthenticAMD", False),
+        ("AVX512", ZEN5, True, True),
+        ("AVX512", "AMD64 Family 26 Model 68 Stepping 0, AuthenticAMD", True, True),  # as Windows has it
+        ("AVX512", ZEN4, True, False),
+        ("AVX512", "vendor_id : GenuineIntel", False, False),
+        ("AVX2", ZEN5, False, False),
     ],
 )
-def test_onednn_is_taken_where_mkl_leaves_half_of_the_width_unused(
-    width: str, processor: str, onednn: bool, monkeypatch: pytest.MonkeyPatch
+def test_onednn_is_taken_where_mkl_leaves_width_unused(
+    width: str, processor: str, fresh: bool, with_room: bool, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: width)
     monkeypatch.setattr(products, "_processor", lambda: processor)
-    assert products._mkl_at_half_width() == onednn
+    assert products._mkl_is_slower(has_room=False) == fresh
+    assert products._mkl_is_slower(has_room=True) == with_room
