@@ -210,3 +210,27 @@ def test_brush_size_and_soft_edge_are_set_without_wheel_and_keys(browser: Any, s
     page.shot("soft-edge")
     page.context.close()
     assert page.troubles == []
+
+
+def test_corners_of_a_polygon_that_is_being_drawn_are_undone_one_by_one(browser: Any, studio: Studio):
+    page = Page(browser, studio)
+    page.click(*DISK[:2])
+    page.press("Enter")
+    page.tab.keyboard.press("g")
+    for corner in ((200, 20), (300, 20), (300, 50)):
+        page.tab.mouse.click(*page.at(*corner))
+    page.until("state.ring.length === 3")
+    page.tab.keyboard.press("Control+z")
+    page.tab.keyboard.press("Control+z")
+    page.until("state.ring.length === 1")
+    assert len(studio.masks(1)) == 1  # what was done before stays
+    page.tab.keyboard.press("Control+Shift+Z")
+    page.until("state.ring.length === 2")
+    page.tab.mouse.click(*page.at(200, 50))  # another way: what was taken back is gone
+    page.until("state.ring.length === 3")
+    page.press("Enter")
+    x, y, width, height = studio.masks(1)[1]["bbox"]
+    assert (x, y, x + width, y + height) == pytest.approx((200, 20, 300, 50), abs=5)  # its tip is thin
+    assert studio.masks(1)[1]["area"] == pytest.approx(100 * 30 / 2, rel=0.05)
+    page.context.close()
+    assert page.troubles == []

@@ -2,6 +2,7 @@
 
 import { fitting, zoomed } from "./camera.js";
 import { act, attempt, here, idle, make, noted, open, redo, undo, unsettled } from "./desk.js";
+import { canStep, step as stepCorner } from "./ring.js";
 import { request } from "./server.js";
 import { get, set, setPhoto } from "./store.js";
 import { openExport } from "../panels/export.js";
@@ -47,8 +48,8 @@ export const COMMANDS = {
   nextAnswer: { on: "photo", title: "Next answer: whole, part, subpart", group: "Prompting", keys: ["Tab"], able: answered, run: () => choose(1) },
   previousAnswer: { on: "photo", title: "Previous answer", group: "Prompting", keys: ["Shift+Tab"], able: answered, run: () => choose(-1) },
   reopen: { on: "photo", title: "Correct the selected mask by clicks", group: "Prompting", keys: ["R"], able: () => get().selected.size === 1, run: reopen },
-  undo: { title: "Undo", group: "Editing", keys: ["Ctrl+Z"], able: () => canTravel(-1) || Boolean(photo()?.undo) || unsettled(), run: () => (canTravel(-1) ? travel(-1) : undo()) },
-  redo: { title: "Redo", group: "Editing", keys: ["Ctrl+Shift+Z", "Ctrl+Y"], able: () => canTravel(1) || Boolean(photo()?.redo) || unsettled(), run: () => (canTravel(1) ? travel(1) : redo()) },
+  undo: { title: "Undo", group: "Editing", keys: ["Ctrl+Z"], able: () => canStep(-1) || canTravel(-1) || Boolean(photo()?.undo) || unsettled(), run: () => (canStep(-1) ? stepCorner(-1) : canTravel(-1) ? travel(-1) : undo()) },
+  redo: { title: "Redo", group: "Editing", keys: ["Ctrl+Shift+Z", "Ctrl+Y"], able: () => canStep(1) || canTravel(1) || Boolean(photo()?.redo) || unsettled(), run: () => (canStep(1) ? stepCorner(1) : canTravel(1) ? travel(1) : redo()) },
   selectAll: { title: "Select all masks", group: "Editing", keys: ["Ctrl+A"], run: () => set({ selected: new Set((get().clip?.objects ?? photo()?.masks)?.keys()) }) },
   remove: { title: "Delete the selected masks", group: "Editing", keys: ["Delete", "Backspace"], able: some, run: () => act({ type: "delete", masks: chosen() }) },
   merge: { on: "photo", title: "Merge the selected masks", group: "Editing", keys: ["M"], able: () => get().selected.size > 1, run: () => act({ type: "merge", masks: chosen() }) },
