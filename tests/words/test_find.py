@@ -74,6 +74,14 @@ def test_of_a_thing_and_its_part_the_likelier_stays(model, masks, seen):
     assert found(model, masks, "dog") == [("dog", 5)]
 
 
+def test_a_likely_fragment_gives_way_to_the_well_outlined_thing(model, masks, seen):
+    seen |= {5: {"pug": 0.5}, 10: {"pug": 0.7}}
+    well, fragment = masks[0], masks[2].replace(predicted_iou=0.3)
+    assert found(model, em.MaskSet([well, fragment]), "dog") == [("dog", 5)]
+    unknown = [mask.replace(predicted_iou=None) for mask in (well, fragment)]
+    assert found(model, em.MaskSet(unknown), "dog") == [("dog", 10)]
+
+
 def test_the_more_special_word_wins_whatever_the_order(model, masks, seen):
     seen[5] = {"pug": 0.6, "tabby": 0.3}
     for words in ("animal . dog", "dog . animal"):

@@ -1,7 +1,8 @@
 """Text without a download: masks of everything mode, each named by an ImageNet classifier.
 
 A mask answers to a word if the classes below the word in WordNet's hierarchy are likely together. Of masks
-that share pixels (a dog, its head, the dog with its shadow) the most likely one stays.
+that share pixels (a dog, its head, the dog with its shadow) the best one stays, by how likely it is times how
+well the model thinks it is outlined: a fragment of a thing is often as likely as the thing.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ TOLD = 20
 SHARED = 0.5
 """Two masks are of one thing if this share of the smaller one's pixels belongs to both."""
 RELATIVE = 0.5
-"""A find counts if it is at least this sure, as a share of the surest one of its word in the photo: beside a
+"""A find counts if it is at least this good, as a share of the best one of its word in the photo: beside a
 dog of 0.94 there were a bush of 0.44 and a corner of a fence of 0.42, on the first frame of a clip."""
 
 
@@ -37,7 +38,7 @@ class Lite:
     """Names the masks of everything mode."""
 
     name = "lite"
-    threshold = 0.2
+    threshold = 0.15
 
     def __init__(
         self, model: PromptableModel, masks: MaskSet | None = None, options: dict[str, Any] | None = None
@@ -131,18 +132,24 @@ def best_words(shares: np.ndarray, meanings: Sequence[Meaning], threshold: float
 def without_parts(found: Sequence[tuple[float, int, Mask]]) -> list[tuple[float, int, Mask]]:
     """Finds (score, word, mask) best first, without those of a thing that has a better one."""
     kept: list[tuple[float, int, Mask]] = []
-    for each in sorted(found, key=lambda one: -one[0]):
+    for each in sorted(found, key=lambda one: -_worth(one)):
         if not any(same_thing(each[2], other[2]) for other in kept):
             kept.append(each)
     return kept
 
 
 def sure_enough(found: Sequence[tuple[float, int, Mask]]) -> list[tuple[float, int, Mask]]:
-    """Finds (score, word, mask) best first, without those far less sure than the first of their word."""
-    surest: dict[int, float] = {}
-    for score, word, _ in found:
-        surest.setdefault(word, score)
-    return [each for each in found if each[0] >= RELATIVE * surest[each[1]]]
+    """Finds (score, word, mask) best first, without those far worse than the first of their word."""
+    best: dict[int, float] = {}
+    for each in found:
+        best.setdefault(each[1], _worth(each))
+    return [each for each in found if _worth(each) >= RELATIVE * best[each[1]]]
+
+
+def _worth(find: tuple[float, int, Mask]) -> float:
+    """How likely a find is, times how well its mask is outlined where that is known."""
+    score, _, mask = find
+    return score if mask.predicted_iou is None else score * max(mask.predicted_iou, 0.0)
 
 
 def same_thing(one: Mask, other: Mask) -> bool:
