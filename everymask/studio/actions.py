@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from everymask import InputError, Mask
 from everymask.formats.raster import fill_rings
+from everymask.formats.record import plain_attributes
 from everymask.masks.regions import drop_small_islands, fill_enclosed_holes
 
 from .document import Document, Draft, Item, Step
@@ -195,6 +196,7 @@ class NewMask(Action):
     predicted_iou: float | None = None
     stability_score: float | None = None
     points: list[Point] | None = None
+    attributes: dict[str, Any] | None = None
 
 
 class Feather(Action):
@@ -233,6 +235,18 @@ class SetDone(Action):
 
     type: Literal["done"] = "done"
     done: bool = True
+
+
+def new_mask(mask: Mask) -> NewMask:
+    """A mask as :class:`Add` takes it."""
+    return NewMask.model_construct(  # as it is, however long its label
+        counts=mask.rle["counts"],
+        label=mask.label,
+        predicted_iou=mask.predicted_iou,
+        stability_score=mask.stability_score,
+        points=None if mask.point_coords is None else [(x, y) for x, y in mask.point_coords],
+        attributes=plain_attributes(mask),
+    )
 
 
 ACTIONS = (
@@ -436,6 +450,7 @@ def _(action: Add, document: Document, tools: Tools) -> Done:
                 predicted_iou=new.predicted_iou,
                 stability_score=new.stability_score,
                 point_coords=new.points,
+                attributes=new.attributes,
             ),
         )
         for number, new in enumerate(action.masks, document.next_id)

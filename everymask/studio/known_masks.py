@@ -35,6 +35,12 @@ def known_masks(photos: Sequence[tuple[Path, str]], mask_files: Iterable[Path]) 
                 continue
             if records:
                 found[name] = records[0]
+    return found | masks_in(mask_files, photos)
+
+
+def masks_in(mask_files: Iterable[Path], photos: Sequence[tuple[Path, str]]) -> dict[str, PhotoMasks]:
+    """The masks of each photo by its name, in files that were named. Raises as :func:`known_masks`."""
+    found: dict[str, PhotoMasks] = {}
     names = _Names(photos)
     for file in mask_files:
         told: list[str] = []

@@ -31,6 +31,7 @@ from .clips.clip import Clip, ClipFile
 from .clips.record import objects_of
 from .corners import corners_of
 from .document import Document, Draft, Item, Patch
+from .known_masks import masks_in
 from .photos import Photos, Source, View, depth_of, levels_of, pages_of
 from .project import PhotoRow, Project, State
 from .prompting import Prompting
@@ -136,11 +137,8 @@ class Session:
                 return state
             photo_hw = photo_size(source.path)
             known = self.begin.known_masks.get(source.name)
-            if known is not None and known.photo_hw != photo_hw:
-                raise InputError(
-                    f"the masks known for {source.name} are of a photo of {known.photo_hw} pixels (height, "
-                    f"width), the photo has {photo_hw}; was it resized or turned?"
-                )
+            if known is not None:
+                check_size(source.name, known, photo_hw)
             called = self.project.called_now
             items = [
                 Item(number, mask.replace(label=called(mask.label)))
@@ -214,6 +212,24 @@ class Session:
                     beyond, title = asked
             state, patch = self.project.commit(photo, version, document, title, beyond)
         return self._told(photo, state, patch, by)
+
+    def add_masks_of(self, file: Path, by: str = "") -> dict[int, int]:
+        """Add the masks of a file to the photos that it names, a step on each; how many, by the photo.
+
+        Raises FormatError for a file that cannot be read or names no photo that is open, InputError for
+        masks of a photo of another size; nothing is added then.
+        """
+        ids = {source.name: source.id for source in self.photos}
+        with self._lock:
+            found = masks_in([file], [(source.path, source.name) for source in self.photos])
+            for name, known in found.items():
+                check_size(name, known, self.open(ids[name]).document.photo_hw)
+            for name, known in found.items():
+                if len(known.masks):
+                    new = [actions.new_mask(mask) for mask in known.masks]
+                    self._keep_numbers(ids[name], known.classes)
+                    self.act(ids[name], self.open(ids[name]).version, actions.Add(masks=new), by)
+        return {ids[name]: len(known.masks) for name, known in found.items()}
 
     def act_on_clip(self, clip: int, version: int, action: Any, by: str = "") -> dict[str, Any]:
         """As :meth:`act`, in a clip; on the thread of the model."""
@@ -327,6 +343,15 @@ def shown_mask(mask: np.ndarray) -> dict[str, Any]:
     """A mask for the page: its own size and its runs as COCO's string."""
     coded = runs_of.to_coco(runs_of.encode(mask))
     return {"size": coded["size"], "counts": coded["counts"]}
+
+
+def check_size(name: str, known: PhotoMasks, photo_hw: tuple[int, int]) -> None:
+    """Raise InputError where masks are of a photo of another size than that of this name."""
+    if known.photo_hw != photo_hw:
+        raise InputError(
+            f"the masks known for {name} are of a photo of {known.photo_hw} pixels (height, width), the "
+            f"photo has {photo_hw}; was it resized or turned?"
+        )
 
 
 def _seed_of(document: Document, draft: Draft) -> Mask | None:

@@ -29,6 +29,15 @@ new MutationObserver((changes) => {
 """Notices go away by themselves, also while a busy test looks elsewhere."""
 
 
+DROP = """([name, type, content]) => {
+    const bytes = Uint8Array.from(atob(content), (each) => each.charCodeAt(0));
+    const dropped = new DataTransfer();
+    dropped.items.add(new File([bytes], name, { type }));
+    document.dispatchEvent(new DragEvent("drop", { dataTransfer: dropped, bubbles: true, cancelable: true }));
+}"""
+"""Drop a file onto the page: its name, type, and content in base64."""
+
+
 class Page:
     """A page of the studio, spoken to in pixels of the photo."""
 

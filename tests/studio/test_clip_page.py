@@ -20,7 +20,7 @@ from everymask.formats import video_coco_vis
 from everymask.masks.rle import decode, from_coco, to_coco
 from tests.studio.clip_scene import HEIGHT, WIDTH, box_at, disc_at, write_clip
 from tests.studio.harness import Studio, running
-from tests.studio.page import Page, serious_faults
+from tests.studio.page import DROP, Page, serious_faults
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -142,14 +142,6 @@ def drawn(studio: Studio, frame: int) -> np.ndarray:
     """The first object on a frame, bool [H, W]."""
     value = studio.get(f"/api/clips/1/masks?first={frame}&last={frame}")[f"mask/{frame}/1"]
     return decode(from_coco({"size": [HEIGHT, WIDTH], "counts": value["counts"]}))
-
-
-DROP = """([name, type, content]) => {
-    const bytes = Uint8Array.from(atob(content), (each) => each.charCodeAt(0));
-    const dropped = new DataTransfer();
-    dropped.items.add(new File([bytes], name, { type }));
-    document.dispatchEvent(new DragEvent("drop", { dataTransfer: dropped, bubbles: true, cancelable: true }));
-}"""
 
 
 def test_a_video_is_dropped_onto_an_empty_page_and_is_there_again(

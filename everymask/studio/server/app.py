@@ -6,6 +6,7 @@ first, 413 for too much, 422 for what cannot be done. Coordinates are pixels of 
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
 import everymask
-from everymask import EverymaskError
+from everymask import EverymaskError, InputError
 from everymask.everything.presets import PRESETS
 
 from ..actions import Accept, AnyAction, Coordinate, Point
@@ -225,6 +226,17 @@ def _add_photos(app: FastAPI, session: Session, turns: Turns) -> None:
         path, stored = await take_upload(request.stream(), session.begin.uploads, name, check_photo)
         photo = session.add_photo(path, f"{session.begin.uploads.name}/{stored}")
         return {"id": photo, "name": stored, "done": False, "masks": 0}
+
+    @app.post("/api/masks", status_code=201)
+    async def upload_masks(request: Request, name: str, x_tab: Tab = "") -> dict[str, Any]:
+        """Add the masks of a file, in any format, to the photos that it names: the file is the body."""
+        with tempfile.TemporaryDirectory(prefix="everymask-masks-") as folder:
+            path, stored = await take_upload(request.stream(), Path(folder), name, lambda path: None)
+            try:
+                added = await run_in_threadpool(session.add_masks_of, path, x_tab)
+            except InputError as error:  # by the name that its owner knows
+                raise type(error)(str(error).replace(str(path), stored)) from error
+        return {"photos": added, "classes": session.classes()}
 
     @app.get("/api/photos/{photo}")
     async def open_photo(photo: int) -> dict[str, Any]:

@@ -112,7 +112,7 @@ export const COMMANDS = {
   forgetOn: onClip("Forget masks from this frame on", ["Shift+Delete", "Shift+Backspace"], forgetFromHere, some),
   words: { title: "Find by words", group: "Photo", keys: ["/"], run: askWords },
   listen: { title: "Speak a command", group: "Photo", keys: ["Shift+S"], able: () => get().listening !== "thinking", run: listen },
-  add: { title: "Add photos or a video", group: "Photo", keys: ["Ctrl+O"], run: addFiles },
+  add: { title: "Add photos, a video or masks", group: "Photo", keys: ["Ctrl+O"], run: addFiles },
   export: { title: "Export", group: "Photo", keys: ["Ctrl+E"], able: () => get().clip !== null || get().photos.length > 0, run: openExport },
   keys: { title: "Show the keys", group: "Photo", keys: ["?"], run: openKeys },
 };

@@ -332,7 +332,7 @@ function mended(photo, patch) {
 }
 
 /** Have the lists of photos and clips anew. */
-function relist() {
+export function relist() {
   request("GET", "/api/session").then(({ photos, clips }) => set({ photos, clips }), () => undefined);
 }
 

@@ -1,6 +1,6 @@
-// The filmstrip: all photos of the folder, done and to do; photos and videos dropped onto the page join it.
+// The filmstrip: all photos of the folder, done and to do; photos and videos dropped onto the page join it, masks join them.
 
-import { attempt, open } from "../core/desk.js";
+import { attempt, idle, open, relist, reload, takeClasses } from "../core/desk.js";
 import { byId, h } from "../core/dom.js";
 import { icon } from "../core/icons.js";
 import { LongList } from "../core/long_list.js";
@@ -84,16 +84,41 @@ function empty(there) {
   if (there) place.replaceChildren(h("h2", {}, "Drop photos or a video here"), h("p", { class: "faint" }, "They stay on this machine."), h("button", { class: "primary", onclick: addFiles }, "Choose files"));
 }
 
-/** Let a person choose photos or videos. */
+/** Let a person choose photos, videos or files of masks. */
 export function addFiles() {
-  const input = h("input", { type: "file", accept: "image/*,.tif,.tiff,video/*,.mkv,.mts", multiple: true, onchange: () => take([...(input.files ?? [])]) });
+  const input = h("input", { type: "file", accept: "image/*,.tif,.tiff,video/*,.mkv,.mts,.json,.geojson,.xml,.txt,.gpkg,.parquet", multiple: true, onchange: () => take([...(input.files ?? [])]) });
   input.click();
 }
 
 const VIDEO = /\.(mp4|m4v|mov|mkv|webm|avi|mpe?g|ogv|mts)$/i;
 
+const MASKS = /\.(json|geojson|xml|txt|gpkg|parquet)$/i;
+
 /** @param {File[]} files */
 async function take(files) {
+  const isOfMasks = (/** @type {File} */ file) => MASKS.test(file.name);
+  await takePictures(files.filter((file) => !isOfMasks(file)));
+  await takeMasks(files.filter(isOfMasks)); // which may be of a photo that came along
+}
+
+/** @param {File[]} files */
+async function takeMasks(files) {
+  for (const file of files) {
+    await attempt(async () => {
+      await idle();
+      const { photos, classes } = await request("POST", `/api/masks?name=${encodeURIComponent(file.name)}`, file);
+      const counts = /** @type {number[]} */ (Object.values(photos));
+      const count = counts.reduce((sum, each) => sum + each, 0);
+      say(`${count} mask${count === 1 ? "" : "s"} of ${file.name} on ${counts.length} photo${counts.length === 1 ? "" : "s"}.`, "info");
+      takeClasses({ classes, renamed: null });
+      relist();
+      await reload();
+    });
+  }
+}
+
+/** @param {File[]} files */
+async function takePictures(files) {
   for (const file of files) {
     const isVideo = file.type.startsWith("video/") || VIDEO.test(file.name);
     say(`Taking ${file.name} …`, "info");
