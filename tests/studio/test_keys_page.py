@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
-from tests.studio.harness import Studio
+from tests.studio.harness import Studio, running
 from tests.studio.page import Page
 from tests.studio.scene import BOX, DISK
 
@@ -69,7 +71,7 @@ def test_enter_accepts_after_an_answer_was_clicked(page: Page, studio: Studio):
 
 def test_a_field_is_left_by_escape_and_by_an_empty_enter(page: Page, studio: Studio):
     page.click(*DISK[:2])
-    page.tab.get_by_label("Name of a new class").click()
+    page.tab.keyboard.press("Shift+L")
     page.tab.keyboard.type("cup")
     page.tab.keyboard.press("Enter")
     page.until("state.activeClass === 'cup'")
@@ -136,3 +138,26 @@ def test_pointing_and_selecting_in_the_photo_show_the_row_of_the_list(page: Page
     page.tab.wait_for_timeout(100)
     box = row.bounding_box()
     assert list_box["y"] <= box["y"] <= list_box["y"] + list_box["height"] - box["height"] + 1
+
+
+def test_pages_of_a_tiff_are_turned_by_keys_and_in_the_panel(browser: Any, tmp_path: Path, model: Any):
+    pages = [Image.new("RGB", (80, 60), colour) for colour in ("red", "green", "blue")]
+    pages[0].save(tmp_path / "stack.tif", save_all=True, append_images=pages[1:])
+    with running(tmp_path, model) as studio:
+        page = Page(browser, studio)
+        page.tab.keyboard.press("Alt+PageDown")
+        page.until("state.photo.view.page === 1 && state.photo.encoded")
+        page.tab.keyboard.press("Shift+V")
+        field = page.tab.get_by_label("Page", exact=True)
+        page.until("document.querySelector('[aria-label=Page]').value === '2'")
+        page.tab.get_by_text("of 3").wait_for()
+        page.tab.keyboard.press("Alt+PageUp")
+        page.until("state.photo.view.page === 0 && document.querySelector('[aria-label=Page]').value === '1'")
+        field.fill("9")
+        page.tab.keyboard.press("Enter")  # there are three
+        page.until("state.photo.view.page === 2 && document.querySelector('[aria-label=Page]').value === '3'")
+        page.tab.keyboard.press("Alt+PageDown")
+        page.tab.wait_for_timeout(200)
+        assert page.state("[state.photo.view.page, state.photo.name]") == [2, "stack.tif"]
+        page.context.close()
+    assert page.troubles == []

@@ -10,6 +10,8 @@ import { openKeys } from "../panels/keys.js";
 import { say } from "../panels/notices.js";
 import { canTravel, compare, copyCommand, copyPython, defaults, hasFindings, isFinding, runEverything, showAll, stopFinding, takeFindings, travel } from "../panels/findings.js";
 import { askWords } from "../panels/words.js";
+import { nameClass } from "../panels/classes.js";
+import { turnPage } from "../panels/look.js";
 import { eraseSelected } from "../panels/erasing.js";
 import { closeRing } from "../input/pointer.js";
 import { listen } from "../panels/voice.js";
@@ -91,6 +93,8 @@ export const COMMANDS = {
   masks: { title: "List of masks", group: "Photo", keys: ["Shift+A"], run: () => set({ panel: "masks", sheet: true }) },
   nextPhoto: { on: "photo", title: "Next photo", group: "Photo", keys: ["N", "PageDown"], able: several, run: () => step(1) },
   previousPhoto: { on: "photo", title: "Previous photo", group: "Photo", keys: ["P", "PageUp"], able: several, run: () => step(-1) },
+  nextPage: { on: "photo", title: "Next page of the file", group: "Photo", keys: ["Alt+PageDown"], able: hasPages, run: () => attempt(() => turnPage(1)) },
+  previousPage: { on: "photo", title: "Previous page of the file", group: "Photo", keys: ["Alt+PageUp"], able: hasPages, run: () => attempt(() => turnPage(-1)) },
   nextEmpty: { on: "photo", title: "Next photo without masks", group: "Photo", keys: ["Shift+N"], run: nextEmpty },
   done: { on: "photo", title: "Photo is done, on to the next", group: "Photo", keys: ["D"], able: () => here() !== undefined, run: done },
   previousFrame: onClip("Previous frame", ["P", "PageUp"], () => stepFrames(-1)),
@@ -110,6 +114,7 @@ export const COMMANDS = {
   absent: onClip("The object is not on this frame", ["J"], absent, () => get().selected.size === 1),
   eraseFromClip: onClip("Erase the selected from the clip", ["Shift+E"], eraseSelected, some),
   forgetOn: onClip("Forget masks from this frame on", ["Shift+Delete", "Shift+Backspace"], forgetFromHere, some),
+  nameClass: { title: "Name a new class", group: "Editing", keys: ["Shift+L"], run: nameClass },
   words: { title: "Find by words", group: "Photo", keys: ["/"], run: askWords },
   listen: { title: "Speak a command", group: "Photo", keys: ["Shift+S"], able: () => get().listening !== "thinking", run: listen },
   add: { title: "Add photos, a video or masks", group: "Photo", keys: ["Ctrl+O"], run: addFiles },
@@ -178,6 +183,10 @@ export function zoom(factor) {
 /** @param {Partial<import("./types.js").State["look"]>} change */
 export function look(change) {
   set({ look: { ...get().look, ...change } });
+}
+
+function hasPages() {
+  return typeof photo()?.view.page === "number";
 }
 
 function findingsShown() {

@@ -2,7 +2,7 @@
 
 import { useClass } from "../core/commands.js";
 import { act, attempt } from "../core/desk.js";
-import { h, list } from "../core/dom.js";
+import { byId, h, list } from "../core/dom.js";
 import { icon } from "../core/icons.js";
 import { request } from "../core/server.js";
 import { get, set } from "../core/store.js";
@@ -39,10 +39,18 @@ function rename(name, to) {
   return change({ type: "rename_class", name, to }, get().classes.map((each) => (each.name === name ? { ...each, name: to } : each)));
 }
 
+const name = h("input", { type: "text", placeholder: "New class", "aria-label": "Name of a new class", maxLength: 200 });
+
+/** To the field for a new class. */
+export function nameClass() {
+  set({ panel: "masks", sheet: true });
+  byId("panel-masks").hidden = false; // with the next frame it is there; the next key may come before
+  name.focus();
+}
+
 /** The list of classes. @returns {{element: HTMLElement, show: (state: State, before: State) => void}} */
 export function classesCard() {
   const chips = h("div", { class: "chips", role: "radiogroup", "aria-label": "Class of new masks" });
-  const name = h("input", { type: "text", placeholder: "New class", "aria-label": "Name of a new class", maxLength: 200 });
   const form = h("form", { class: "row", onsubmit: add }, name, h("button", { class: "plain square", "aria-label": "Add the class", title: "Add the class" }, icon("plus")));
   const element = h("section", { class: "classes", "aria-label": "Classes" }, h("h2", {}, "Classes"), chips, form);
 

@@ -11,6 +11,36 @@ import { get, setPhoto } from "../core/store.js";
 /** @type {any} */
 let depth = null;
 
+/**
+ * Look at the photo with another page or contrast.
+ * @param {{page?: number, range?: string | [number, number]}} change
+ * @returns {Promise<boolean>} whether it was done
+ */
+async function see(change) {
+  const photo = get().photo;
+  if (!photo) return false;
+  const view = { ...photo.view, ...change };
+  const did = await attempt(async () => {
+    await request("PUT", `/api/photos/${photo.id}/view`, view);
+    setPhoto({ view });
+    return true;
+  });
+  return did === true;
+}
+
+/** Turn the pages of a file. @param {number} way */
+export async function turnPage(way) {
+  const photo = get().photo;
+  const page = photo?.view.page ?? null;
+  if (!photo || page === null) return; // one page
+  const { pages } = await request("GET", `/api/photos/${photo.id}/depth`);
+  const to = Math.min(pages - 1, Math.max(0, page + way));
+  if (to !== page && (await see({ page: to })) && get().panel === "view") turned();
+}
+
+/** The panel shows what a key changed. */
+let turned = () => {};
+
 /** The panel. @returns {{element: HTMLElement, show: (state: State, before: State) => void}} */
 export function viewPanel() {
   const opacity = h("input", { type: "range", min: "0", max: "1", step: "0.05", "aria-label": "Opacity", oninput: () => look({ opacity: Number(opacity.value) }) });
@@ -22,7 +52,7 @@ export function viewPanel() {
   const chart = h("canvas", { width: 256, height: 48, class: "histogram", "aria-hidden": "true" });
   const low = h("input", { type: "number", step: "any", "aria-label": "Value shown as black" });
   const high = h("input", { type: "number", step: "any", "aria-label": "Value shown as white" });
-  const apply = h("form", { class: "row", onsubmit: (/** @type {Event} */ event) => (event.preventDefault(), write({ range: [Number(low.value), Number(high.value)].sort((a, b) => a - b) })) }, low, high, h("button", { class: "plain" }, "Apply"));
+  const apply = h("form", { class: "row", onsubmit: (/** @type {Event} */ event) => (event.preventDefault(), write({ range: /** @type {[number, number]} */ ([Number(low.value), Number(high.value)].sort((a, b) => a - b)) })) }, low, high, h("button", { class: "plain" }, "Apply"));
   const auto = h("div", { class: "row" }, ...["percentile", "minmax", "dtype"].map((range) => h("button", { class: "plain", onclick: () => write({ range }) }, { percentile: "Auto", minmax: "Full", dtype: "Whole type" }[range] ?? range)));
   const contrast = h("div", { class: "contrast" }, h("h2", {}, "Contrast"), chart, apply, auto);
   const page = h("input", { type: "number", min: "1", "aria-label": "Page", onchange: () => write({ page: Math.min(Number(page.max), Math.max(1, Math.round(Number(page.value)))) - 1 }) });
@@ -31,18 +61,12 @@ export function viewPanel() {
   const nodata = h("p", { class: "faint" });
   const element = h("section", { class: "look", "aria-label": "View" }, h("label", { class: "slider" }, h("span", { class: "row" }, "Opacity of masks", value), opacity), ...checks.map((each) => each.element), pages, nodata, contrast);
 
-  /** @param {object} change */
+  /** @param {{page?: number, range?: string | [number, number]}} change */
   async function write(change) {
     const photo = get().photo;
     if (!photo) return;
-    const view = { ...photo.view, ...change };
-    const did = await attempt(async () => {
-      await request("PUT", `/api/photos/${photo.id}/view`, view);
-      setPhoto({ view });
-      await learn(photo.id);
-      return true;
-    });
-    if (!did) draw(); // what was refused does not stay in the fields
+    if (await see(change)) await attempt(() => learn(photo.id));
+    else draw(); // what was refused does not stay in the fields
   }
 
   /** @param {number} id */
@@ -50,6 +74,8 @@ export function viewPanel() {
     depth = await request("GET", `/api/photos/${id}/depth`);
     if (get().photo?.id === id) draw();
   }
+
+  turned = () => attempt(() => learn(get().photo?.id ?? 0));
 
   function draw() {
     const photo = get().photo;
