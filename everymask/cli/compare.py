@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from ..errors import InputError
+from .shared.option_files import OptionsFile, options_of
 from .shared.option_lists import with_option_lists
 from .shared.options import Bands, Device, Model, Output, Overwrite, Page, Range, reading_of
 
@@ -22,18 +23,20 @@ def compare(
     bands: Bands = None,
     model: Model = "nano",
     device: Device = None,
+    options_file: OptionsFile = None,
     *,
     axes: dict[str, Any],
 ) -> None:
     """Show the masks of a photo under every combination of options.
 
     Writes a sheet of pictures, a table (CSV) and a page on which all pictures zoom together. Thresholds vary
-    without the model; grids and crops ask it once each.
+    without the model; grids and crops ask it once each. What --options says holds for what has no flag.
     """
     from ..explore.compare import compare as compared
     from ..media.photos import read_pixels
     from .shared.downloads import load_visibly
 
+    settings = {**{k: v for k, v in options_of(options_file, model).items() if k not in axes}, **axes}
     if not axes:
         raise InputError("nothing to compare: give an option several values, as --points-per-side 16,32")
     if (output / "sheet.png").exists() and not overwrite:
@@ -44,7 +47,7 @@ def compare(
     def tell(done: int, count: int) -> None:
         typer.echo(f"{done} of {count} settings", err=True)
 
-    result = compared(picture.values, loaded, progress=tell, valid=picture.valid, **axes)
+    result = compared(picture.values, loaded, progress=tell, valid=picture.valid, **settings)
     rows = result.table
     widths = {name: max(len(name), *(len(str(row[name])) for row in rows)) for name in rows[0]}
     typer.echo("  ".join(name.ljust(widths[name]) for name in widths))

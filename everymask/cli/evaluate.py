@@ -10,6 +10,8 @@ from typing import Annotated, Any
 
 import typer
 
+from .shared.option_files import OptionsFile, options_of
+
 MEANINGS = {
     "regions": "regions of at least 1% of their photo, all annotators",
     "click_best": "IoU, one click at a region's innermost pixel, best of the masks",
@@ -42,11 +44,14 @@ def evaluate(
     clicks: Annotated[
         int, typer.Option("--clicks", min=0, max=20, help="Also so many clicks that correct one another.")
     ] = 0,
-    grid: Annotated[int, typer.Option("--grid", help="Points along a side in everything mode.")] = 32,
+    grid: Annotated[
+        int | None, typer.Option("--grid", help="Points along a side in everything mode. (32)")
+    ] = None,
     everything: Annotated[
         bool, typer.Option("--everything/--no-everything", help="Also everything mode.")
     ] = True,
     device: Annotated[str | None, typer.Option("--device", help="cpu, cuda or mps.")] = None,
+    options_file: OptionsFile = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Measure a model on photos with known masks."""
@@ -58,6 +63,7 @@ def evaluate(
     from ..everything.generate import AutomaticMaskGenerator
     from ..models.load import load
 
+    options = options_of(options_file, model)
     photos = list(annotated_photos(folder, limit, masks=masks))
     if not any(example.regions() for example in photos):
         raise InputError(f"no mask of these {len(photos)} photos has 1% of its photo; nothing to measure")
@@ -66,7 +72,9 @@ def evaluate(
     if clicks:
         scores |= asdict(score_clicks(judged, photos, clicks))
     if everything:
-        generator = AutomaticMaskGenerator(judged, points_per_side=grid)
+        if grid is not None:
+            options["points_per_side"] = grid
+        generator = AutomaticMaskGenerator(judged, **options)
         scores |= asdict(score_everything(generator, photos))
     if as_json:
         typer.echo(json.dumps(scores, indent=2))

@@ -1,4 +1,4 @@
-"""Options of everything mode as a TOML file that every command takes: ``--options tuned.toml``."""
+"""Options of everything mode as a TOML file: ``--options tuned.toml``."""
 
 from __future__ import annotations
 
@@ -21,13 +21,7 @@ def read_options(path: Path | str) -> dict[str, Any]:
 
     Raises :class:`OptionError` for a file that is none, an unknown key, or a value out of range.
     """
-    path = Path(path)
-    try:
-        content = tomllib.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise OptionError(f"options are read from a TOML file; {path}: {error.strerror or error}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise OptionError(f"{path} is no TOML file: {error}") from error
+    path, content = Path(path), _content(path)
     unknown = sorted(set(content) - {TABLE, "about"})
     if TABLE not in content or unknown or not isinstance(content[TABLE], dict):
         raise OptionError(
@@ -39,6 +33,22 @@ def read_options(path: Path | str) -> dict[str, Any]:
     except OptionError as error:
         raise OptionError(f"{path}: {error}") from error
     return options
+
+
+def tuned_on(path: Path | str) -> str | None:
+    """The model that a file of options says it was chosen for; None where it says nothing."""
+    about = _content(path).get("about")
+    model = about.get("model") if isinstance(about, dict) else None
+    return model if isinstance(model, str) else None
+
+
+def _content(path: Path | str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(Path(path).read_text("utf-8"))
+    except OSError as error:
+        raise OptionError(f"options are read from a TOML file; {path}: {error.strerror or error}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise OptionError(f"{path} is no TOML file: {error}") from error
 
 
 def write_options(

@@ -14,8 +14,8 @@ import typer
 
 from ...errors import OptionError
 from ...everything.options import GeneratorOptions
-from ...everything.options_file import read_options
 from ..shared.flags import kind_of, with_parameters
+from ..shared.option_files import OptionsFile, options_of
 
 NOT_FLAGS = {"output_mode"}
 """The command line writes formats; how a Python dict holds a mask is no question there."""
@@ -24,15 +24,7 @@ OPTIONS_FILE = inspect.Parameter(
     "options_file",
     inspect.Parameter.KEYWORD_ONLY,
     default=None,
-    annotation=Annotated[
-        Path | None,
-        typer.Option(
-            "--options",
-            metavar="FILE",
-            help="Options from a TOML file, such as `everymask tune` writes; flags go before it.",
-            rich_help_panel="Generator",
-        ),
-    ],
+    annotation=OptionsFile,
 )
 
 
@@ -45,8 +37,7 @@ def with_generator_flags(command: Callable[..., Any]) -> Callable[..., Any]:
 
     def call(**values: Any) -> Any:
         given = {name: values.pop(name) for name in flags}
-        file = values.pop("options_file")
-        chosen = {} if file is None else read_options(file)
+        chosen = options_of(values.pop("options_file"), values["model"])
         chosen |= _read({name: value for name, value in given.items() if value is not None})
         return command(**values, options=chosen)
 
