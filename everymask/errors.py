@@ -25,7 +25,9 @@ A message says what was expected, what came and what to do.
 
 from __future__ import annotations
 
+import errno
 import importlib
+import os
 from types import ModuleType
 
 
@@ -113,12 +115,36 @@ class MissingExtraError(EverymaskError, ImportError):
     """An optional dependency is not installed; the message names the install command."""
 
 
+NO_ROOM = frozenset({errno.ENOSPC, errno.EROFS, getattr(errno, "EDQUOT", errno.ENOSPC)})
+"""What the system says of a disk that takes no more of anything: full, over its quota, or read-only."""
+
+ADVICE = {
+    **dict.fromkeys(NO_ROOM, "make room, or name a folder on another disk"),
+    errno.EROFS: "name a folder that can be written to",
+    errno.EACCES: "change its permissions, or name another path",
+    errno.EPERM: "change its permissions, or name another path",
+    errno.ENOTDIR: "a file stands where a folder is needed, name another path",
+    errno.EISDIR: "a folder stands where a file is needed, name another path",
+    errno.ENAMETOOLONG: "give it a shorter name",
+    errno.EMFILE: "allow more open files: ulimit -n 4096",
+}
+"""What to do about an error of the system."""
+
+
 def one_line(error: BaseException) -> str:
     """What an error of a library below us says, as part of a message of ours: one line.
 
     >>> one_line(ValueError("bad\\n  block"))
     'bad block'
+    >>> one_line(OSError(errno.ENOSPC, "No space left on device", "out/a.png"))
+    'out/a.png: no space left on device; make room, or name a folder on another disk'
     """
+    if isinstance(error, OSError) and error.errno and error.strerror:
+        place = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
+        advice = ADVICE.get(error.errno)
+        said = os.strerror(error.errno) if advice else error.strerror  # pyarrow puts its own words there
+        said = said[:1].lower() + said[1:]
+        return " ".join(f"{place}{said}".split()) + (f"; {advice}" if advice else "")
     return " ".join(str(error).split()) or type(error).__name__
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -30,13 +30,13 @@ def silent() -> Iterator[None]:
         yield
 
 
-def encoded(pixels: np.ndarray, suffix: str = ".png") -> bytes:
+def encoded(pixels: np.ndarray, suffix: str = ".png", options: Sequence[int] = ()) -> bytes:
     """The bytes of a picture file, of BGR, BGRA or one channel. Raises OSError where there can be none.
 
     For Python to write: OpenCV's own writer says nothing of a full disk.
     """
     with silent():
-        good, data = cv2.imencode(suffix, pixels)
+        good, data = cv2.imencode(suffix, pixels, list(options))
     if not good:
         raise OSError(f"a picture of shape {pixels.shape} cannot be encoded as {suffix}")
     return data.tobytes()

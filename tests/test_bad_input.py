@@ -366,7 +366,7 @@ PICTURES = [
         "floats to 255",
         photo(np.array([[0.0, 255.0]]), range="dtype"),
         PictureError,
-        "range='dtype' wants floats from 0 to 1, got 0 to 255; pass range='minmax' or range=(low, high)",
+        "range='dtype' wants floats from 0 to 1, got 0 to 255; pass range='minmax' or range=(low, high); in the shell --range minmax or --range LOW,HIGH",
     ),
     Row(
         "range",

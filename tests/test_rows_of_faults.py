@@ -120,6 +120,15 @@ ROWS: dict[str, tuple[str, ...]] = {
         FAULTS + "test_a_file_without_weights_says_what_it_is",
     ),
     "a score that is no number": (OTHERS + "test_a_score_that_is_no_number",),
+    "disks that take nothing more": (
+        "test_full_disk.py::test_every_writer_says",
+        "test_full_disk.py::test_an_error_of_the_system",
+        "test_full_disk.py::test_a_run_ends_at_the_photo",
+    ),
+    "streams that take nothing": (
+        "test_full_disk.py::test_work_goes_on",
+        "test_full_disk.py::test_a_full_disk_under_stdout",
+    ),
     "closed streams": ("cli/test_segment.py::test_closed_streams_are_no_traceback",),
     "prefixes that trainers leave, in .pt": (
         WEIGHTS + "test_what_trainers_put_around_weights_goes",

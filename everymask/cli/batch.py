@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..batching.task import Task
-from ..errors import require
+from ..errors import InputError, require
 from ..everything.keep import Keep
 from ..everything.objects import Objects
 from .evaluate import say_scores
@@ -155,6 +155,8 @@ def batch(
     from ..batching.run import batch as run_batch
 
     listed = list(sys.stdin) if "-" in inputs else []
+    if "-" in inputs and not any(line.strip() for line in listed):
+        raise InputError("- reads paths of photos from stdin, one a line, and there were none; pipe them in")
     reading: dict[str, Any] = {
         "range": read_range(range),
         "page": page,

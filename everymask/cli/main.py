@@ -18,7 +18,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ..errors import EverymaskError, InputError, UnknownModelError
+from ..errors import EverymaskError, InputError, UnknownModelError, one_line
 from .help import WIDEST, Front, Group
 from .help import Command as Leaf
 
@@ -259,6 +259,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit with its status."""
     _open_closed_streams()
     _print_any_name()
+    _outlive_stderr()
     sys.exit(run(list(sys.argv[1:] if arguments is None else arguments)))
 
 
@@ -278,6 +279,25 @@ def _print_any_name() -> None:
     if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
         is_utf8 = codecs.lookup(sys.stdout.encoding).name == "utf-8"
         sys.stdout.reconfigure(errors="surrogateescape" if is_utf8 else "backslashreplace")
+
+
+class _Unfailing(io.FileIO):
+    """A stream that takes what it is given, also where it cannot be written to."""
+
+    def write(self, data: Any, /) -> int:
+        try:
+            written: int | None = super().write(data)
+        except OSError:
+            return len(data)
+        return len(data) if written is None else written  # None: it would have to wait
+
+
+def _outlive_stderr() -> None:
+    """What is said on stderr, in a log on a full disk say, may get lost; the work goes on."""
+    stream = sys.stderr
+    if isinstance(stream, io.TextIOWrapper) and not stream.isatty():
+        raw = io.BufferedWriter(_Unfailing(stream.fileno(), "w", closefd=False))
+        sys.stderr = io.TextIOWrapper(raw, stream.encoding, stream.errors, line_buffering=True)
 
 
 def run(arguments: list[str]) -> int:
@@ -312,7 +332,7 @@ def _run(arguments: list[str]) -> int:
     except OSError as error:
         if os.name == "nt" and error.errno == errno.EINVAL and error.filename is None:
             return FAILED  # a closed pipe is called that there
-        return _complain(f"error: {error}", FAILED)
+        return _complain(f"error: {one_line(error)}", FAILED)
     except Exception as error:
         if not hasattr(error, "format_message"):  # what the command parser raises has it
             raise

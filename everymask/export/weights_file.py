@@ -88,6 +88,7 @@ def _write(target: Path, state: dict[str, Tensor], spec: ModelSpec) -> None:
     own = {key: value.contiguous().clone() for key, value in state.items()}  # safetensors share no memory
     with landing(target) as temporary:
         if target.suffix.lower() in TORCH_SUFFIXES:
-            torch.save({"model": own} if spec.family == "sam2" else own, temporary)
+            with temporary.open("wb") as file:  # torch's own writer says nothing of a full disk
+                torch.save({"model": own} if spec.family == "sam2" else own, file)
         else:
             save_file(own, temporary, metadata={"format": "pt"})

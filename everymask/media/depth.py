@@ -66,7 +66,7 @@ def value_range(pixels: np.ndarray, range: Range) -> tuple[float, float]:
         if pixels.min() < 0 or pixels.max() > 1:
             raise PictureError(
                 f"range='dtype' wants floats from 0 to 1, got {pixels.min():g} to {pixels.max():g}; "
-                "pass range='minmax' or range=(low, high)"
+                "pass range='minmax' or range=(low, high); in the shell --range minmax or --range LOW,HIGH"
             )
         return 0.0, 1.0
     limits = np.iinfo(pixels.dtype)

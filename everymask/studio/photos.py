@@ -22,6 +22,7 @@ from everymask import ImagePredictor, InputError, PromptableModel, read_photo
 from everymask.media.photos import Range, read_pixels
 from everymask.media.picture_files import decoding, opened, read_file
 from everymask.models.feature_cache import FeatureCache, default_cache
+from everymask.opencv import encoded
 from everymask.pillow import upright
 
 from .prompting import Prompting
@@ -132,10 +133,8 @@ def levels_of(photo_hw: tuple[int, int]) -> int:
 
 def jpeg(pixels: np.ndarray) -> bytes:
     """RGB uint8 [H, W, 3] as a JPEG file."""
-    _, data = cv2.imencode(
-        ".jpg", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
-    )
-    return data.tobytes()
+    bgr = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
+    return encoded(bgr, ".jpg", [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
 
 
 Value = TypeVar("Value")

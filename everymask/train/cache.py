@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from everymask.opencv import encoded
 from everymask.train.scenes import Scene, make_scene
 from everymask.train.sources import Bank
 
@@ -48,10 +49,10 @@ def jpeg_quality(seed: int, index: int) -> int:
 def save_scene(target: Path, scene: Scene, quality: int = 92) -> None:
     """Write one scene; it appears under its name only when complete."""
     photo = to_jpeg(scene.photo, quality)
-    _, labels = cv2.imencode(".png", np.concatenate(list(scene.labels)), [cv2.IMWRITE_PNG_COMPRESSION, 1])
+    labels = encoded(np.concatenate(list(scene.labels)), ".png", [cv2.IMWRITE_PNG_COMPRESSION, 1])
     partial = target.with_suffix(".partial")
     with open(partial, "wb") as file:
-        np.savez(file, photo=photo, labels=labels)
+        np.savez(file, photo=photo, labels=np.frombuffer(labels, np.uint8))
     os.replace(partial, target)
 
 
@@ -65,7 +66,8 @@ def load_scene(path: Path | str) -> Scene:
 
 def to_jpeg(photo: np.ndarray, quality: int) -> np.ndarray:
     """The bytes of a photo RGB uint8 [H, W, 3] as JPEG, uint8 [N]."""
-    return cv2.imencode(".jpg", photo[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+    data = encoded(np.ascontiguousarray(photo[..., ::-1]), ".jpg", [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return np.frombuffer(data, np.uint8)
 
 
 def from_jpeg(data: np.ndarray) -> np.ndarray:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -11,6 +10,7 @@ from typing import Literal
 import torch
 from torch import nn
 
+from everymask.formats.landing import landing
 from everymask.models.base import PromptableModel
 from everymask.train.dense import DenseHead
 from everymask.train.losses import LossWeights
@@ -107,9 +107,8 @@ def save_state(state: TrainState, path: Path) -> None:
         "step": state.step,
         "seconds": state.seconds,
     }
-    partial = path.with_suffix(".partial")
-    torch.save(record, partial)
-    os.replace(partial, path)
+    with landing(path) as temporary, temporary.open("wb") as file:  # torch's own writer hides a full disk
+        torch.save(record, file)
 
 
 def resume(state: TrainState, path: Path) -> None:

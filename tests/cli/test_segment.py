@@ -393,7 +393,9 @@ def test_closed_streams_are_no_traceback(tmp_path, closed):
     assert ran.returncode == 2
     assert "Traceback" not in ran.stderr
     if closed == "<&-":
-        assert ran.stderr == "error: no pictures in -; --recursive looks deeper\n"
+        assert ran.stderr == (
+            "error: - reads paths of photos from stdin, one a line, and there were none; pipe them in\n"
+        )
 
 
 def test_yolo_trains_as_it_is_written_also_when_photos_share_a_stem(photos, engine):

@@ -139,6 +139,8 @@ def over_photos(
         )
 
     photos = find()
+    if "-" in inputs and not any(line.strip() for line in listed):
+        raise InputError("- reads paths of photos from stdin, one a line, and there were none; pipe them in")
     if not photos:
         raise InputError(
             f"no pictures in {', '.join(inputs)}" + ("" if recursive else "; --recursive looks deeper")

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import EverymaskError
+from ...errors import NO_ROOM, EverymaskError, one_line
 from ...everything.keep import Keep
 from ...everything.protocol import Segmenter
 from ...everything.settings import short_hash
@@ -27,7 +27,7 @@ from ...media.scenes import Scene, open_scene
 from ..shared.inputs import Photo
 from ..shared.messages import note
 from ..shared.outputs import CUTOUTS, FROM_THE_PHOTO, OVERLAY, Outputs, write_output, write_run
-from ..shared.progress import Progress
+from ..shared.progress import Progress, counted
 from ..shared.stamps import stamp_of
 from . import scenes
 from .journal import Finished, Journal
@@ -145,10 +145,16 @@ class Run:
         begun = time.monotonic()
         try:
             finished = self._again(photo, before) if before is not None else self._anew(photo, progress)
-        except (EverymaskError, OSError, MemoryError) as error:
-            failure = Failure(photo.name, photo.source, _one_line(error))
+        except OSError as error:
+            if error.errno in NO_ROOM:  # nor is there any for the next photo
+                kept = counted(len(self.journal), "finished photo")
+                note(f"{kept} kept; the same command goes on from there")
+                raise
+            failure = Failure(photo.name, photo.source, one_line(error))
+        except (EverymaskError, MemoryError) as error:
+            failure = Failure(photo.name, photo.source, one_line(error))
         except Exception as error:  # a fault of ours or of a library must not end the run, nor be hidden
-            reason = f"unexpected {type(error).__name__}: {_one_line(error)}"
+            reason = f"unexpected {type(error).__name__}: {one_line(error)}"
             failure = Failure(photo.name, photo.source, reason, traceback.format_exc())
         else:
             summary.done.append(finished)
@@ -287,7 +293,7 @@ class Run:
 
     def _whole_run(self, summary: Summary) -> None:
         """The files that hold all photos, also those of earlier runs into the same folder."""
-        for format_ in self.outputs.per_run:
+        for format_ in self.outputs.per_run if len(self.journal) else ():
             summary.run_losses[format_.name] = write_run(
                 self.outputs, format_, self._kept_photos(), self.journal.scratch
             )
@@ -337,7 +343,3 @@ def _stamp(path: Path) -> tuple[int, int]:
 
 def _plain(losses: dict[str, Losses]) -> dict[str, list[dict[str, Any]]]:
     return {name: [item.to_dict() for item in lost.items] for name, lost in losses.items() if lost}
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
