@@ -52,7 +52,7 @@ function repairs() {
   const detail = h("input", { type: "range", min: "0", max: "5", step: "0.05", "aria-label": "Detail of the outline", oninput: () => set({ detail: Math.round(10 * (2 ** Number(detail.value) - 1)) / 10 }) });
   const value = h("output", { class: "number" });
   const feather = h("input", { type: "number", min: "0", max: "200", step: "any", "aria-label": "Soft edge in cut-outs, in pixels", onchange: () => act({ type: "feather", masks: [...get().selected], px: Math.min(200, Math.max(0, Number(feather.value))) }) });
-  const soft = h("label", { class: "row soft" }, h("span", { class: "grow" }, "Soft edge in cut-outs"), feather, "px");
+  const soft = h("label", { class: "row soft", title: "When they are cut out" }, h("span", { class: "grow" }, "Soft edge"), feather, "px");
   const corners = h("label", { class: "slider" }, h("span", { class: "row" }, h("span", {}, "Corners at most off by"), value), detail);
   const element = h("div", { class: "repairs" }, h("div", { class: "row start" }, ...[["fillHoles", "Fill holes"], ["dropIslands", "Largest part"], ["grow", "Grow"], ["shrink", "Shrink"]].map(([name, text]) => commandButton(name, text, "plain"))), soft, corners);
   return {
