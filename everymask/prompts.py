@@ -175,18 +175,44 @@ def _numbers(name: str, values: Any, expected: str) -> np.ndarray:
     array = array.astype(np.float64)
     if not np.isfinite(array).all():
         raise PromptError(f"{name} must be finite numbers, got NaN or infinity")
+    if array.size and np.abs(array).max() > FARTHEST:
+        raise PromptError(f"{name} must be in pixels, got {array.flat[np.abs(array).argmax()]:g}")
     return array
+
+
+FARTHEST = 1e9
+"""No coordinate is further from the picture, in pixels."""
 
 
 def _array(values: Any) -> np.ndarray | None:
     """``values`` as an array, torch tensors of any device and type among them; None for ragged rows."""
     if hasattr(values, "detach"):  # a torch tensor, without importing torch here
-        values = values.detach().cpu()
-        values = (values.double() if values.is_floating_point() else values).numpy()  # NumPy has no bfloat16
+        values = _from_tensor(values)
     try:
-        return np.asarray([_array(each) for each in values] if _holds_tensors(values) else values)
+        array = np.asarray([_array(each) for each in values] if _holds_tensors(values) else values)
     except ValueError:
         return None
+    is_number = (
+        array.dtype.kind == "V" and array.dtype.type is not np.void
+    )  # bfloat16 and others of ml_dtypes
+    return array.astype(np.float64) if is_number else array
+
+
+def _from_tensor(tensor: Any) -> np.ndarray:
+    """The values of a torch tensor, sparse and quantised ones too, without importing torch here."""
+    try:
+        plain = tensor.detach().cpu()
+        if plain.is_quantized:
+            plain = plain.dequantize()
+        if str(plain.layout) != "torch.strided":
+            plain = plain.to_dense()
+        # NumPy has no bfloat16.
+        return np.asarray((plain.double() if plain.is_floating_point() else plain).numpy())
+    except (RuntimeError, TypeError) as error:
+        raise PromptError(
+            "a tensor among the prompts has no array of values (of the device 'meta', or nested); "
+            "pass tensor.cpu().numpy()"
+        ) from error
 
 
 def _holds_tensors(values: Any) -> bool:
@@ -384,7 +410,13 @@ def kind_of_mask(
     return "binary"
 
 
+HIGHEST_LOGIT = 1e6
+"""No model gives one beyond; much higher ones overflow in it."""
+
+
 def _mask_array(mask: Any) -> np.ndarray:
+    if np.ma.is_masked(mask):
+        raise PromptError("mask must be given in full, got a masked array; pass mask.filled(0)")
     array = _array(mask)
     if array is None:
         raise PromptError("mask must be one array, got rows of unequal length")
@@ -399,6 +431,8 @@ def _mask_array(mask: Any) -> np.ndarray:
         )
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise PromptError("mask must be finite numbers, got NaN or infinity")
+    if array.dtype.kind == "f" and array.size and float(np.abs(array).max()) > HIGHEST_LOGIT:
+        raise PromptError(f"mask logits must be within {HIGHEST_LOGIT:g}, got {np.abs(array).max():g}")
     return array
 
 

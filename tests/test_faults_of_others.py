@@ -132,6 +132,73 @@ def test_weights_that_are_no_numbers_are_refused_by_name(tmp_path, weights, case
         em.load(tmp_path / "a.pt", device="cpu")
 
 
+def _changed(state, ending, change):
+    """The weights with the first tensor of this ending changed, and its key."""
+    key = next(each for each in state if each.endswith(ending))
+    return {**state, key: change(state[key])}
+
+
+NO_FLOATS = {
+    "whole numbers": (
+        lambda s: _changed(s, "q_proj.weight", lambda v: (v * 100).to(torch.int32)),
+        "q_proj.weight' as torch.int32; expected float32, float16 or bfloat16",
+    ),
+    "booleans": (
+        lambda s: _changed(s, "q_proj.weight", lambda v: v > 0),
+        "q_proj.weight' as torch.bool; expected float32, float16 or bfloat16",
+    ),
+    "counts of 64 bits": (
+        lambda s: _changed(s, "q_proj.bias", lambda v: v.long()),
+        "q_proj.bias' as torch.int64; expected float32",
+    ),
+    "no values at all": (
+        lambda s: _changed(s, "q_proj.weight", lambda v: v.to("meta")),
+        "q_proj.weight' without its values (a tensor of the device 'meta')",
+    ),
+    "GPTQ": (
+        lambda s: {**s, "a.qweight": torch.zeros(2, 2, dtype=torch.int32), "a.scales": torch.zeros(2)},
+        "holds 'a.qweight': the weights are quantised or packed",
+    ),
+    "bitsandbytes": (
+        lambda s: {**s, "a.weight.absmax": torch.zeros(2)},
+        "holds 'a.weight.absmax': the weights are quantised or packed",
+    ),
+    "a student and its teacher": (
+        lambda s: {f"{who}.{k}": v for who in ("student", "teacher") for k, v in s.items()},
+        "holds 2 models, under 'student.', 'teacher.'; save one of them alone",
+    ),
+    "float64 beyond float32": (
+        lambda s: _changed(s, "q_proj.weight", lambda v: v.double() * 1e300),
+        "hold NaN or infinity in 1 of",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", NO_FLOATS)
+def test_weights_that_are_no_floats_are_one_line(tmp_path, weights, case):
+    change, message = NO_FLOATS[case]
+    torch.save(change(weights), tmp_path / "a.pt")
+    with pytest.raises(em.CheckpointError, match=re.escape(message)) as caught:
+        em.load(tmp_path / "a.pt", device="cpu")
+    assert "\n" not in str(caught.value)
+
+
+BESIDE = {
+    "a text of NumPy": np.str_("best"),
+    "a date": np.datetime64("2026-01-01"),
+    "an array of texts": np.array(["a", "b"]),
+    "a complex number": np.complex64(1),
+    "a number of 16 bits": np.float16(0.5),
+    "a small count": np.int8(3),
+}
+
+
+@pytest.mark.parametrize("case", BESIDE)
+def test_values_of_numpy_beside_the_weights_do_no_harm(tmp_path, weights, case):
+    torch.save({"model": weights, "note": BESIDE[case]}, tmp_path / "a.pt")
+    assert em.load(tmp_path / "a.pt", device="cpu").spec.name == "nano"
+
+
 # --- prompts and arguments of another type
 
 PHOTO = np.zeros((30, 40, 3), np.uint8)
@@ -139,6 +206,22 @@ CALLS = {
     "masked points": (
         lambda p, m: p.predict(points=np.ma.masked_array([[1, 2]], mask=[[0, 1]]), labels=[1]),
         "points must be given in full, got a masked array; take out what is masked",
+    ),
+    "a masked mask": (
+        lambda p, m: p.predict(mask=np.ma.masked_array(PHOTO[..., 0] == 0, mask=PHOTO[..., 0] == 0)),
+        "mask must be given in full, got a masked array; pass mask.filled(0)",
+    ),
+    "logits beyond any": (
+        lambda p, m: p.predict(mask=np.full(m.logits_size, -1e30)),
+        "mask logits must be within 1e+06, got 1e+30",
+    ),
+    "a box beyond any": (
+        lambda p, m: p.predict(box=[0, 0, 1e300, 1e300]),
+        "box must be in pixels, got 1e+300",
+    ),
+    "a tensor without values": (
+        lambda p, m: p.predict(box=torch.zeros(4, device="meta")),
+        "a tensor among the prompts has no array of values",
     ),
     "a Mask as mask": (
         lambda p, m: p.predict(mask=em.Mask.from_segmentation(PHOTO[..., 0] == 0)),

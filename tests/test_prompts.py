@@ -1,5 +1,7 @@
 """Prompts are read by their number of axes and checked once."""
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -213,3 +215,28 @@ def test_tensors_of_any_type_are_prompts(kind):
 def test_no_boxes_are_no_prompts(empty):
     prompts = read_prompts((60, 80), (16, 16), **empty)
     assert (len(prompts), prompts.many) == (0, True)
+
+
+def _quantised(mask):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return torch.quantize_per_tensor(torch.tensor(mask).float(), 1 / 255, 0, torch.quint8)
+
+
+OTHER_TENSORS = {
+    "sparse": lambda mask: torch.tensor(mask).float().to_sparse(),
+    "rows compressed": lambda mask: torch.tensor(mask).float().to_sparse_csr(),
+    "quantised": _quantised,
+    "float8": lambda mask: torch.tensor(mask).to(torch.float8_e5m2),
+    "bfloat16 of NumPy": lambda mask: mask.astype(pytest.importorskip("ml_dtypes").bfloat16),
+    "float8 of NumPy": lambda mask: mask.astype(pytest.importorskip("ml_dtypes").float8_e4m3fn),
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*[Ss]parse.*:UserWarning")
+@pytest.mark.parametrize("case", OTHER_TENSORS)
+def test_masks_of_any_layout_are_masks(case):
+    mask = np.zeros((6, 8), bool)
+    mask[1:4, 2:7] = True
+    read = read_prompts((6, 8), (4, 4), mask=OTHER_TENSORS[case](mask))
+    assert np.array_equal(read.photo_masks[0], mask)

@@ -111,14 +111,19 @@ ROWS: dict[str, tuple[str, ...]] = {
     "a mask of 0 and 1 counts as logits": ("test_prompts.py::test_a_mask_of_two_values_is_binary",),
     "masks that could be both": ("test_prompts.py::test_what_could_be_both",),
     "a mask alone gives the rest": (FAULTS + "test_a_perfect_mask_alone",),
-    "tensors as prompts": ("test_prompts.py::test_tensors_of_any_type_are_prompts",),
+    "tensors as prompts": (
+        "test_prompts.py::test_tensors_of_any_type_are_prompts",
+        "test_prompts.py::test_masks_of_any_layout_are_masks",
+    ),
     "no boxes": ("test_prompts.py::test_no_boxes_are_no_prompts",),
     "checkpoints without weights of numbers": (
         WEIGHTS + "test_wrong_files_are_refused[numbers as keys",
         WEIGHTS + "test_wrong_files_are_refused[int8",
         WEIGHTS + "test_wrong_files_are_refused[sparse",
         FAULTS + "test_a_file_without_weights_says_what_it_is",
+        FAULTS + "test_weights_that_are_no_floats",
     ),
+    "numbers of NumPy in checkpoints": (FAULTS + "test_values_of_numpy_beside_the_weights",),
     "a score that is no number": (OTHERS + "test_a_score_that_is_no_number",),
     "disks that take nothing more": (
         "test_full_disk.py::test_every_writer_says",

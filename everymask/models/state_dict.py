@@ -36,6 +36,12 @@ _PLAIN_TYPES = {
     *(torch.int64, torch.int32, torch.bool),  # counts of batches, tables of positions
 }
 
+_PACKED = (
+    *(".qweight", ".qzeros", ".g_idx"),  # GPTQ, AWQ
+    *(".absmax", ".quant_map", ".SCB", ".weight_packed", "._packed_params", ".weight_scale_inv"),
+)
+"""Ends of keys that quantisers leave beside or instead of weights."""
+
 _DEEPEST = 4
 """How many dictionaries within each other are looked into."""
 
@@ -60,7 +66,22 @@ def find_state(content: Any, name: str) -> State:
                 "save model.state_dict() alone"
             )
         _refuse_quantised(name, key, value)
+    _refuse_several(name, found)
     return without_prefixes(found)
+
+
+def _refuse_several(name: str, state: Mapping[str, Tensor]) -> None:
+    """A student and a teacher in one file: nobody says which is meant."""
+    plain = [_ADDED.sub("", key) for key in state]
+    encoders = {key[: key.index("image_encoder.")] for key in plain if "image_encoder." in key}
+    several = sorted(
+        each
+        for each in encoders
+        if any(key.startswith(f"{each}{part}mask_decoder.") for key in plain for part in ("", "sam_"))
+    )
+    if len(several) > 1:
+        listed = ", ".join(repr(each) for each in several)
+        raise CheckpointError(f"{name} holds {len(several)} models, under {listed}; save one of them alone")
 
 
 def _states(content: Any, depth: int) -> Iterator[Mapping[Any, Any]]:
@@ -81,6 +102,16 @@ def _states(content: Any, depth: int) -> Iterator[Mapping[Any, Any]]:
 
 
 def _refuse_quantised(name: str, key: str, value: Tensor) -> None:
+    if value.is_meta:
+        raise CheckpointError(
+            f"{name} holds {key!r} without its values (a tensor of the device 'meta'); "
+            "save the model again after its weights were loaded"
+        )
+    if key.endswith(_PACKED):
+        raise CheckpointError(
+            f"{name} holds {key!r}: the weights are quantised or packed; "
+            "expected float32, float16 or bfloat16, take the file from before that step"
+        )
     if value.dtype not in _PLAIN_TYPES or value.layout != torch.strided:
         kind = value.dtype if value.layout == torch.strided else value.layout
         raise CheckpointError(

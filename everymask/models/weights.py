@@ -163,7 +163,7 @@ def _plain_numpy_allowed() -> AbstractContextManager[Any]:
 
 _NUMPY_SCALAR = np.float64(0).__reduce__()[0]
 _NUMPY_RECONSTRUCT = np.zeros(0).__reduce__()[0]
-_NUMPY_DTYPES = [type(np.dtype(kind)) for kind in "?bBhHiIlLqQefd"]
+_NUMPY_DTYPES = [type(np.dtype(kind)) for kind in "?bBhHiIlLqQefdgFDGSUMm"]
 
 _DAMAGED = (RuntimeError, EOFError, ValueError, KeyError, IndexError, AttributeError, TypeError)
 """What torch raises on files that begin like weights and do not go on so."""
@@ -173,9 +173,8 @@ def _code_in(message: str) -> str | None:
     """What torch's safe reader says that a pickle wanted to call, or None if it says something else."""
     if wanted := re.search(r"GLOBAL (\S+)", message):
         return wanted[1]
-    return (
-        "a pickle that torch's safe reader does not understand" if "Unsupported operand" in message else None
-    )
+    is_other = any(each in message for each in ("Unsupported operand", "Can only", "Trying to"))
+    return "a pickle that torch's safe reader does not understand" if is_other else None
 
 
 def _is_torchscript(path: Path) -> bool:
@@ -335,8 +334,19 @@ def fill_weights(model: nn.Module, state: Mapping[str, Tensor]) -> None:
     """
     used = {key: value for key, value in state.items() if not _UNUSED.search(key)}
     _refuse_mismatch(_name_of(model), {k: v.shape for k, v in model.state_dict().items()}, used)
+    _refuse_whole_numbers(_name_of(model), model.state_dict(), used)
     _refuse_nan(_name_of(model), used)
     model.load_state_dict(used, strict=True, assign=True)
+
+
+def _refuse_whole_numbers(name: str, expected: Mapping[str, Tensor], got: Mapping[str, Tensor]) -> None:
+    """Raise CheckpointError for weights that are integers or booleans, as quantised ones are."""
+    for key, value in got.items():
+        if expected[key].is_floating_point() and not value.is_floating_point():
+            raise CheckpointError(
+                f"the weights for {name} hold {key!r} as {value.dtype}; expected float32, float16 or "
+                "bfloat16, take the file from before they were quantised"
+            )
 
 
 def _refuse_nan(name: str, state: Mapping[str, Tensor]) -> None:
@@ -351,8 +361,11 @@ def _refuse_nan(name: str, state: Mapping[str, Tensor]) -> None:
 
 
 def _is_finite(value: Tensor) -> bool:
-    # Least and largest are NaN where a value is, and found without a tensor of booleans beside.
-    return not value.is_floating_point() or bool(torch.isfinite(torch.stack(torch.aminmax(value))).all())
+    # Least and largest are NaN where a value is, and found without a tensor of booleans beside. A float64
+    # beyond float32, in which models run, is infinite there.
+    return not value.is_floating_point() or bool(
+        torch.isfinite(torch.stack(torch.aminmax(value)).float()).all()
+    )
 
 
 def _refuse_mismatch(name: str, expected: Mapping[str, torch.Size], got: Mapping[str, Tensor]) -> None:
