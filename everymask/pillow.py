@@ -15,6 +15,7 @@ import numpy as np
 import PIL
 from PIL import Image, ImageOps
 
+from .errors import OptionError
 from .quiet import Held, ignoring, unlogged
 
 HANDLERS = ("TIFFSetErrorHandler", "TIFFSetWarningHandler")
@@ -45,9 +46,13 @@ def _without_handlers() -> Callable[[], object]:
 
 
 def _with_the_limit_asked_for() -> Callable[[], object]:
-    before, asked = Image.MAX_IMAGE_PIXELS, os.environ.get(LIMIT_VARIABLE, "")
-    if not asked.isdigit():
+    before, asked = Image.MAX_IMAGE_PIXELS, os.environ.get(LIMIT_VARIABLE, "").strip()
+    if not asked:
         return lambda: None
+    if not asked.isdecimal() or not int(asked):
+        raise OptionError(
+            f"{LIMIT_VARIABLE} must be a whole number of pixels, got {asked!r}; unset it, or fix it"
+        )
     Image.MAX_IMAGE_PIXELS = int(asked) / 2  # type: ignore[assignment]  # Pillow refuses from twice as many
 
     def undo() -> None:

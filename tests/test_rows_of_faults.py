@@ -147,6 +147,7 @@ ROWS: dict[str, tuple[str, ...]] = {
     ),
     "weights that are NaN": (FAULTS + "test_weights_that_are_no_numbers",),
     "advice that does not help": (FAULTS + "test_a_message_names_only_flags",),
+    "the limit of pixels cannot be raised in the shell": ("media/test_pixel_limit.py::test_",),
     "LabelMe's paths from Windows": (
         OTHERS + "test_the_photo_of_a_labelme_file_from_windows",
         "cli/test_photo_finder.py::test_a_photo_is_found_by_whatever_path",
@@ -154,6 +155,13 @@ ROWS: dict[str, tuple[str, ...]] = {
     "--photos does not give the sizes that are missing": (
         "cli/test_photo_finder.py::test_a_file_without_sizes_takes_them",
         "cli/test_photo_finder.py::test_a_labelme_file_speaks_of_the_photo_beside_it",
+    ),
+    "fork hangs after threads were used": ("test_worker_processes.py::test_",),
+    "a scene of gigapixels": (
+        "everything/test_tiles.py::test_objects_no_larger_than_the_overlap",
+        "everything/test_tiles.py::test_an_object_that_crosses_tiles",
+        "everything/test_tiles.py::test_a_stopped_run_goes_on",
+        "cli/test_scenes.py::test_a_large_scene_is_never_read_as_a_whole",
     ),
     "stacks as clips": (
         "media/test_stacks.py::test_frames_of_a_stack_are_a_clip",
@@ -168,7 +176,6 @@ ROWS: dict[str, tuple[str, ...]] = {
         "masks/test_nms.py::test_pixel_suppression",
     ),
 }
-"""Only the trap of ``fork`` has no rows: it is PyTorch's, and docs/install.md says what to use."""
 TESTS = Path(__file__).parent
 
 
