@@ -296,7 +296,7 @@ def test_what_cannot_be_drawn_ends_the_run_at_once_and_keeps_the_tracks(
     command = ("track", clip, "--point", "1:14,20", "-o", tmp_path, "--save-every", 2)
     monkeypatch.setattr(OverlayVideo, "add", draw)
     assert everymask(*command) == 1
-    assert "No space left on device" in capsys.readouterr().err
+    assert "scene_overlay.mp4: no space left on device; make room" in capsys.readouterr().err
     assert drawn == [0, 1, 2, 3]
     assert [path.name for path in tmp_path.iterdir()] == [".everymask"]
     monkeypatch.undo()

@@ -84,7 +84,9 @@ def test_is_as_exact_as_torch(name, has_mask):
     for ours_of, theirs_of, true in zip(ours, theirs, truth, strict=True):
         assert ours_of.dtype == np.float32
         assert ours_of.shape == true.shape
-        limit = 3 * np.abs(theirs_of - true).max() + 1e-6 * true.std()
+        # torch's few IoUs may be right by chance: two roundings of the largest value are always allowed
+        rounding = np.finfo(np.float32).eps * np.abs(true).max()
+        limit = 3 * np.abs(theirs_of - true).max() + 1e-6 * true.std() + 2 * rounding
         assert np.abs(ours_of - true).max() <= limit
         assert np.abs(true).max() > 0.1, "the limit is one of values that say something"
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import typer
 
-from ..shared.progress import QUIET_S, duration
+from ..shared.progress import QUIET_S, counted, duration
 
 
 class FrameProgress:
@@ -43,7 +43,7 @@ class FrameProgress:
         if self._bar is not None:
             self._bar.stop()
         if self.done:
-            typer.echo(f"{self._verb} {self.done} frames, {self._speed()}", err=True)
+            typer.echo(f"{self._verb} {counted(self.done, 'frame')}, {self._speed()}", err=True)
 
     def _each(self) -> float:
         return (time.monotonic() - self._begun) / max(self.done, 1)
