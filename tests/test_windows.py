@@ -147,7 +147,7 @@ def test_a_closed_pipe_is_no_error_there_either(monkeypatch, capsys):
 
     monkeypatch.setattr(cli, "_assembled", lambda wanted: closed)
     assert cli.run(["doctor"]) == cli.FAILED
-    assert "Invalid argument" in capsys.readouterr().err
+    assert "error: invalid argument" in capsys.readouterr().err
     monkeypatch.setattr(cli, "os", type("Windows", (), {"name": "nt", "environ": os.environ}))
     assert cli.run(["doctor"]) == cli.FAILED
     assert capsys.readouterr().err == ""

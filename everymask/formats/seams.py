@@ -92,8 +92,8 @@ def _walked(rings: list[np.ndarray], joined_at: list[tuple[int, int]]) -> np.nda
     open_ = [(0, 0, iter(sorted(hanging[0])))]
     while open_:
         ring, place, rest = open_.pop()
-        corner, following = next(rest, (None, -1))
-        if corner is None:
+        corner, following = next(rest, (-1, -1))
+        if following < 0:
             way += [rings[ring][place:], rings[ring][: 1 if ring else 0]]
             continue
         way.append(rings[ring][place : corner + 1])
