@@ -22,6 +22,7 @@ from __future__ import annotations
 import math
 import os
 import re
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from io import BytesIO
 from pathlib import Path
@@ -34,6 +35,7 @@ from everymask.errors import OptionError, PictureError, VideoError
 from everymask.media.frame_source import CACHE_BYTES, FrameSource, file_stamp, refuse_changed, spelled
 from everymask.media.photos import Range, read_photo
 from everymask.media.picture_files import count_pages
+from everymask.media.stacks import is_stack, opened_stack
 
 PICTURE_SUFFIXES = frozenset(
     {
@@ -278,7 +280,25 @@ def _pages_of(path: Path, range: Range, bands: Sequence[int] | None, cache: int)
         raise VideoError(str(error)) from error
     if pages == 1 and bands is None:
         return PictureFrames([path], repr(str(path)), range=range, cache_bytes=cache)
+    _say_several_axes(path)
     return StackFrames(path, pages, range=range, bands=bands, cache_bytes=cache)
+
+
+def _say_several_axes(path: Path) -> None:
+    """A stack of times and depths is no clip of one thing: from each time's last depth its frames jump to the
+    next one's first."""
+    if not is_stack(path):
+        return
+    with opened_stack(path) as stack:
+        lengths = {axis: length for axis, length in stack.axes.items() if axis != "C" and length > 1}
+    if len(lengths) > 1:
+        named = {"T": "times", "Z": "depths"}
+        told = " and ".join(f"{length} {named.get(axis, axis)}" for axis, length in lengths.items())
+        warnings.warn(
+            f"{path.name} has {told}, which are taken as one clip of {math.prod(lengths.values())} frames in "
+            "the file's order; to follow an object through one of them, save that as a stack of its own",
+            stacklevel=4,
+        )
 
 
 def _open_file(file: Any, name: str, cache: int) -> FrameSource:

@@ -117,6 +117,16 @@ def test_track_follows_a_channel_of_a_stack(tmp_path, capsys):
     assert cli.run([*words, "--bands", "2", "--range", "0,4095"]) == 0
 
 
+def test_times_and_depths_in_one_clip_are_said(tmp_path):
+    path = imagej(tmp_path / "a.tif", values((T, Z, H, W)), "TZYX")
+    told = rf"a.tif has {T} times and {Z} depths, which are taken as one clip of {T * Z} frames"
+    with pytest.warns(UserWarning, match=told), open_frames(path) as clip:
+        assert clip.length == T * Z
+    for axes in ("TYX", "ZYX"):
+        with open_frames(imagej(tmp_path / "b.tif", values((T, H, W)), axes)) as clip:
+            assert clip.length == T
+
+
 def test_a_stack_without_the_package_says_how_to_get_it(tmp_path, monkeypatch):
     import sys
 
