@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from everymask.errors import FormatError, InputError
 from everymask.formats import PhotoMasks, read_photos
+from everymask.formats.photo_names import ways_to_read
 from everymask.formats.sniff import is_mask_folder
 from everymask.media.photos import photo_size
 from everymask.media.picture_files import PICTURE_SUFFIXES
@@ -88,14 +89,17 @@ class _Names:
         """The name of the photo. Raises FormatError where several are called so."""
         if called in self._paths:
             return called
-        last = PurePosixPath(called.replace("\\", "/"))
-        parts = [last.name, *([last.stem] if last.suffix.lower() in PICTURE_SUFFIXES else [])]
-        for part in parts:
-            names = self._by_part.get(part, [])
-            if len(names) > 1:
-                raise FormatError(f"masks are of {called}; {_listed(names)} are called so, open one of them")
-            if names:
-                return names[0]
+        for *_, last in ways_to_read(called):
+            plain = PurePosixPath(last)
+            parts = [last, *([plain.stem] if plain.suffix.lower() in PICTURE_SUFFIXES else [])]
+            for part in parts:
+                names = self._by_part.get(part, [])
+                if len(names) > 1:
+                    raise FormatError(
+                        f"masks are of {called}; {_listed(names)} are called so, open one of them"
+                    )
+                if names:
+                    return names[0]
         return None
 
     def size(self, called: str) -> tuple[int, int] | None:

@@ -20,6 +20,7 @@ from everymask.formats import (
     WriteOptions,
     categories_of,
     find_format,
+    save,
     write_file,
 )
 from everymask.formats.classes import Classes
@@ -95,6 +96,22 @@ def test_masks_of_no_photo_here_and_of_two_are_refused(tmp_path: Path):
     (tmp_path / "bare").mkdir()
     with pytest.raises(FormatError, match="no masks to read"):
         known_masks(photos[:1], [tmp_path / "bare"])
+
+
+@pytest.mark.parametrize(
+    "called",
+    [
+        r"D:\\photos\\cat.jpg",
+        "upload/1/0a1b2c3d-cat.jpg",
+        "/data/local-files/?d=photos/cat.jpg",
+        "s3://b/cat.jpg",
+    ],
+)
+def test_photos_are_found_by_whatever_path_a_tool_wrote(tmp_path: Path, called: str):
+    photos = [photo(tmp_path / "cat.jpg"), photo(tmp_path / "dog.jpg")]
+    masks = em.MaskSet([em.Mask.from_segmentation(each) for each in BOXES])
+    save(masks, tmp_path / "masks.json", "coco", photo=called)
+    assert is_there(known_masks(photos, [tmp_path / "masks.json"]))
 
 
 def test_what_merely_lies_beside_a_photo_is_left_alone(tmp_path: Path):

@@ -3,50 +3,19 @@
 from __future__ import annotations
 
 import os
-import re
 from collections import defaultdict
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from urllib.parse import parse_qs, unquote, urlsplit
 
 import numpy as np
 
 from ...errors import InputError
 from ...formats import PhotoMasks
 from ...formats.georeference import Georeference, read_georeference
+from ...formats.photo_names import Parts, ways_to_read
 from ...media.photos import photo_size, read_photo
 from ...media.picture_files import PICTURE_SUFFIXES
 from .inputs import OUTPUT_FOLDERS, pictures_within
-
-UPLOADED = re.compile(r"^[0-9a-f]{8}-(?=.)")
-"""What Label Studio puts before the name of an uploaded file."""
-
-Parts = tuple[str, ...]
-
-
-def ways_to_read(name: str) -> Iterator[Parts]:
-    r"""The folders and file that a photo's name may mean, likelier readings first: a path of any system, an
-    address, a file that Label Studio keeps.
-
-    >>> list(ways_to_read(r"C:\data\a.png"))
-    [('C:', 'data', 'a.png')]
-    >>> next(ways_to_read("/data/local-files/?d=photos/a%20b.png"))
-    ('photos', 'a b.png')
-    """
-    texts = [name]
-    if "?" in name or "://" in name:
-        address = urlsplit(name)
-        texts = [*parse_qs(address.query).get("d", []), name, address.path]
-    if "%" in name:
-        texts += [unquote(text) for text in texts]
-    seen = set()
-    for text in texts:
-        parts = tuple(part for part in re.split(r"[\\/]", text) if part not in ("", ".", ".."))
-        for each in (parts, (*parts[:-1], UPLOADED.sub("", parts[-1]))) if parts else ():
-            if each not in seen:
-                seen.add(each)
-                yield each
 
 
 class PhotoFinder:
