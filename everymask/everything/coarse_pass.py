@@ -4,8 +4,8 @@ Most points give masks that suppression drops. The coarse pass reads masks at ha
 the image has many tokens it asks about points on merged ones (their means over squares): enough to estimate
 each mask's predicted IoU, box and stability. Then suppression goes over the estimates; points with a mask
 that survives are decoded in full, what they really give takes the place of the estimates, and suppression
-goes over all of it again, until nothing that survives is an estimate. So no mask, score or box of the coarse
-pass is ever handed out.
+goes over all of it again, until nothing that survives is an estimate, or decoding more brings no further mask.
+So no mask, score or box of the coarse pass is ever handed out.
 
 Letters used in shapes: P points, k masks, M x N cells of their coarse logits, K estimates.
 """
@@ -140,6 +140,12 @@ class Promising:
         if len(iou) and len(found):
             nearest = iou_matrix(boxes_of(found).astype(np.float32), boxes).argmax(1)
             self._errors += [float(one.iou - iou[at]) for one, at in zip(found, nearest, strict=True)]
+
+    @property
+    def masks(self) -> int:
+        """How many of the masks found so far survive each other."""
+        scores = np.array([one.iou for one in self._found], np.float32)
+        return len(filters.within_crop(boxes_of(self._found), scores, self._threshold))
 
     @property
     def margin(self) -> float:
