@@ -366,10 +366,28 @@ def _read_masks(
         array = array[None]
     sizes = f"{_size(logits_hw)} logits of an earlier answer or a {_size(photo_hw)} mask of the photo"
     if array.ndim != 3 or array.shape[1:] not in (photo_hw, logits_hw):
-        raise PromptError(f"mask must be {sizes}, got shape {np.shape(mask)}")
+        raise PromptError(
+            f"mask must be {sizes}, got shape {np.shape(mask)}{_shape_hint(np.shape(mask), photo_hw)}"
+        )
     if kind_of_mask(array, photo_hw, logits_hw) == "binary":
         return (array > 0, None), len(array), many
     return (None, array.astype(np.float32)), len(array), many
+
+
+def _shape_hint(shape: tuple[int, ...], photo_hw: tuple[int, int]) -> str:
+    """What to do with a mask of the photo's pixels whose axes are others."""
+    height, width = photo_hw
+    if shape in ((height, width, 1), (1, height, width, 1)):
+        return "; take its one channel, mask[..., 0]"
+    if shape[-3:] in ((height, width, 3), (height, width, 4)):
+        return "; that is a picture: of one whose mask is white pass mask[..., 0] > 127"
+    if shape[:2] == photo_hw and len(shape) == 3:
+        return "; many masks go along the first axis: np.moveaxis(masks, -1, 0)"
+    if shape[-2:] == (width, height):
+        return "; its axes are swapped, rows come first: np.swapaxes(mask, -1, -2)"
+    if len(shape) == 1 and shape[0] == height * width:
+        return f"; it is flat: mask.reshape({height}, {width})"
+    return ""
 
 
 def kind_of_mask(

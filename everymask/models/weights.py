@@ -13,12 +13,10 @@ import re
 import warnings
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -30,6 +28,7 @@ from everymask.errors import (
     UnknownModelError,
     UnsafeCheckpointError,
 )
+from everymask.models.safe_pickle import plain_values_allowed
 from everymask.models.shards import INDEX, shards_of
 from everymask.models.specs import FORMER_NANO, MODELS, ModelSpec
 from everymask.models.state_dict import State, find_state
@@ -139,31 +138,13 @@ def _read_torch(path: Path, *, zipped: bool) -> Any:
         if zipped and _is_torchscript(path):
             raise _refusal(path, "a TorchScript archive")
         # UserWarnings are on pickle protocols; what matters is raised.
-        with path.open("rb") as file, ignoring(UserWarning), _plain_numpy_allowed():
+        with path.open("rb") as file, ignoring(UserWarning), plain_values_allowed():
             return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise (_refusal(path, what) if (what := _code_in(str(error))) else damaged) from error
     except (*_DAMAGED, zipfile.BadZipFile) as error:
         raise damaged from error
 
-
-def _plain_numpy_allowed() -> AbstractContextManager[Any]:
-    """Lets torch's safe reader make NumPy numbers and arrays, which trainers save beside the weights.
-
-    They are values, not code: a best score, a learning rate. torch before 2.6 cannot be told so.
-    """
-    allowed: list[Any] = [np.dtype, np.ndarray, *_NUMPY_DTYPES]
-    for module in ("numpy.core.multiarray", "numpy._core.multiarray"):  # the name before NumPy 2, and since
-        for name, made_by in (("scalar", _NUMPY_SCALAR), ("_reconstruct", _NUMPY_RECONSTRUCT)):
-            allowed.append((made_by, f"{module}.{name}"))
-    if tuple(int(part) for part in torch.__version__.split(".")[:2]) < (2, 6):
-        return nullcontext()
-    return torch.serialization.safe_globals(allowed)
-
-
-_NUMPY_SCALAR = np.float64(0).__reduce__()[0]
-_NUMPY_RECONSTRUCT = np.zeros(0).__reduce__()[0]
-_NUMPY_DTYPES = [type(np.dtype(kind)) for kind in "?bBhHiIlLqQefdgFDGSUMm"]
 
 _DAMAGED = (RuntimeError, EOFError, ValueError, KeyError, IndexError, AttributeError, TypeError)
 """What torch raises on files that begin like weights and do not go on so."""
@@ -211,6 +192,11 @@ def recognise(state: Mapping[str, Tensor], file: str | Path = "") -> ModelSpec:
     if fits:
         spec = _called(fits, Path(file).stem, photos_only=photos_only)
         return replace(spec, memory=None) if photos_only else _of_its_size(spec, state)
+    if adapters := _adapters(state):
+        raise UnknownModelError(
+            f"these {len(state)} tensors hold {len(adapters)} of adapters ({_shortened(adapters)}), which change "
+            f"a model and are none; {_MERGE}"
+        )
     keys = _shortened(sorted(state))
     raise UnknownModelError(
         f"no model of the table fits these {len(state)} tensors ({keys}); "
@@ -290,6 +276,21 @@ def _signature_of_spec(spec: ModelSpec) -> tuple[object, ...]:
             sizes = ("conv" if pretrained is None else "conv with pretrained", widths[0] // 2, 0)
     is_new = spec.memory is not None and spec.memory.pointer_times
     return spec.family, *sizes, spec.decoder.is_hq, is_new
+
+
+_ADAPTER = re.compile(
+    r"(?:^|\.)(?:lora_\w+|w_[ab]_\w+|w_[AB]s|linear_[ab]_[qkv]|\w*adapter\w*)(?:\.|$)", re.IGNORECASE
+)
+"""Parts of keys that peft, Sam_LoRA, SAMed and Medical SAM Adapter give to what they add."""
+
+_MERGE = (
+    "merge them where they were trained (peft: model.merge_and_unload()) and save the model's state_dict()"
+)
+
+
+def _adapters(keys: Iterable[str]) -> list[str]:
+    """Those that belong to adapters (LoRA and others) around a model."""
+    return sorted(key for key in keys if _ADAPTER.search(key))
 
 
 # --- key names ------------------------------------------------------------------------------------
@@ -393,6 +394,8 @@ def _refuse_mismatch(name: str, expected: Mapping[str, torch.Size], got: Mapping
 
 def _advice(count: int, missing: Sequence[str], extra: Sequence[str], other: Sequence[str]) -> str:
     """What to do about keys that do not fit, by what is wrong with them."""
+    if _adapters(extra):
+        return f"it has adapters: {_MERGE}"
     if extra and not missing and not other:
         return "save the file again without these keys: they belong to something around the model"
     if other and not missing:

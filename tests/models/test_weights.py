@@ -1,9 +1,14 @@
+import argparse
 import json
 import os
 import pickle
 import re
 import zipfile
+from collections import Counter, defaultdict
 from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path, PureWindowsPath
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -54,6 +59,10 @@ AROUND = [
     lambda weights: wrapped("state_dict")(prefixed("model.")(weights)),
     lambda weights: {"model": {"net": weights}, "optimizer": {"state": {}, "param_groups": []}},
     lambda weights: {key.replace(".", "._orig_mod.", 1): value for key, value in weights.items()},
+    lambda weights: {"model": weights, "args": argparse.Namespace(lr=0.1, output=Path("a/b"))},
+    lambda weights: {"model": weights, "at": PureWindowsPath("c:\\a"), "when": datetime.now(UTC)},
+    lambda weights: {"model": weights, "losses": defaultdict(list, {"dice": [0.5]}), "seen": {1, 2}},
+    lambda weights: {"model": weights, "config": SimpleNamespace(name="b"), "counts": Counter("aab")},
 ]
 
 
@@ -339,6 +348,14 @@ def test_left_over_keys_are_named_and_long_lists_shortened(state):
         fill_weights(empty(TINY), {**state, **extra})
 
 
+@pytest.mark.parametrize(
+    "key", ["blocks.0.qkv.lora_A.default.weight", "blocks.0.attn.qkv.w_a_linear_q.weight"]
+)
+def test_adapters_beside_the_weights_are_told_to_be_merged(state, key):
+    with pytest.raises(KeyMismatchError, match=r"it has adapters: merge them where they were trained"):
+        fill_weights(empty(TINY), {**state, key: torch.ones(1)})
+
+
 def test_other_shapes_are_named_with_both_shapes(state):
     wrong = {**state, "no_mem_embed": torch.ones(1, 1, 256)}
     expected = r"1 of another shape \(no_mem_embed: expected \(1, 1, 32\), got \(1, 1, 256\)\)"
@@ -413,6 +430,25 @@ def test_sam_2_and_2_1_are_told_apart(state):
         (
             ["a", "b"],
             r"no model of the table fits these 2 tensors \(a, b\); expected weights of one of nano, .*",
+        ),
+        *(
+            (
+                keys,
+                rf"these {len(keys)} tensors hold 2 of adapters \({re.escape(', '.join(keys[:2]))}\), which "
+                r"change a model and are none; merge them where they were trained "
+                r"\(peft: model\.merge_and_unload\(\)\) and save the model's state_dict\(\)",
+            )
+            for keys in (
+                [
+                    "image_encoder.blocks.0.attn.qkv.lora_A.weight",
+                    "image_encoder.blocks.0.attn.qkv.lora_B.weight",
+                ],
+                ["w_a_000", "w_b_000", "zzz.mask_tokens.weight"],
+                [
+                    "image_encoder.blocks.0.Adapter.D_fc1.weight",
+                    "image_encoder.blocks.0.Adapter.D_fc2.weight",
+                ],
+            )
         ),
     ],
 )
