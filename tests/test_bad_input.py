@@ -238,6 +238,36 @@ PROMPTS = [
         "mask must be 16 x 16 (H x W) logits of an earlier answer or a 48 x 64 (H x W) mask of the photo, got shape (20, 20)",
     ),
     Row(
+        "mask with a channel",
+        predict(mask=np.zeros((48, 64, 1), bool)),
+        PromptError,
+        "mask must be 16 x 16 (H x W) logits of an earlier answer or a 48 x 64 (H x W) mask of the photo, got shape (48, 64, 1); take its one channel, mask[..., 0]",
+    ),
+    Row(
+        "mask as a picture",
+        predict(mask=np.zeros((48, 64, 3), np.uint8)),
+        PromptError,
+        "mask must be 16 x 16 (H x W) logits of an earlier answer or a 48 x 64 (H x W) mask of the photo, got shape (48, 64, 3); that is a picture: of one whose mask is white pass mask[..., 0] > 127",
+    ),
+    Row(
+        "masks along the last axis",
+        predict(mask=np.zeros((48, 64, 5), bool)),
+        PromptError,
+        "mask must be 16 x 16 (H x W) logits of an earlier answer or a 48 x 64 (H x W) mask of the photo, got shape (48, 64, 5); many masks go along the first axis: np.moveaxis(masks, -1, 0)",
+    ),
+    Row(
+        "mask with swapped axes",
+        predict(mask=np.zeros((64, 48), bool)),
+        PromptError,
+        "mask must be 16 x 16 (H x W) logits of an earlier answer or a 48 x 64 (H x W) mask of the photo, got shape (64, 48); its axes are swapped, rows come first: np.swapaxes(mask, -1, -2)",
+    ),
+    Row(
+        "flat mask",
+        predict(mask=np.zeros(64 * 48, bool)),
+        PromptError,
+        "mask must be 16 x 16 (H x W) logits of an earlier answer or a 48 x 64 (H x W) mask of the photo, got shape (3072,); it is flat: mask.reshape(48, 64)",
+    ),
+    Row(
         "small binary mask",
         predict(mask=np.zeros((16, 16), bool)),
         PromptError,

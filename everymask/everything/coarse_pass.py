@@ -4,8 +4,8 @@ Most points give masks that suppression drops. The coarse pass reads masks at ha
 the image has many tokens it asks about points on merged ones (their means over squares): enough to estimate
 each mask's predicted IoU, box and stability. Then suppression goes over the estimates; points with a mask
 that survives are decoded in full, what they really give takes the place of the estimates, and suppression
-goes over all of it again, until nothing that survives is an estimate, or decoding more brings no further mask.
-So no mask, score or box of the coarse pass is ever handed out.
+goes over all of it again, until nothing that survives is an estimate, or decoding more brings no further
+mask. So no mask, score or box of the coarse pass is ever handed out.
 
 Letters used in shapes: P points, k masks, M x N cells of their coarse logits, K estimates.
 """

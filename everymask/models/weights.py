@@ -194,8 +194,8 @@ def recognise(state: Mapping[str, Tensor], file: str | Path = "") -> ModelSpec:
         return replace(spec, memory=None) if photos_only else _of_its_size(spec, state)
     if adapters := _adapters(state):
         raise UnknownModelError(
-            f"these {len(state)} tensors hold {len(adapters)} of adapters ({_shortened(adapters)}), which change "
-            f"a model and are none; {_MERGE}"
+            f"these {len(state)} tensors hold {len(adapters)} of adapters ({_shortened(adapters)}), "
+            f"which change a model and are none; {_MERGE}"
         )
     keys = _shortened(sorted(state))
     raise UnknownModelError(

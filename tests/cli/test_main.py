@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import subprocess
 import sys
 
@@ -159,6 +160,30 @@ def test_progress_of_a_scene_on_a_terminal_is_a_bar_a_step():
     assert photos.completed == 0
     progress.photo_done("a.tif", 50, 12)
     assert (len(bar.tasks), photos.completed) == (1, 1)
+
+
+def test_times_are_told_when_enough_is_done_and_none_is_left_at_the_end(monkeypatch):
+    from rich.progress import Progress as Bar
+
+    from everymask.cli.shared import progress as shown
+
+    now = iter(range(0, 1000, 10))
+    monkeypatch.setattr(shown.time, "monotonic", lambda: next(now))
+    bar = Bar(disable=True, get_time=lambda: 0.0)
+    progress = shown.Progress(2, 0, bar)
+    (photos,) = bar.tasks
+
+    def said():
+        return photos.fields["speed"]
+
+    progress.within_photo(8, 1024)
+    assert said() == ""
+    progress.within_photo(512, 1024)
+    assert re.fullmatch(r"\d+\.\d s a photo, .+ left", said())
+    progress.photo_done("a.jpg", 3, 1.0)
+    assert said().endswith(" left")
+    progress.within_photo(1024, 1024)
+    assert re.fullmatch(r"\d+\.\d s a photo", said())
 
 
 def test_a_reader_that_leaves_is_no_error():

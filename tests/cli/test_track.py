@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import errno
 import json
+import os
 import re
 
 import numpy as np
@@ -309,6 +311,26 @@ def test_one_file_that_cannot_be_written_does_not_cost_the_others(everymask, cli
     assert "scene_sa_v.json could not be written: " in (said := capsys.readouterr().err)
     assert "is a folder; name a file to write to" in said
     assert (tmp_path / "scene_cvat.xml").is_file()
+
+
+def test_a_state_that_does_not_fit_costs_no_masks(everymask, clip, tmp_path, monkeypatch, capsys):
+    command = ("track", clip, "--point", "1:14,20", "-f", "sa-v", "-f", "overlay", "--save-every", 4)
+    assert everymask(*command, "-o", tmp_path / "whole") == 0
+    with monkeypatch.context() as full:
+        full.setattr("everymask.video.saving.save_file", no_room)
+        assert everymask(*command, "-o", tmp_path / "full") == 1
+    said = capsys.readouterr().err
+    assert said.count("tracking goes on without its state being saved") == 1
+    assert "No space left on device; name another file, or make room" in said
+    assert "the masks are written all the same" in said
+    assert masks_in(tmp_path / "full") == masks_in(tmp_path / "whole")
+    assert (tmp_path / "full" / "scene_overlay.mp4").stat().st_size > 1000
+    assert everymask(*command, "-o", tmp_path / "full", "--overwrite") == 0
+    assert masks_in(tmp_path / "full") == masks_in(tmp_path / "whole")
+
+
+def no_room(*args, **kwargs):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def test_prompts_from_a_file_and_a_mask(everymask, clip, tmp_path):

@@ -14,6 +14,9 @@ import typer
 QUIET_S = 5.0
 """Off a terminal, the least time between two lines of progress."""
 
+TOLD_FROM = 0.1
+"""Photos after which times are told: those of the first few points are times of the encoder."""
+
 
 def duration(seconds: float) -> str:
     """A time to read.
@@ -84,8 +87,8 @@ class Progress:
         """How far the model is in the present photo."""
         if self._bar is not None and done:
             share = done / max(total, 1)
-            speed = ", ".join(self._rate(share))
-            self._bar.update(self._task, completed=self.kept + self.done + self.failed + share, speed=speed)
+            finished = self.kept + self.done + self.failed + share
+            self._bar.update(self._task, completed=finished, speed=self._speed(share))
 
     def within_scene(self, name: str, done: int, total: int, masks: int, doing: str) -> None:
         """How far the present step of a scene in tiles is; on a terminal a bar of its own."""
@@ -113,20 +116,30 @@ class Progress:
     def _tell(self, line: str | None) -> None:
         self._end_step()
         finished = self.kept + self.done + self.failed
-        rate, left = self._rate()
         if self._bar is not None:
-            self._bar.update(self._task, completed=finished, speed=f"{rate}, {left}")
+            self._bar.update(self._task, completed=finished, speed=self._speed())
         elif line and (time.monotonic() - self._said >= QUIET_S or finished == self.total):
             self._said = time.monotonic()
-            self._echo(f"[{finished}/{self.total}] {line}" + (f"; {left}" if finished < self.total else ""))
+            self._echo(
+                f"[{finished}/{self.total}] {line}" + (f"; {self._left()}" if finished < self.total else "")
+            )
 
-    def _rate(self, share: float = 0.0) -> tuple[str, str]:
-        """Time a photo and time left, from the photos of this run and the share done of the present one."""
-        worked = self.done + self.failed + share
-        each = (time.monotonic() - self._begun) / (worked or 1)
-        left = each * (self.total - self.kept - worked)
+    def _speed(self, share: float = 0.0) -> str:
+        """Time a photo and time left; ``share`` is done of the present photo."""
+        if self.done + self.failed + share < TOLD_FROM:
+            return ""
+        each = self._each(share)
         rate = f"{duration(each)} a photo" if each >= 0.5 else f"{1 / max(each, 1e-6):.0f} photos a second"
-        return rate, f"{duration(left)} left"
+        all_decided = self.kept + self.done + self.failed + share >= self.total
+        return rate if all_decided else f"{rate}, {self._left(share)}"
+
+    def _left(self, share: float = 0.0) -> str:
+        worked = self.done + self.failed + share
+        return f"{duration(self._each(share) * (self.total - self.kept - worked))} left"
+
+    def _each(self, share: float) -> float:
+        """Seconds a photo, from the photos of this run and what is done of the present one."""
+        return (time.monotonic() - self._begun) / ((self.done + self.failed + share) or 1)
 
     def _echo(self, line: str) -> None:
         if self._bar is not None:

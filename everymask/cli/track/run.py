@@ -182,8 +182,7 @@ def run(request: Request, output: Path, wanted: list[str], wish: Wish) -> Outcom
         files, failures = write_masks(
             [name for name in wanted if name in VIDEO_FORMATS], output, journal.scratch, clip
         )
-        if broken is not None:
-            failures.append(f"{broken}; what was tracked before is written")
+        failures += broken
     return Outcome(clip, followed(clip), [*pictures, *files], failures)
 
 
@@ -295,18 +294,27 @@ def _resumed(model: Any, request: Request, journal: TrackJournal) -> VideoSessio
 
 def _track(
     request: Request, session: VideoSession, journal: TrackJournal, drawing: Drawing, finder: Finder | None
-) -> VideoError | None:
-    """Track what is left to track; run lengths, record and pictures are made beside it. What ended it early.
+) -> list[str]:
+    """Track what is left to track; run lengths, record and pictures are made beside it. What went wrong.
 
     The state is saved every so many frames, at the end, and when the clip breaks off or Ctrl-C is pressed.
+    A state that does not fit on the disk costs the next command its start, and this one nothing.
     """
     first = min(session.conditioning_frames())
     frames = _frames(session, first, request.stop, request.both_ways)
+    unsaved: list[str] = []
     with FrameProgress(_count(request, session, first)) as progress, Beside() as beside:
 
         def save() -> None:
             beside.wait()  # a frame that the state has behind it must stand in the record
-            session.save(journal.session)
+            try:
+                session.save(journal.session)
+            except SessionError as error:
+                if not unsaved:
+                    warn(f"{error}; tracking goes on without its state being saved")
+                unsaved[:] = [f"{error}; the masks are written all the same"]
+            else:
+                unsaved.clear()
 
         try:
             if session.progress is not None and drawing.wanted:
@@ -325,10 +333,11 @@ def _track(
                 raise
             save()
             if isinstance(error, KeyboardInterrupt):
-                typer.echo("stopped and saved; the same command goes on from here", err=True)
+                if not unsaved:
+                    typer.echo("stopped and saved; the same command goes on from here", err=True)
                 raise
-            return error
-    return None
+            return [f"{error}; what was tracked before is written", *unsaved]
+    return unsaved
 
 
 def _note(frame: TrackedFrame, photo: Any, journal: TrackJournal, drawing: Drawing) -> None:
