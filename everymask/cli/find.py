@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -17,6 +17,7 @@ from .segment.command import over_photos
 from .segment.scenes import Tiles
 from .shared.flags import with_flags
 from .shared.look import Look, Style
+from .shared.option_files import OptionsFile
 from .shared.options import (
     Again,
     AsJson,
@@ -55,6 +56,7 @@ def find(
     overwrite: Again = False,
     model: Model = "nano",
     device: Device = None,
+    options: OptionsFile = None,
     like: Annotated[
         list[str] | None,
         typer.Option(
@@ -86,13 +88,18 @@ def find(
         raise PromptError('nothing to look for; give --text "dog . leash" or --vocabulary FILE')
     videos = [each for each in inputs if Path(each).suffix.lower() in VIDEO_SUFFIXES]
     if videos:
-        return in_video(inputs, videos, output, formats, (model, device), words, look, overwrite, as_json)
+        generator = words.generator(options, model)
+        return in_video(
+            inputs, videos, output, formats, (model, device), words, generator, look, overwrite, as_json
+        )
     chosen = choose_outputs(output, formats or [], replace(look, labels=True), keep, overlap, rings)
     outputs = replace(chosen, categories=classes_of(asked)) if asked else chosen
     reading = reading_of(range, page, bands)
 
+    generator = words.generator(options, model)
+
     def opened() -> Segmenter:
-        return open_finder(model, device, words, {}, reading, exemplars)
+        return open_finder(model, device, words, generator, reading, exemplars)
 
     over_photos(inputs, outputs, opened, reading, Tiles(), recursive, overwrite, False, as_json)
     return None
@@ -121,6 +128,7 @@ def in_video(
     formats: list[str] | None,
     model: tuple[str, str | None],
     words: Words,
+    generator: dict[str, Any],
     look: Look,
     overwrite: bool,
     as_json: bool,
@@ -136,7 +144,7 @@ def in_video(
             f"{videos[0]} is a video: give it alone, or photos; everymask track --text has more options"
         )
     wanted = chosen_formats(formats)
-    request = Request.by_words(videos[0], words.sought(), *model, overwrite=overwrite)
+    request = Request.by_words(videos[0], words.sought(), *model, overwrite=overwrite, generator=generator)
     style = Style(**{each.name: getattr(look, each.name) for each in fields(Style)})
     outcome = run(request, output, wanted, Wish(KeepObjects(), replace(style, labels=True), {}))
     return finish(outcome, KeepObjects(), as_json)

@@ -8,7 +8,9 @@ from typing import Annotated
 import typer
 
 from ..errors import OptionError, require
+from ..everything.presets import Preset
 from .shared.inputs import find_photos
+from .shared.option_files import OptionsFile, options_of
 from .shared.options import Device, Model
 
 
@@ -31,6 +33,7 @@ def studio(
     recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Subfolders too.")] = False,
     model: Model = "nano",
     device: Device = None,
+    options: OptionsFile = None,
     host: Annotated[
         str, typer.Option(help="Address to listen on; 0.0.0.0 lets other machines in.")
     ] = "127.0.0.1",
@@ -55,12 +58,14 @@ def studio(
     from ..studio.session import Session
     from .shared.downloads import load_visibly
 
+    chosen = options_of(options, model)
     words = photos or []
     clips, others = find_clips(words, frames=frames)
     found = find_photos(others, recursive=recursive)
     opened = Path(words[0]) if words else None
     start = begin([(photo.path, photo.name) for photo in found], opened, project, masks or [], clips)
-    session = Session(start, load_visibly(model, device), model)
+    own = {} if options is None else {options.name: Preset(f"the options in {options}", chosen)}
+    session = Session(start, load_visibly(model, device), model, presets=own)
     address = Address(host, port, token)
     if not address.is_local:
         typer.echo(

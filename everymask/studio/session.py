@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from everymask import InputError, Mask, PromptableModel, VideoTracker
+from everymask.everything.presets import PRESETS, Preset
 from everymask.formats import PhotoMasks
 from everymask.formats.classes import Classes
 from everymask.formats.record import label_of
@@ -55,14 +56,22 @@ class Session:
     """An open project with its model."""
 
     def __init__(
-        self, begin: Begin, model: PromptableModel, model_name: str, tracker: VideoTracker | None = None
+        self,
+        begin: Begin,
+        model: PromptableModel,
+        model_name: str,
+        tracker: VideoTracker | None = None,
+        presets: Mapping[str, Preset] | None = None,
     ) -> None:
-        """``tracker`` follows objects through clips, by default with the model.
+        """``tracker`` follows objects through clips, by default with the model. ``presets`` are offered for
+        everything mode beside the library's, the first of them chosen to begin with.
 
         Raises OptionError for a model that cannot follow where there are clips, and what :class:`Project`
         and :class:`Clip` raise.
         """
         self.model_name = model_name
+        self.presets = {**(presets or {}), **PRESETS}
+        self.first_preset = next(iter(presets), None) if presets else None
         self._tracker = tracker
         self.project = Project(begin.project)
         self.photos = Photos(model)

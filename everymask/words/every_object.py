@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
 from everymask.errors import NothingFoundError
 from everymask.everything.generate import AutomaticMaskGenerator
 from everymask.models.base import PromptableModel
@@ -13,13 +17,19 @@ class EveryObject:
     """Looks for objects on frames of a session by everything mode, and has it follow what is new."""
 
     def __init__(
-        self, model: PromptableModel, session: VideoSession, first: int = 0, every: int = 30, most: int = 16
+        self,
+        model: PromptableModel,
+        session: VideoSession,
+        first: int = 0,
+        every: int = 30,
+        most: int = 16,
+        options: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
         """Look on frame ``first`` and on every so many after it (0: never again), until ``most`` objects are
-        followed."""
+        followed. ``options`` are those of :class:`everymask.AutomaticMaskGenerator`."""
         self.names: dict[int, str] = {}
         """What found objects are called: nothing."""
-        self._generator = AutomaticMaskGenerator(model)
+        self._generator = AutomaticMaskGenerator(model, **options)
         self._session, self._first, self._every = session, first, every
         self._rule = DiscoveryRule(most_objects=most)
 

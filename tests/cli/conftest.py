@@ -39,7 +39,6 @@ def clip(tmp_path_factory):
 def seer(monkeypatch):
     """The detector is one that finds the ball where it was told to, on the second frame looked at."""
     from everymask.words import segmenter
-    from everymask.words.detect import table
     from everymask.words.detect.protocol import Detection
 
     class Seer:
@@ -59,6 +58,6 @@ def seer(monkeypatch):
             found = masks if words != ["ghost"] else []
             return [Detection(0, 0.9, (0, 0, 1, 1), Mask.from_segmentation(mask)) for mask in found]
 
-    monkeypatch.setattr(table, "open_detector", lambda *_: Seer())
+    monkeypatch.setattr(segmenter, "open_detector", lambda *_: Seer())
     monkeypatch.setattr(segmenter, "check_words", lambda name, words: Seer().check(words))
     return Seer

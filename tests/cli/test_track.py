@@ -12,6 +12,7 @@ from PIL import Image
 from everymask.cli.track.progress import FrameProgress
 from everymask.cli.track.prompts import read_track_prompts
 from everymask.errors import InputError
+from everymask.everything.options_file import write_options
 from everymask.formats.video_table import VIDEO_FORMATS
 from everymask.maskset import Mask, MaskSet
 from everymask.media.videos import open_frames
@@ -467,9 +468,10 @@ class FakeGenerator:
     """Everything mode that finds two squares, and later a third one."""
 
     calls = 0
+    options = None
 
-    def __init__(self, model):
-        del model
+    def __init__(self, model, **options):
+        FakeGenerator.options = options
 
     def generate(self, photo):
         FakeGenerator.calls += 1
@@ -504,6 +506,20 @@ def test_everything_follows_what_is_there_and_what_comes(everymask, clip, tmp_pa
     assert written["masklet_id"][:2] == [1, 2]
     assert written["masklet_frames"] == [0, 1, 2, 3, 4, 5]
     assert 2 <= written["masklet_num"] <= 3
+
+
+def test_everything_takes_options_from_a_file_and_goes_on_with_the_same_ones(
+    everymask, clip, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr("everymask.words.every_object.AutomaticMaskGenerator", FakeGenerator)
+    files = [write_options(tmp_path / f"{n}.toml", {"points_per_side": n}) for n in (4, 8)]
+    command = ("track", clip, "--stop", 3, "-f", "sa-v", "-o", tmp_path / "out")
+    assert everymask(*command, "--everything", "--options", files[0]) == 0
+    assert FakeGenerator.options == {"points_per_side": 4}
+    assert everymask(*command, "--everything", "--options", files[1]) == 2
+    assert "holds tracks made otherwise (other --options)" in capsys.readouterr().err
+    assert everymask(*command, "--point", "1:14,20", "--options", files[0]) == 2
+    assert "--options is of everything mode: give --everything or --text with it" in capsys.readouterr().err
 
 
 def test_a_missing_video_is_a_failure(everymask, tmp_path, capsys):

@@ -10,6 +10,7 @@ import pytest
 
 import everymask as em
 from everymask.cli.main import run
+from everymask.everything.options_file import write_options
 from everymask.words.detect import lite
 
 SHIPPED = Path(em.__file__).parent / "assets" / "photo.jpg"
@@ -46,6 +47,22 @@ def test_find_writes_masks_with_the_words_as_classes_in_their_order(here, two_ma
     names = {each["id"]: each["name"] for each in content["categories"]}
     assert list(names.values()) == ["vehicle", "beverage", "dog"]
     assert sorted(names[each["category_id"]] for each in content["annotations"]) == ["beverage", "vehicle"]
+
+
+def test_find_chooses_from_masks_made_with_the_options_of_a_file(here, two_masks, monkeypatch, capsys):
+    asked = []
+    made = em.AutomaticMaskGenerator.__init__
+    monkeypatch.setattr(
+        em.AutomaticMaskGenerator,
+        "__init__",
+        lambda self, model, **options: (asked.append(options), made(self, model, **options))[1],
+    )
+    write_options(here / "own.toml", {"points_per_side": 5, "effort": "exact"})
+    command = ["find", "photo.jpg", "--text", "vehicle", "-f", "coco", "--options", "own.toml"]
+    assert run(command) == 0
+    assert asked[-1] == {"points_per_side": 5, "effort": "exact"}
+    assert run([*command, "--detector", "owlv2_base", "--overwrite"]) == 2
+    assert "--options is of everything mode, which owlv2_base does not use" in capsys.readouterr().err
 
 
 def test_segment_takes_text_too_and_at_most_and_threshold_bound_it(here, two_masks):

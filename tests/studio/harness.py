@@ -92,7 +92,7 @@ def running(
     photos = [(path, path.name) for path in files if names is None or path.name in names]
     clips = [ClipFile(path, path.name) for path in sorted(folder.glob("*.mp4"))]
     start = begin(photos, folder, opening.get("project"), opening.get("masks", []), clips)
-    session = Session(start, model, "nano", opening.get("tracker"))
+    session = Session(start, model, "nano", opening.get("tracker"), opening.get("presets"))
     listener = socket.create_server(("127.0.0.1", 0))
     port = listener.getsockname()[1]
     config = uvicorn.Config(

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import everymask as em
+from everymask.everything.presets import Preset
 from everymask.masks import rle
 from tests.studio.harness import Studio, running
 from tests.studio.page import Page, serious_faults
@@ -247,6 +248,24 @@ def slide(page: Page, label: str, value: float) -> None:
     """Move a slider as a hand does, with all its events."""
     script = "(input, value) => { input.value = value; input.dispatchEvent(new Event('input')); }"
     page.tab.get_by_role("slider", name=label).evaluate(script, value)
+
+
+def test_options_of_a_file_are_a_preset_that_is_chosen_already(browser, tmp_path: Path, model):
+    own = {"tuned.toml": Preset("the options in tuned.toml", {"points_per_side": 4, "pred_iou_thresh": 0.0})}
+    with running(make_folder(tmp_path / "photos"), model, presets=own) as studio:
+        page = Page(browser, studio)
+        page.tab.get_by_role("tab", name="Everything").click()
+        assert page.state("state.preset") == "tuned.toml"
+        assert page.tab.get_by_text("the options in tuned.toml").is_visible()
+        page.tab.get_by_role("button", name="Find everything").last.click()
+        page.until("state.findings?.choice.numbers.length > 0")
+        options = {"points_per_side": 4, "pred_iou_thresh": 0.0}
+        assert page.state("state.findings.options") == options
+        generator = em.AutomaticMaskGenerator(model, **options)
+        found = generator.generate(em.read_photo(studio.folder / "a.jpg"))
+        assert page.state("state.findings.choice.numbers.length") == len(found)
+        page.context.close()
+    assert page.troubles == []
 
 
 def test_a_run_of_everything_can_be_stopped(page: Page, studio: Studio):

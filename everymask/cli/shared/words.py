@@ -16,6 +16,7 @@ from ...formats.classes import Classes
 from ...maskset import MaskSet
 from .flags import flag
 from .messages import note
+from .option_files import options_of
 
 if TYPE_CHECKING:
     from ...words.detect.protocol import Exemplars
@@ -68,6 +69,17 @@ class Words:
     def is_given(self) -> bool:
         """Whether anything is to be looked for; nothing is read, and nobody listened to."""
         return bool(self.text is not None or self.vocabulary or self.audio or self.listen)
+
+    def generator(self, file: Path | None, model: str) -> dict[str, Any]:
+        """The options of everything mode in a file, for a detector that chooses from its masks."""
+        from ...words.detect.table import LITE, detector_name
+
+        if file is not None and detector_name(self.detector) != LITE:
+            raise OptionError(
+                f"--options is of everything mode, which {detector_name(self.detector)} does not use; "
+                f"leave it out, or give --detector {LITE}"
+            )
+        return options_of(file, model)
 
     def sought(self) -> Sought:
         """What is asked for, checked: the detector knows the words."""

@@ -13,6 +13,7 @@ from ...errors import OptionError
 from ..shared.flags import with_flags
 from ..shared.look import Style
 from ..shared.messages import warn
+from ..shared.option_files import OptionsFile, options_of
 from ..shared.options import (
     INPUT,
     OUTPUT,
@@ -152,6 +153,7 @@ def track(
     as_json: AsJson = False,
     model: Model = "nano",
     device: Device = None,
+    options: OptionsFile = None,
     *,
     look: Style,
     keep: KeepObjects,
@@ -176,6 +178,13 @@ def track(
     reading: dict[str, Any] = {} if range is None else {"range": read_range(range)}
     if bands is not None:
         reading["bands"] = read_bands(bands)
+    generator: dict[str, Any] = {}
+    if by_name:
+        generator = words.generator(options, model)
+    elif everything:
+        generator = options_of(options, model)
+    elif options is not None:
+        raise OptionError("--options is of everything mode: give --everything or --text with it")
     request = Request(
         video=video,
         prompts=asked,
@@ -189,6 +198,7 @@ def track(
         save_every=save_every,
         overwrite=overwrite,
         reading=reading,
+        generator=generator,
     )
     style = replace(look, labels=True) if by_name else look
     outcome = run(request, output, wanted, Wish(keep, style, names_of(asked)))

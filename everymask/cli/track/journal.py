@@ -32,6 +32,7 @@ CALLED = {
     "words": "other words, or another --detector",
     "both_ways": "another --both-ways",
     "stop": "another --stop",
+    "generator": "other --options",
 }
 """What it means when a setting differs."""
 

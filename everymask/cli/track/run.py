@@ -48,6 +48,7 @@ class Request:
     save_every: int
     overwrite: bool
     reading: dict[str, Any] = field(default_factory=dict)  # range and bands, of those that were given
+    generator: dict[str, Any] = field(default_factory=dict)  # options of everything mode
 
     def __post_init__(self) -> None:
         if self.stop is not None and self.stop <= self.first:
@@ -67,6 +68,7 @@ class Request:
         prompts: list[FramePrompt] | None = None,
         both_ways: bool = False,
         overwrite: bool = False,
+        generator: dict[str, Any] | None = None,
     ) -> Request:
         """What words name, followed with the options that ``everymask track`` has by default."""
         return cls(
@@ -81,6 +83,7 @@ class Request:
             stop=None,
             save_every=50,
             overwrite=overwrite,
+            generator=generator or {},
         )
 
     @property
@@ -106,6 +109,7 @@ class Request:
             "both_ways": self.both_ways,
             "stop": self.stop,
             **self.reading,
+            **({"generator": self.generator} if self.generator else {}),
         }
 
     def clip(self) -> FrameSource:
@@ -194,14 +198,13 @@ def _finder(request: Request, model: Any, session: VideoSession, journal: TrackJ
     if request.words is None:
         from ...words.every_object import EveryObject
 
-        return EveryObject(model, session, request.first, every, most)
+        return EveryObject(model, session, request.first, every, most, request.generator)
     from ...words.clips import Limits, WordWatch
-    from ...words.detect.table import open_detector
 
     words, stands = request.words, session.progress
     watch = WordWatch(
         session,
-        open_detector(words.detector, model),
+        words.detector_for(model, request.generator),
         words.words,
         model,
         words.threshold,

@@ -22,7 +22,6 @@ from starlette.concurrency import run_in_threadpool
 
 import everymask
 from everymask import EverymaskError, InputError
-from everymask.everything.presets import PRESETS
 
 from ..actions import Accept, AnyAction, Coordinate, Point
 from ..clips.export import clip_formats
@@ -199,7 +198,8 @@ def _add_session(app: FastAPI, session: Session) -> None:
             "formats": format_table(),
             "clip_formats": clip_formats(),
             "voice": missing_for_voice(),
-            "presets": [{"name": name, "purpose": each.purpose} for name, each in PRESETS.items()],
+            "presets": [{"name": name, "purpose": each.purpose} for name, each in session.presets.items()],
+            "preset": session.first_preset,
         }
 
     @app.put("/api/classes")

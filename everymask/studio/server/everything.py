@@ -13,6 +13,7 @@ from typing import Any
 
 from everymask import AutomaticMaskGenerator, EverymaskError, InputError, Mask
 from everymask.everything.findings import THRESHOLDS, Findings
+from everymask.everything.presets import PRESETS
 from everymask.everything.progress import Progress
 
 from ..session import Session
@@ -107,6 +108,7 @@ class Jobs:
 
     def start(self, photo: int, options: dict[str, Any]) -> Job:
         """Begin a run; one that is under way on the same photo ends. Raises OptionError for an option."""
+        options = self._resolved(options)
         generator = AutomaticMaskGenerator(self.session.photos.model, **options)
         for other in self._jobs.values():
             if other.photo == photo:
@@ -117,6 +119,14 @@ class Jobs:
             self._jobs.pop(old).wanted = False
         threading.Thread(target=self._run, args=(job, generator), daemon=True).start()
         return job
+
+    def _resolved(self, options: dict[str, Any]) -> dict[str, Any]:
+        """Options without the name of a preset that only this session has."""
+        name = options.get("preset")
+        if not isinstance(name, str) or name in PRESETS or name not in self.session.presets:
+            return options
+        rest = {key: value for key, value in options.items() if key != "preset"}
+        return {**self.session.presets[name].options, **rest}
 
     def get(self, id: int) -> Job:
         """A run. Raises KeyError where it is not known (any more)."""

@@ -20,8 +20,8 @@ const encoded = new Set();
 
 /** Begin: what there is, and the photo that was open last. */
 export async function start() {
-  const { photos, clips, clip, classes, formats, clip_formats: clipFormats, presets, voice, photo, ...session } = await request("GET", "/api/session");
-  set({ photos, clips, classes, formats, clipFormats, presets, voice, session, activeClass: classes[0]?.name ?? null });
+  const { photos, clips, clip, classes, formats, clip_formats: clipFormats, presets, preset, voice, photo, ...session } = await request("GET", "/api/session");
+  set({ photos, clips, classes, formats, clipFormats, presets, preset, voice, session, activeClass: classes[0]?.name ?? null });
   live = new Live(hear, (online) => {
     const back = online && !get().online;
     set({ online });
