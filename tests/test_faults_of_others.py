@@ -91,23 +91,27 @@ def test_a_file_without_weights_says_what_it_is(tmp_path, case):
         em.load(path)
 
 
+AROUND = "without these keys: they belong to something around the model"
+WITHIN = "it has adapters: merge them where they were trained"
 WITH_MORE = {
-    "a head too many": {"head.weight": (3, 3)},
-    "two heads": {"classifier.0.weight": (5, 5), "classifier.0.bias": (5,)},
-    "a depth decoder": {"depth_decoder.conv.weight": (1, 8, 1, 1)},
-    "adapters": {f"image_encoder.adapters.{n}.down.weight": (4, 8) for n in range(6)},
+    "a head too many": ({"head.weight": (3, 3)}, AROUND),
+    "two heads": ({"classifier.0.weight": (5, 5), "classifier.0.bias": (5,)}, AROUND),
+    "a depth decoder": ({"depth_decoder.conv.weight": (1, 8, 1, 1)}, AROUND),
+    "adapters": ({f"image_encoder.adapters.{n}.down.weight": (4, 8) for n in range(6)}, WITHIN),
+    "LoRA": ({"image_encoder.blocks.0.attn.qkv.lora_A.default.weight": (4, 8)}, WITHIN),
 }
 
 
 @pytest.mark.parametrize("case", WITH_MORE)
 def test_more_than_the_model_is_named_and_told_to_go(tmp_path, weights, case):
-    more = {key: torch.zeros(shape) for key, shape in WITH_MORE[case].items()}
+    shapes, advice = WITH_MORE[case]
+    more = {key: torch.zeros(shape) for key, shape in shapes.items()}
     torch.save({**weights, **more}, tmp_path / "a.pt")
     with pytest.raises(EverymaskError) as caught:
         em.load(tmp_path / "a.pt", device="cpu")
     said = str(caught.value)
     assert next(iter(more)) in said
-    assert "without these keys: they belong to something around the model" in said
+    assert advice in said
     assert "\n" not in said
 
 

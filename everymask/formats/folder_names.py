@@ -11,6 +11,7 @@ _PLAIN = str.maketrans({**dict.fromkeys(FORBIDDEN, "_"), "\\": "/"})
 PORTS = {f"{port}{number}" for port in ("com", "lpt") for number in range(10)}
 RESERVED = PORTS | {"con", "prn", "aux", "nul"}
 """Devices there, whatever follows after a dot."""
+_DEVICES = {name[:3] for name in RESERVED}
 
 
 def safe_path(name: str) -> str:
@@ -25,9 +26,10 @@ def safe_path(name: str) -> str:
 
 def _safe(part: str) -> str:
     """One step of a path. Windows drops dots and spaces at an end, so that two names could be one."""
-    stem, dot, rest = part.partition(".")
-    if stem.rstrip(" ").casefold() in RESERVED:
-        part = f"{stem}_{dot}{rest}"
+    if part[:3].casefold() in _DEVICES:
+        stem, dot, rest = part.partition(".")
+        if stem.rstrip(" ").casefold() in RESERVED:
+            part = f"{stem}_{dot}{rest}"
     kept = part.rstrip(". ")
     return part if kept == part else f"{kept}_"
 

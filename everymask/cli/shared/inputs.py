@@ -8,6 +8,7 @@ import posixpath
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import accumulate, chain, count
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,7 @@ class Photo:
 class _Found:
     path: Path
     name: str
+    source: str  # as Photo.source
 
 
 def find_photos(
@@ -65,7 +67,7 @@ def find_photos(
     found: dict[str, _Found] = {}
     for word in words:
         for each in _of_word(word, recursive, listed, skip):
-            found.setdefault(os.path.normcase(each.path.absolute()), each)
+            found.setdefault(os.path.normcase(each.source), each)
     places = taken((each.name, each.path) for each in found.values()) if callable(taken) else taken
     return _named(list(found.values()), places or {})
 
@@ -80,11 +82,12 @@ def _of_word(word: str, recursive: bool, listed: Iterable[str], skip: frozenset[
     if path.is_dir():
         yield from _of_folder(path, recursive, skip)
     elif path.exists() or path.is_symlink():
-        yield _Found(path, printable(path.name))
+        yield _Found(path, printable(path.name), str(path.absolute()))
     elif matches := sorted(glob.glob(word, recursive=True)):
         for match in matches:
             if not Path(match).is_dir():
-                yield _Found(direct(Path(match)), printable(Path(match).name))
+                path = direct(Path(match))
+                yield _Found(path, printable(Path(match).name), str(path.absolute()))
     else:
         kind = "matches nothing" if glob.has_magic(word) else "is neither a file nor a folder"
         raise InputError(f"{word!r} {kind}; give photos, folders, globs, or - for a list on stdin")
@@ -110,19 +113,20 @@ def _of_folder(
     here: a link that leads back to one of them is not followed.
     """
     above = (*above, os.path.realpath(folder))
+    absolute = folder.absolute()
     entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
     holds_outputs = any(entry.name == OWN_FOLDER for entry in entries)
     for entry in entries:
-        path = Path(entry.path)
-        if entry.name.startswith(".") or path.absolute() in skip:
+        if entry.name.startswith(".") or (skip and absolute / entry.name in skip):
             continue
-        if path.suffix.lower() in PICTURE_SUFFIXES:
-            yield _Found(path, printable(inside + entry.name))
+        if os.path.splitext(entry.name)[1].lower() in PICTURE_SUFFIXES:
+            source = os.path.join(absolute, entry.name)
+            yield _Found(Path(entry.path), printable(inside + entry.name), source)
             continue
-        if not recursive or not _is_folder(entry) or os.path.realpath(path) in above:
+        if not recursive or not _is_folder(entry) or os.path.realpath(entry.path) in above:
             continue
         if not (holds_outputs and entry.name in OUTPUT_FOLDERS):
-            yield from _of_folder(path, recursive, skip, f"{inside}{entry.name}/", above)
+            yield from _of_folder(Path(entry.path), recursive, skip, f"{inside}{entry.name}/", above)
 
 
 def pictures_within(folder: Path, skip: frozenset[Path] = frozenset()) -> Iterator[Path]:
@@ -143,12 +147,14 @@ def printable(name: str) -> str:
     >>> printable("caf\\udce9.jpg"), printable("café 100%.jpg")
     ('caf%E9.jpg', 'café 100%.jpg')
     """
+    if name.isascii():
+        return name
     return "".join(f"%{ord(char) - 0xDC00:02X}" if "\udc80" <= char <= "\udcff" else char for char in name)
 
 
 def _named(found: list[_Found], taken: Places) -> list[Photo]:
     """Names and keys, those of ``taken`` first, so that a photo keeps its place from run to run."""
-    sources = [str(each.path.absolute()) for each in found]
+    sources = [each.source for each in found]
     names = _distinct_names(found, {name for name, _ in taken.values()} if taken else set(), sources, taken)
     keys = Keys(key for _, key in taken.values())
     return [
@@ -217,13 +223,19 @@ class Keys:
         plain = key.casefold()
         if plain in self._files or plain in self._folders:
             return False
-        return self._files.isdisjoint(_parents(plain))
+        return self._files.isdisjoint(_folders_above(plain))
 
     def _take(self, key: str) -> None:
-        self._files.add(key.casefold())
-        self._folders.update(_parents(key.casefold()))
+        plain = key.casefold()
+        self._files.add(plain)
+        self._folders.update(_folders_above(plain))
 
 
-def _parents(key: str) -> list[str]:
+def _folders_above(key: str) -> tuple[str, ...]:
     """The folders of a key: for a/b/c, a and a/b."""
-    return list(accumulate(key.split("/")[:-1], "{}/{}".format))
+    return _with_those_above(key.rpartition("/")[0])
+
+
+@lru_cache(maxsize=1024)
+def _with_those_above(folder: str) -> tuple[str, ...]:
+    return tuple(accumulate(folder.split("/"), "{}/{}".format)) if folder else ()
