@@ -217,16 +217,17 @@ def build_mask(
 
 def plain_attributes(mask: Mask) -> dict[str, Any]:
     """The attributes of a mask as JSON values, NumPy's among them made plain."""
-    return {name: _plain(value) for name, value in mask.attributes.items()}
+    return {name: plain_value(value) for name, value in mask.attributes.items()}
 
 
-def _plain(value: Any) -> Any:
+def plain_value(value: Any) -> Any:
+    """A value as JSON knows it, what lists and mappings hold too: NumPy's made Python's, others text."""
     if isinstance(value, np.generic | np.ndarray):
-        return _plain(value.tolist())
+        return plain_value(value.tolist())
     if isinstance(value, Mapping):
-        return {str(name): _plain(each) for name, each in value.items()}
+        return {str(name): plain_value(each) for name, each in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
+        return [plain_value(each) for each in value]
     if isinstance(value, float) and not np.isfinite(value):
         return str(value)
     return value if isinstance(value, str | int | float | bool | None) else str(value)

@@ -1,8 +1,6 @@
 """Masks as other libraries' objects and back, with those libraries' own habits on them."""
 
-import importlib.util
 import sys
-import types
 import warnings
 
 import numpy as np
@@ -156,43 +154,6 @@ def test_plot_draws_on_the_axes_it_is_given(masks):
     assert masks.plot(ax=axes) is axes
     assert axes.images[0].get_array().shape == (6, 8, 3)
     pyplot.close(figure)
-
-
-class Field:
-    """As much of a FiftyOne object as is used: fields by attribute and by key."""
-
-    def __init__(self, **fields):
-        self.__dict__.update(fields)
-
-    def __getitem__(self, name):
-        return self.__dict__[name]
-
-    def has_field(self, name):
-        return name in self.__dict__
-
-
-@pytest.fixture
-def fiftyone(monkeypatch):
-    """The real package where it is installed, else its two constructors."""
-    if importlib.util.find_spec("fiftyone") is None:
-        module = types.ModuleType("fiftyone")
-        module.Detection = module.Detections = Field
-        monkeypatch.setitem(sys.modules, "fiftyone", module)
-    return importlib.import_module("fiftyone")
-
-
-def test_fiftyone_detections_have_relative_boxes_and_masks_of_the_box(masks, fiftyone):
-    detections = (masks + MaskSet([Mask.from_segmentation(EMPTY)])).to_fiftyone()
-    ring, dot = detections.detections
-    assert ring.bounding_box == [0.25, 1 / 6, 0.625, 4 / 6]
-    np.testing.assert_array_equal(ring.mask, RING[1:5, 2:7])
-    assert dot.label == "dot"
-    back = MaskSet.from_fiftyone(detections, (6, 8))
-    assert same_pixels(back, masks)
-    assert [mask.stability_score for mask in back] == [0.8, 0.6]
-    ring.mask = None
-    with pytest.raises(FormatError, match=r"detection 1 \('ring'\) has a box only"):
-        MaskSet.from_fiftyone(detections, (6, 8))
 
 
 def test_missing_library_names_the_command(masks, monkeypatch):
