@@ -47,7 +47,7 @@ def lies_along(mask: Placed, tiles: Iterable[Crop], scene_hw: tuple[int, int]) -
             at = y - y0 + 1
             if inside and 0 < at < around.shape[0] - 1:
                 edge += np.count_nonzero(around[at, columns] & ~around[at + beyond, columns])
-    return edge > ALONG * sum(pixels.shape)
+    return bool(edge > ALONG * sum(pixels.shape))
 
 
 def lies_within(mask: Placed, others: Iterable[Placed]) -> bool:
@@ -56,4 +56,4 @@ def lies_within(mask: Placed, others: Iterable[Placed]) -> bool:
     outside = pixels.copy()
     for (x0, y0, x1, y1), shared in others:
         outside[y0 - top : y1 + 1 - top, x0 - left : x1 + 1 - left] &= ~shared
-    return np.count_nonzero(outside) <= (1 - WITHIN) * np.count_nonzero(pixels)
+    return bool(np.count_nonzero(outside) <= (1 - WITHIN) * np.count_nonzero(pixels))

@@ -135,8 +135,9 @@ def official_sam2(
         },
         **others,
     }
-    known = inspect.signature(SAM2Base.__init__).parameters
-    options = {name: value for name, value in options.items() if name in known or value}
+    known = inspect.signature(SAM2Base).parameters
+    hands_on = any(each.kind is each.VAR_KEYWORD for each in known.values())  # a class of SAM2Base's kind
+    options = {name: value for name, value in options.items() if hands_on or name in known or value}
     with _decoder_sizes(spec):
         if video:
             return SAM2VideoPredictor(fill_hole_area=8, binarize_mask_from_pts_for_mem_enc=True, **options)
