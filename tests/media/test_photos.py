@@ -57,6 +57,11 @@ def test_booleans_become_black_and_white():
     assert to_bytes(np.array([[False, True]])).tolist() == [[0, 255]]
 
 
+def test_values_near_the_end_of_float32_are_spread_without_an_overflow():
+    wide = np.array([[0, 3e38], [1e38, 2e38]], np.float32)
+    assert to_bytes(wide, "minmax").tolist() == [[0, 255], [85, 170]]
+
+
 def test_eight_bit_values_are_never_remapped():
     dim = np.array([[3, 9]], np.uint8)
     assert to_bytes(dim, "minmax") is dim
