@@ -28,6 +28,7 @@ from __future__ import annotations
 import errno
 import importlib
 import os
+from collections.abc import Iterable
 from types import ModuleType
 
 
@@ -129,6 +130,17 @@ ADVICE = {
     errno.EMFILE: "allow more open files: ulimit -n 4096",
 }
 """What to do about an error of the system."""
+
+
+def first_few(items: Iterable[str], most: int = 4) -> str:
+    """Items for a message, and how many more there are.
+
+    >>> first_few("abc"), first_few("abcdef")
+    ('a, b, c', 'a, b, c, d and 2 more')
+    """
+    listed = list(items)
+    more = f" and {len(listed) - most} more" if len(listed) > most else ""
+    return ", ".join(listed[:most]) + more
 
 
 def one_line(error: BaseException) -> str:

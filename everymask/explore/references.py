@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from everymask.errors import EverymaskError, InputError
+from everymask.errors import EverymaskError, InputError, first_few
 from everymask.formats.beside import Paired, is_annotation, photos_in, photos_with_masks
 from everymask.maskset import MaskSet
 from everymask.media.photos import photo_size, read_pixels
@@ -76,8 +76,7 @@ def _without_masks(photos: Sequence[Path], found: Sequence[Path]) -> list[str]:
     names = [path.name for path in photos if path.stem not in stems]
     if not names:
         return []
-    more = "" if len(names) <= NAMED else f" and {len(names) - NAMED} more"
-    return [f"no masks for {', '.join(names[:NAMED])}{more}"]
+    return [f"no masks for {first_few(names, NAMED)}"]
 
 
 def _checked(found: Iterable[Paired]) -> tuple[list[Example], list[str]]:

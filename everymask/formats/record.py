@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import FormatError, InputError
+from ..errors import FormatError, InputError, first_few
 from ..masks import rle as runs_of
 from ..masks.rle import Rle
 from ..maskset import Mask, MaskSet
@@ -250,5 +250,4 @@ def changed_classes(photo: PhotoMasks, numbers: Mapping[str, int], why: str = ""
     if not changed:
         return Losses()
     pairs = [f"{name} {before[name]} -> {numbers[name]}" for name in dict.fromkeys(changed)]
-    detail = ", ".join(pairs[:3]) + (f" and {len(pairs) - 3} more" if len(pairs) > 3 else "")
-    return Losses((Loss("classes", len(changed), detail=why or detail),))
+    return Losses((Loss("classes", len(changed), detail=why or first_few(pairs, 3)),))

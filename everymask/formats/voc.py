@@ -1,8 +1,9 @@
 """Pascal VOC: ``SegmentationObject/`` and ``SegmentationClass/``, palette PNGs of object and class numbers.
 
 0 is background, 255 is left out of scoring ("void"). ``labels.txt`` names the classes, line n the class n - 1
-(as CVAT and datumaro write it, without colours). A PNG holds 254 objects, and a pixel one of them: masks must
-not overlap, and of more the largest are kept, which is counted.
+(as CVAT and datumaro write it, without colours); of more than 254 classes those that occur, as they come.
+A PNG holds 254 objects, and a pixel one of them: masks must not overlap, and of more the largest are kept,
+which is counted.
 """
 
 from __future__ import annotations
@@ -34,9 +35,8 @@ VOID, MOST = 255, 254
 def write(path: Path, photos: Iterable[PhotoMasks], options: WriteOptions) -> Losses:
     """The folder, one photo at a time; ``ImageSets/Segmentation/train.txt`` lists the photos."""
     names = sorted(options.categories.numbers, key=options.categories.numbers.__getitem__)
-    if len(names) > MOST:
-        raise FormatError(f"a PNG of Pascal VOC holds {MOST} classes, there are {len(names)}")
-    numbers = {name: number for number, name in enumerate(names, 1)}
+    few = names if len(names) <= MOST else []  # of more, those that occur
+    numbers = {name: number for number, name in enumerate(few, 1)}
     files, stems, losses = FolderNames(), [], []
     for folder in (OBJECTS, CLASSES, LISTS):
         (path / folder).mkdir(parents=True)
@@ -48,10 +48,14 @@ def write(path: Path, photos: Iterable[PhotoMasks], options: WriteOptions) -> Lo
         objects, classes = (np.zeros(photo.photo_hw, np.uint8) for _ in range(2))
         for number, mask in enumerate(kept, 1):
             objects[mask.extent][mask.crop()] = number
-            classes[mask.extent][mask.crop()] = numbers[category_of(mask)]
+            classes[mask.extent][mask.crop()] = numbers.setdefault(category_of(mask), len(numbers) + 1)
+            if len(numbers) > MOST:
+                raise FormatError(
+                    f"a PNG of Pascal VOC holds {MOST} classes, and there are more; leave out voc, or labels"
+                )
         for folder, pixels in ((OBJECTS, objects), (CLASSES, classes)):
             _save(path / folder / file, pixels)
-    (path / LABELS).write_text("\n".join([BACKGROUND, *names]) + "\n", "utf-8")
+    (path / LABELS).write_text("\n".join([BACKGROUND, *numbers]) + "\n", "utf-8")
     (path / LISTS / "train.txt").write_text("".join(f"{stem}\n" for stem in stems), "utf-8")
     return Losses.total(losses)
 

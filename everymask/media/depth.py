@@ -50,8 +50,8 @@ def to_bytes(pixels: np.ndarray, range: Range = "percentile", valid: np.ndarray 
     # Beyond 1e36 the product with 255 leaves float32.
     exact_in_float32 = pixels.dtype.itemsize <= 2 or (pixels.dtype == np.float32 and high - low < 1e36)
     wide: np.ndarray = pixels.astype("float32" if exact_in_float32 else "float64")
-    scaled = (wide - low) * 255.0 / (high - low)
-    return (np.clip(scaled, 0, 255) + 0.5).astype(np.uint8)
+    scaled = (np.clip(wide, low, high) - low) * 255.0 / (high - low)
+    return (scaled + 0.5).astype(np.uint8)
 
 
 def value_range(pixels: np.ndarray, range: Range) -> tuple[float, float]:

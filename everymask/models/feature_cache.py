@@ -6,7 +6,6 @@ is what encoding would give again, bit for bit.
 
 from __future__ import annotations
 
-import os
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +17,7 @@ from everymask import __version__
 from everymask.errors import SessionError
 from everymask.models.base import PromptableModel
 from everymask.models.features import EncodedPhoto, fingerprint, read_features, write_features
-from everymask.models.kept_files import disk_limit, folder, key_from, trim
+from everymask.models.kept_files import disk_limit, folder, key_from, mark_used, trim
 
 MEMORY_LIMIT = 256 * 10**6
 
@@ -61,7 +60,7 @@ class FeatureCache:
             return None
         try:
             (photo,) = read_features(path, model)
-            os.utime(path)  # used just now: the last to go
+            mark_used(path)
         except (SessionError, OSError, ValueError):
             return None  # damaged, or taken away meanwhile: encoding makes it anew
         return photo
@@ -72,6 +71,7 @@ class FeatureCache:
             return
         try:
             write_features(path, model, (photo,))
+            mark_used(path)
             trim(path.parent, self._disk_limit)
         except OSError:
             return  # a full or read-only disk costs time, not the answer

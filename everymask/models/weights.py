@@ -27,6 +27,7 @@ from everymask.errors import (
     SameTensorsWarning,
     UnknownModelError,
     UnsafeCheckpointError,
+    first_few,
 )
 from everymask.models.safe_pickle import plain_values_allowed
 from everymask.models.shards import INDEX, shards_of
@@ -89,7 +90,7 @@ def _read_shards(index: Path) -> State:
         state |= {key: value for key, value in content.items() if places.get(key) == name}
     if missing := sorted(places.keys() - state.keys()):
         raise CheckpointError(
-            f"{index.name} names tensors that its files do not hold ({_shortened(missing)}); "
+            f"{index.name} names tensors that its files do not hold ({first_few(missing)}); "
             "download them again"
         )
     return state
@@ -194,10 +195,10 @@ def recognise(state: Mapping[str, Tensor], file: str | Path = "") -> ModelSpec:
         return replace(spec, memory=None) if photos_only else _of_its_size(spec, state)
     if adapters := _adapters(state):
         raise UnknownModelError(
-            f"these {len(state)} tensors hold {len(adapters)} of adapters ({_shortened(adapters)}), "
+            f"these {len(state)} tensors hold {len(adapters)} of adapters ({first_few(adapters)}), "
             f"which change a model and are none; {_MERGE}"
         )
-    keys = _shortened(sorted(state))
+    keys = first_few(sorted(state))
     raise UnknownModelError(
         f"no model of the table fits these {len(state)} tensors ({keys}); "
         f"expected weights of one of {', '.join(MODELS)}"
@@ -354,7 +355,7 @@ def _refuse_nan(name: str, state: Mapping[str, Tensor]) -> None:
     """A model with NaN in it answers every prompt with an empty mask and no error."""
     broken = [key for key, value in state.items() if value.numel() and not _is_finite(value)]
     if broken:
-        keys = _shortened(broken)
+        keys = first_few(broken)
         raise CheckpointError(
             f"the weights for {name} hold NaN or infinity in {len(broken)} of {len(state)} tensors ({keys}); "
             "the training that made them diverged, or the file is damaged: take an earlier checkpoint"
@@ -377,7 +378,7 @@ def _refuse_mismatch(name: str, expected: Mapping[str, torch.Size], got: Mapping
         if key in got and got[key].shape != shape
     ]
     faults = [
-        f"{len(keys)} {what} ({_shortened(keys)})"
+        f"{len(keys)} {what} ({first_few(keys)})"
         for keys, what in (
             (missing, "missing"),
             (extra, "left over"),
@@ -411,8 +412,3 @@ def _advice(count: int, missing: Sequence[str], extra: Sequence[str], other: Seq
 def _name_of(model: nn.Module) -> str:
     spec = getattr(model, "spec", None)
     return spec.name if isinstance(spec, ModelSpec) else type(model).__name__
-
-
-def _shortened(items: Iterable[str], most: int = 4) -> str:
-    items = list(items)
-    return ", ".join(items[:most]) + (f" and {len(items) - most} more" if len(items) > most else "")

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
-from everymask.errors import FormatError, InputError
+from everymask.errors import FormatError, InputError, first_few
 from everymask.formats import PhotoMasks, read_photos
 from everymask.formats.photo_names import ways_to_read
 from everymask.formats.sniff import is_mask_folder
@@ -50,8 +50,8 @@ def masks_in(mask_files: Iterable[Path], photos: Sequence[tuple[Path, str]]) -> 
             told += [record.photo for record in records]
             found |= {called: record for record in records if (called := names.find(record.photo))}
         if told and not any(names.find(photo) for photo in told):
-            here = _listed([name for _, name in photos]) or "any photo here"
-            raise FormatError(f"{file} holds masks of {_listed(told)}, not of {here}")
+            here = first_few((name for _, name in photos), 3) or "any photo here"
+            raise FormatError(f"{file} holds masks of {first_few(told, 3)}, not of {here}")
     return found
 
 
@@ -66,11 +66,6 @@ def _beside(photo: Path) -> Iterator[Path]:
         labels = Path(*parts[:place], "labels", *parts[place + 1 :]).with_suffix(".txt")
         if labels.is_file():
             yield labels
-
-
-def _listed(names: Sequence[str]) -> str:
-    """Names for a message, the first of them where they are many."""
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 class _Names:
@@ -96,7 +91,7 @@ class _Names:
                 names = self._by_part.get(part, [])
                 if len(names) > 1:
                     raise FormatError(
-                        f"masks are of {called}; {_listed(names)} are called so, open one of them"
+                        f"masks are of {called}; {first_few(names, 3)} are called so, open one of them"
                     )
                 if names:
                     return names[0]

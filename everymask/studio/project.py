@@ -11,7 +11,7 @@ import json
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -86,13 +86,16 @@ class Project:
         self._outdated: set[int] = set()  # other photos that it changes
         self._was_renamed = False
         self._rereaders: list[Callable[[], None]] = []
-        try:
-            self._db = sqlite3.connect(path, timeout=0.5, check_same_thread=False, isolation_level=None)
-            self._db.execute("PRAGMA locking_mode=EXCLUSIVE")
-            self._begin_file()
-            self._db.execute("PRAGMA synchronous=FULL")
-        except sqlite3.DatabaseError as error:
-            raise SessionError(_why_not(path, error)) from error
+        with ExitStack() as opened:
+            try:
+                self._db = sqlite3.connect(path, timeout=0.5, check_same_thread=False, isolation_level=None)
+                opened.callback(self._db.close)
+                self._db.execute("PRAGMA locking_mode=EXCLUSIVE")
+                self._begin_file()
+                self._db.execute("PRAGMA synchronous=FULL")
+            except sqlite3.DatabaseError as error:
+                raise SessionError(_why_not(path, error)) from error
+            opened.pop_all()
 
     def close(self) -> None:
         """Writes the journal into the file and lets go of it."""

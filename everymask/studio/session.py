@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -76,16 +77,19 @@ class Session:
         self.project = Project(begin.project)
         self.photos = Photos(model)
         self.begin = begin
+        self.clips: dict[int, Clip] = {}
         self._lock = threading.RLock()
         self._listeners: list[Listener] = []
         self._pointing: tuple[Prompting, Pointing] | None = None  # of the picture that was pointed at last
         self._one_core = OneCore()
-        rows = self.project.add_photos([name for _, name in begin.photos])
-        for row, (path, name) in zip(rows, begin.photos, strict=True):
-            self.photos.add(Source(row.id, path, name))
-        self.clips: dict[int, Clip] = {}
-        for file in begin.clips:
-            self.add_clip(file)
+        with ExitStack() as opened:
+            opened.callback(self.close)
+            rows = self.project.add_photos([name for _, name in begin.photos])
+            for row, (path, name) in zip(rows, begin.photos, strict=True):
+                self.photos.add(Source(row.id, path, name))
+            for file in begin.clips:
+                self.add_clip(file)
+            opened.pop_all()
 
     def close(self) -> None:
         """End; the project file is whole at any time, this only lets go of it."""

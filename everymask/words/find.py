@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from everymask.words.detect.table import open_detector
 
 VISUAL = "visual"
 """What SAM 3 was trained to read where boxes alone say what is meant."""
+LONGEST = 200
+"""The most characters of one word or phrase."""
 
 
 def find(
@@ -38,12 +41,12 @@ def find(
 ) -> MaskSet:
     """The masks of what ``words`` name in a photo, surest first; each with one of the words as its label.
 
-    ``words`` is "dog . leash" or ["dog", "leash"]. ``detector`` finds the places, ``model`` outlines them; by
-    default ``lite``, which needs no download and knows ImageNet's classes and what they are kinds of
-    ("dog", "vehicle", "fruit"). ``threshold`` is the lowest score that counts (by default the detector's
-    own), ``at_most`` how many masks of each word are kept. ``masks`` of the photo that are there already are
-    chosen from (``lite`` only) instead of running everything mode, whose ``options`` these are. A mask's
-    ``attributes`` hold ``score`` (0 to 1) and ``detector``.
+    ``words`` is "dog . leash", "dog, leash" or ["dog", "leash"]. ``detector`` finds the places, ``model``
+    outlines them; by default ``lite``, which needs no download and knows ImageNet's classes and what they are
+    kinds of ("dog", "vehicle", "fruit"). ``threshold`` is the lowest score that counts (by default the
+    detector's own), ``at_most`` how many masks of each word are kept. ``masks`` of the photo that are there
+    already are chosen from (``lite`` only) instead of running everything mode, whose ``options`` these are. A
+    mask's ``attributes`` hold ``score`` (0 to 1) and ``detector``.
 
     ``like`` are boxes XYXY, in pixels, around things of the photo to find more of, ``unlike`` around things
     that are none of these (SAM 3 alone); without ``words`` such masks have no label.
@@ -95,21 +98,32 @@ def read_exemplars(like: Sequence[Sequence[float]], unlike: Sequence[Sequence[fl
 
 
 def read_words(words: str | Sequence[str]) -> list[str]:
-    """Words to look for, each once: a list, or one text with dots between them.
+    """Words to look for, each once: one text with dots or commas between them, or a list of them.
+
+    Those of a list may hold dots themselves; one alone between spaces parts them there too.
 
     >>> read_words("dog . red leash. Dog")
     ['dog', 'red leash']
+    >>> read_words(["St. Bernard", "cat . dog"])
+    ['St. Bernard', 'cat', 'dog']
     """
     listed = [words] if isinstance(words, str) else list(words)
     if not all(isinstance(each, str) for each in listed):
         raise PromptError(f"words must be texts, got {listed!r}")
-    parts = [" ".join(part.split()) for each in listed for part in each.split(".")]
+    between = re.compile(r"[.,;\n]" if isinstance(words, str) else r"(?:^|\s)\.(?=\s|$)|\n")
+    parts = [" ".join(part.split()) for each in listed for part in between.split(each)]
     once: dict[str, str] = {}
     for part in filter(None, parts):
         once.setdefault(part.lower(), part)
     asked = list(once.values())
     if not asked:
         raise PromptError('words must name what to look for, such as "dog . leash"; got none')
+    for each in asked:
+        if len(each) > LONGEST:
+            raise PromptError(
+                f"a word to look for has at most {LONGEST} characters, got {len(each):,}: {each[:40]!r}...; "
+                "put dots between words"
+            )
     return asked
 
 

@@ -7,6 +7,7 @@ stands in NOTICE. WordNet (Miller 1995) is also what ImageNet's classes were cho
 from __future__ import annotations
 
 import gzip
+import re
 from collections import defaultdict
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -188,8 +189,11 @@ class Names:
 
         >>> Names(())._forms("Butterflies")
         ['butterflies', 'butterfly', 'butterflie']
+        >>> Names(())._forms("the St. Bernard")
+        ['st bernard']
         """
-        text = " ".join(word.lower().replace("_", " ").split())
+        said = " ".join(re.sub(r"[_.?!]", " ", word.lower()).split())
+        text = re.sub(r"^(the|an?) (?=.)", "", said)
         head, _, last = text.rpartition(" ")
         before = f"{head} " if head else ""
         forms = [text]

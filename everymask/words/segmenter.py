@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from everymask.errors import OptionError
+from everymask.errors import OptionError, first_few
 from everymask.everything.protocol import Segmenter
 from everymask.masks.rle import encode
 from everymask.maskset import MaskSet
@@ -75,6 +75,9 @@ class FindingSegmenter:
         self.model, self.model_hash = segmenter.model, segmenter.model_hash
         self._sought, self._detector = sought, detector
         self.settings = {**segmenter.settings, **sought.settings(detector)}
+        self._highest: dict[str, float] = {}
+        """The best score of each word in any photo yet."""
+        self._named: set[str] = set()
 
     def __call__(
         self, photo: np.ndarray, watch: Callable[[int, int], None], valid: np.ndarray | None = None
@@ -91,7 +94,31 @@ class FindingSegmenter:
             unlike=self._sought.exemplars.unlike,
         )
         watch(1, 1)
+        for word, score in zip(self._sought.words, getattr(self._detector, "highest", ()), strict=False):
+            self._highest[word] = max(score, self._highest.get(word, 0.0))
+        self._named |= {mask.label for mask in found if mask.label}
         return found if valid is None else within(found, valid)
+
+    @property
+    def unfound(self) -> str:
+        """What to say of the words that no mask of the photos answers to; empty if there are none.
+
+        How near each came to counting, and what to try; or that other words are answered better.
+        """
+        lowest = self._detector.threshold if self._sought.threshold is None else self._sought.threshold
+        missing = sorted(
+            ((score, word) for word, score in self._highest.items() if word not in self._named), reverse=True
+        )
+        better = [repr(word) for score, word in missing if score >= lowest]
+        below = [f"{word!r} (best score {score:.2f})" for score, word in missing if score < lowest]
+        lines = []
+        if better:
+            lines.append(f"what answers to {first_few(better)} answers to another of the words better")
+        if below:
+            more = ", or a text detector (see docs/words.md)" if self._sought.detector == "lite" else ""
+            told = f"nothing found for {first_few(below)}; finds count from {lowest:g}"
+            lines.append(f"{told}: try a lower --threshold, a wider word{more}")
+        return "; ".join(lines)
 
 
 def within(masks: MaskSet, valid: np.ndarray) -> MaskSet:

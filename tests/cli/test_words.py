@@ -77,11 +77,36 @@ def test_a_vocabulary_file_labels_photos_for_yolo(here, two_masks):
     assert (here / "out/yolo/labels/photo.txt").read_text().startswith("1 ")
 
 
+def test_a_line_of_a_vocabulary_is_one_word_and_a_text_may_have_commas(here, two_masks, capsys):
+    (here / "words.txt").write_text("sports car\nSt. Nobody\n", "utf-8")
+    assert run(["find", "photo.jpg", "--vocabulary", "words.txt"]) == 2
+    assert "'St. Nobody' is no kind of thing" in capsys.readouterr().err
+    assert run(["find", "photo.jpg", "--text", "the dog, vehicle", "-f", "yolo"]) == 0
+    assert "0: the dog\n  1: vehicle\n" in (here / "out/yolo/data.yaml").read_text()
+
+
 def test_segment_names_masks(here, two_masks):
     assert run(["segment", "photo.jpg", "--name", "-f", "coco"]) == 0
     content = json.loads((here / "out/coco.json").read_text())
     names = {each["id"]: each["name"] for each in content["categories"]}
     assert [names[each["category_id"]] for each in content["annotations"]] == ["espresso", "sports car"]
+
+
+def test_words_without_a_mask_are_told_with_how_near_they_came(here, two_masks, capsys):
+    assert run(["find", "photo.jpg", "--text", "dog . vehicle . quail", "-f", "coco"]) == 0
+    said = capsys.readouterr().err
+    assert "warning: nothing found for 'quail' (best score 0.00)" in said
+    assert "'dog' (best score 0.00); finds count from 0.15: try a lower --threshold" in said
+    assert "vehicle" not in said
+    command = ["find", "photo.jpg", "--text", "conveyance, vehicle", "-f", "coco", "-o", "b"]
+    assert run(command) == 0
+    assert "what answers to 'conveyance' answers to another of the words better" in capsys.readouterr().err
+    nothing = ["find", "photo.jpg", "--text", "vehicle", "--threshold", "0.99", "-f", "coco", "-o", "c"]
+    for _ in range(2):  # the second time the photo is finished, and nobody looks
+        assert run(nothing) == 0
+        said = capsys.readouterr().err
+        assert "try a lower --threshold" in said
+        assert "--pred-iou-thresh" not in said
 
 
 @pytest.mark.parametrize(

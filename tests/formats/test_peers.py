@@ -14,7 +14,11 @@ import pytest
 from PIL import Image
 
 from everymask import formats
+from everymask.errors import FormatError
+from everymask.formats import voc
+from everymask.formats.classes import Classes
 from everymask.formats.georeference import Georeference, has_georeference, read_georeference
+from everymask.formats.record import PhotoMasks, WriteOptions
 from everymask.maskset import Mask, MaskSet
 from tests.formats.mask_examples import PHOTO_HW, apart_masks, example_masks
 from tests.parity.relatives import beside as relatives
@@ -252,6 +256,25 @@ def test_pillow_reads_pascal_voc_with_its_palette(tmp_path):
         assert (numbers > 0).sum() == masks.areas.sum()
     (back,) = formats.read_photos(tmp_path / "out")
     assert [mask.label for mask in back.masks] == ["cat", "dog", "cat"]
+
+
+def test_voc_numbers_the_classes_that_occur_of_more_than_its_png_holds(tmp_path):
+    def photos(count):
+        for number in range(count):
+            pixels = np.zeros((4, 5), bool)
+            pixels[1:3, 2:] = True
+            yield PhotoMasks(
+                f"{number}.jpg", MaskSet([Mask.from_segmentation(pixels).replace(label=f"kind {number * 2}")])
+            )
+
+    options = WriteOptions(categories=Classes({f"kind {number}": number + 1 for number in range(1000)}))
+    voc.write(tmp_path / "few", photos(254), options)
+    listed = (tmp_path / "few/labels.txt").read_text().splitlines()
+    assert listed == ["background", *(f"kind {number * 2}" for number in range(254))]
+    again = {photo.photo: photo.masks[0].label for photo in voc.read(tmp_path / "few")}
+    assert again == {f"{number}.jpg": f"kind {number * 2}" for number in range(254)}
+    with pytest.raises(FormatError, match="holds 254 classes, and there are more; leave out voc"):
+        voc.write(tmp_path / "many", photos(255), options)
 
 
 def test_more_objects_than_voc_holds_are_counted_not_dropped_in_silence(tmp_path):

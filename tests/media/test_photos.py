@@ -60,6 +60,9 @@ def test_booleans_become_black_and_white():
 def test_values_near_the_end_of_float32_are_spread_without_an_overflow():
     wide = np.array([[0, 3e38], [1e38, 2e38]], np.float32)
     assert to_bytes(wide, "minmax").tolist() == [[0, 255], [85, 170]]
+    broken = np.array([[0, 100], [50, 3e38]], np.float32)
+    assert to_bytes(broken, (0, 100)).tolist() == [[0, 255], [128, 255]]
+    assert to_bytes(-broken, (-100, 0)).tolist() == [[255, 0], [128, 0]]
 
 
 def test_eight_bit_values_are_never_remapped():

@@ -183,6 +183,8 @@ def test_the_newest_snapshots_stay_within_a_limit(tmp_path: Path, monkeypatch: p
     assert kept.at("last", cpu) is not None
     assert kept.at("19", cpu) is None
     kept.close()
+    kept.keep("late", snapshot(shared), step=True)  # a run that was under way
+    assert kept.at("late", cpu) is None
 
 
 def test_a_digest_tells_records_apart_and_forgets_their_order():

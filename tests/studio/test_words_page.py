@@ -78,6 +78,7 @@ def sound_file(path: Path) -> Path:
 def test_what_the_microphone_hears_is_sent_as_sound_that_the_library_reads(
     browser: Any, kitchen: Studio, tmp_path: Path
 ):
+    pytest.importorskip("pocketsphinx")  # no wheels for Python 3.14
     sound = sound_file(tmp_path / "speech.wav")
     flags = [
         "--use-fake-device-for-media-stream",
@@ -134,6 +135,7 @@ def test_what_was_said_is_done_and_what_is_missing_is_told(browser: Any, kitchen
 
 
 def test_a_recording_over_http_and_what_is_none(kitchen: Studio, monkeypatch: pytest.MonkeyPatch):
+    pytest.importorskip("pocketsphinx")
     heard = kitchen.client.post("/api/heard", content=SPEECH.read_bytes())
     assert heard.json() == {"text": "find the dog", "action": "find", "words": ["dog"]}
     broken = kitchen.client.post("/api/heard", content=b"noise")

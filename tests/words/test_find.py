@@ -183,6 +183,22 @@ def test_a_detector_of_ones_own_gives_boxes_and_the_model_the_masks(model):
 
 def test_words_with_dots_lists_and_repeats():
     assert find_module.read_words(["a dog", "cat . a  dog"]) == ["a dog", "cat"]
+    assert find_module.read_words("dog.cat, red leash;Dog\nbin.") == ["dog", "cat", "red leash", "bin"]
+    for nothing in ("", " . , ", [], [" . "]):
+        with pytest.raises(PromptError, match="got none"):
+            find_module.read_words(nothing)
+
+
+def test_words_of_a_list_keep_their_dots_and_commas():
+    lines = ["St. Bernard", "tench, Tinca tinca", "U.S. flag", "no. 5"]
+    assert find_module.read_words(lines) == lines
+    assert find_module.read_words(find_module.read_words(lines)) == lines
+
+
+def test_a_text_that_is_no_word_is_told_in_one_line():
+    with pytest.raises(PromptError, match=r"at most 200 characters, got 19,999: 'dog dog") as raised:
+        find_module.read_words(" ".join(["dog"] * 5000))
+    assert len(str(raised.value)) < 200
 
 
 def test_the_bundled_photo_shows_a_cat():

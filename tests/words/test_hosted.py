@@ -127,6 +127,9 @@ def test_long_lists_go_in_passes_and_every_find_keeps_its_word(folders, photo):
     found = detector.detect(photo, words, 0.0)
     assert found
     assert {each.word for each in found} <= set(range(len(words)))
+    for some in passes:
+        _, scores = detector.ask(photo, [words[number] for number in some])
+        np.testing.assert_allclose([detector.highest[number] for number in some], scores.max(0), atol=1e-6)
     alone = Grounding(folders["grounding"], words_per_pass=1)
     assert alone.passes(WORDS) == [[0], [1], [2]]
 
@@ -169,7 +172,7 @@ def test_sam3_gives_its_own_masks_with_scores_and_boxes_of_transformers(folders,
             torch.nn.functional.interpolate(answer.pred_masks.sigmoid(), size=(50, 70), mode="bilinear")[0]
             > 0.5
         )
-        ours = detector.ask(detector.model.get_vision_features(pixels), "dog", (50, 70), 0.0)
+        ours = detector.ask(detector.model.get_vision_features(pixels), "dog", (50, 70), 0.0)[0]
     shown = [row for row in range(10) if masks[row].any()]
     assert shown
     np.testing.assert_allclose([each[0] for each in ours], scores[shown], atol=1e-5)
@@ -188,6 +191,10 @@ def test_sam3_is_a_detector_like_the_others(folders, photo, model):
     scores = [mask.attributes["score"] for mask in result]
     assert scores == sorted(scores, reverse=True)
     assert len(em.find(photo, "dog", model, detector=str(folders["sam3"]), threshold=1.0)) == 0
+    detector = Sam3(folders["sam3"])
+    best = [max(each.score for each in detector.detect(photo, [word], 0.0)) for word in WORDS]
+    detector.detect(photo, WORDS, 1.0)
+    assert list(detector.highest) == pytest.approx(best)
     with pytest.raises(PromptError, match="longer than the 32 tokens"):
         em.find(photo, "dogs " * 40, model, detector=str(folders["sam3"]))
 

@@ -35,6 +35,8 @@ def small() -> Names:
         ("animal", (0, 1)),
         ("hammers", (2,)),
         ("computer mice", (3,)),
+        ("the dog", (0, 1)),
+        ("A computer mouse.", (3,)),
         ("tools", (2, 3)),
     ],
 )

@@ -153,7 +153,7 @@ def over_photos(
     with journal.locked():  # what another run has finished meanwhile is known from here on
         run = Run(segmenter, journal, outputs, reading, tiles)
         summary = do(run, find(), overwrite)
-    report(summary, outputs, as_json)
+    report(summary, outputs, as_json, getattr(segmenter, "unfound", None))
     raise typer.Exit(1 if summary.failed else 0)
 
 
@@ -210,14 +210,21 @@ def list_plan(photos: list[Photo], outputs: Outputs, journal: Journal) -> None:
         typer.echo(f"all photos: {outputs.run_path(format_)}")
 
 
-def report(summary: Summary, outputs: Outputs, as_json: bool) -> None:
-    """The summary: for people on stderr, for programs (``--json``) on stdout."""
+def report(summary: Summary, outputs: Outputs, as_json: bool, unfound: str | None) -> None:
+    """The summary: for people on stderr, for programs (``--json``) on stdout.
+
+    ``unfound`` says which words have no mask yet, where words were looked for.
+    """
     if as_json:
         typer.echo(json.dumps(summary.to_dict(), indent=2))
     for line in summary_lines(summary):
         typer.echo(line, err=True)
     finished = len(summary.done) + len(summary.kept)
-    if finished and not summary.found:
+    if unfound:
+        warn(unfound)
+    elif finished and not summary.found and unfound is not None:
+        warn("no mask answers to the words; try a lower --threshold")
+    elif finished and not summary.found:
         warn("no mask passed the filters; try a lower --pred-iou-thresh or --stability-score-thresh")
     elif finished and not summary.masks:
         warn(nothing_left(summary.found, outputs.keep))

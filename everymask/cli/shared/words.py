@@ -59,7 +59,7 @@ class Words:
         """The words of --text and --vocabulary, or of them those that were said; none where none is given."""
         from ...words.find import read_words
 
-        listed = list(self.text or [])
+        listed = [word for text in self.text or [] if text.strip(" .,;\n") for word in read_words(text)]
         if self.vocabulary is not None:
             listed += read_vocabulary(self.vocabulary)
         words = read_words(listed) if listed or self.text is not None else []

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ...errors import first_few
 from ...formats.video_record import ClipMasks
 
 WEAK = 0.5
@@ -49,9 +50,8 @@ class Followed:
         if self.mean_score is None:
             return f"{called}: on none of the frames tracked"
         weak = f"; weak from frame {self.first_weak + 1}" if self.first_weak is not None else ""
-        stretches = ", ".join(f"{a + 1}-{b + 1}" if b > a else f"{a + 1}" for a, b in self.lost[:4])
-        more = f" and {len(self.lost) - 4} more" if len(self.lost) > 4 else ""
-        lost = f"; lost on {stretches}{more}" if self.lost else ""
+        stretches = first_few(f"{a + 1}-{b + 1}" if b > a else f"{a + 1}" for a, b in self.lost)
+        lost = f"; lost on {stretches}" if self.lost else ""
         return f"{called}: {self.frames} of {self.of} frames, mean score {self.mean_score:.2f}{weak}{lost}"
 
 

@@ -79,6 +79,7 @@ class ClipMemory:
         """``path`` is the file, made when the first snapshot is kept."""
         self._path, self._clip = path, clip
         self._db: sqlite3.Connection | None = None
+        self._closed = False
         self._kept: list[_Kept] = []  # the oldest first
         self._rows: dict[int, tuple[ref[Tensor], int]] = {}  # of living tensors that are in the file, by id
         self._sizes: dict[int, int] = {}  # bytes by row
@@ -125,14 +126,20 @@ class ClipMemory:
         return None
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Let go of the file for good: from now on nothing is kept, nor found."""
+        self._closed = True
+        self._let_go()
+
+    # --- the file ---------------------------------------------------------------------------------
+
+    def _let_go(self) -> None:
         if self._db is not None:
             self._db.close()
         self._db = None
 
-    # --- the file ---------------------------------------------------------------------------------
-
     def _open(self) -> sqlite3.Connection:
+        if self._closed:
+            raise ValueError("closed")
         if self._db is None:
             self._db = sqlite3.connect(self._path, timeout=5, check_same_thread=False)
             # A killed process loses nothing so; after a power cut a broken file is begun anew.
@@ -147,7 +154,9 @@ class ClipMemory:
         try:
             yield
         except (sqlite3.Error, OSError, ValueError, TypeError, KeyError):
-            self.close()
+            self._let_go()
+            if self._closed:
+                return
             self._kept, self._rows, self._sizes = [], {}, {}
             with suppress(OSError):
                 self._path.unlink(missing_ok=True)

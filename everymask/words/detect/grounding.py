@@ -6,6 +6,7 @@ block"), as they do where all tokens above a threshold are read off as one label
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -66,9 +67,9 @@ class Grounding(Hosted):
 
 
 def spoken(word: str) -> str:
-    """A word as the model was trained on it: lower case, without dots, which would end it.
+    """A word as the model was trained on it: lower case, without dots and question marks, which would end it.
 
     >>> spoken("St. Bernard")
     'st bernard'
     """
-    return " ".join(word.lower().replace(".", " ").split())
+    return " ".join(re.sub(r"[.?]", " ", word.lower()).split())

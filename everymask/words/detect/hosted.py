@@ -28,6 +28,7 @@ class Hosted(ABC):
     """A detector in a folder. ``words_per_pass`` limits how many words the model is asked about at once."""
 
     threshold: float
+    highest: Sequence[float] = ()
 
     def __init__(self, folder: Path, device: str = "cpu", *, words_per_pass: int | None = None) -> None:
         transformers = library(folder.name)
@@ -48,6 +49,7 @@ class Hosted(ABC):
 
     def detect(self, photo: np.ndarray, words: Sequence[str], threshold: float) -> list[Detection]:
         """See :class:`everymask.words.detect.protocol.Detector`."""
+        highest = [0.0] * len(words)
         boxes, scores, owners = [np.zeros((0, 4))], [np.zeros(0)], [np.zeros(0, np.int64)]
         for some in self.passes(words):
             found = self.ask(photo, [words[index] for index in some])  # boxes [Q, 4], scores [Q, words]
@@ -55,6 +57,9 @@ class Hosted(ABC):
             boxes.append(found[0])
             scores.append(found[1][np.arange(len(best)), best])
             owners.append(np.array(some)[best])
+            for index, score in zip(some, found[1].max(0, initial=0.0), strict=True):
+                highest[index] = float(score)
+        self.highest = highest
         height, width = photo.shape[:2]
         everything = np.clip(np.concatenate(boxes), 0, [width, height, width, height])
         sure, owner = np.concatenate(scores), np.concatenate(owners)

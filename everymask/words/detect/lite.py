@@ -39,6 +39,7 @@ class Lite:
 
     name = "lite"
     threshold = 0.15
+    highest: Sequence[float] = ()
 
     def __init__(
         self, model: PromptableModel, masks: MaskSet | None = None, options: dict[str, Any] | None = None
@@ -60,6 +61,7 @@ class Lite:
             masks = AutomaticMaskGenerator(self._model, **self._options).generate(photo)
         nameable = worth_naming(masks)
         shares = shares_of(meanings, *likelihoods(photo, nameable, self._model))
+        self.highest = shares.max(0, initial=0.0).tolist()
         chosen = best_words(shares, meanings, threshold)
         found = [
             (float(shares[index, word]), word, nameable[index])

@@ -51,7 +51,11 @@ class Exemplars:
 
 
 class Detector(Protocol):
-    """Finds things by their names."""
+    """Finds things by their names.
+
+    One that also has ``highest``, the best score of each word in the photo looked at last, lets it be told
+    how near a word came that nothing answers to.
+    """
 
     name: str
     threshold: float

@@ -32,6 +32,7 @@ class Sam3:
     """SAM 3 in a folder."""
 
     threshold = 0.3
+    highest: Sequence[float] = ()
 
     def __init__(self, folder: Path, device: str = "cpu") -> None:
         transformers: Any = library(folder.name)
@@ -71,11 +72,12 @@ class Sam3:
     ) -> list[Detection]:
         """See :class:`everymask.words.detect.protocol.ExemplarDetector`."""
         seen = self.model.get_vision_features(self.prepare(photo).to(self.model.device))
-        found = [
-            Detection(number, score, box, mask)
-            for number, word in enumerate(words)
-            for score, box, mask in self.ask(seen, word, photo.shape[:2], threshold, exemplars)
-        ]
+        found, highest = [], []
+        for number, word in enumerate(words):
+            things, best = self.ask(seen, word, photo.shape[:2], threshold, exemplars)
+            found += [Detection(number, score, box, mask) for score, box, mask in things]
+            highest.append(best)
+        self.highest = highest
         found.sort(key=lambda each: -each.score)
         kept = suppress_pixels([each.mask.runs for each in found if each.mask], SAME_THING_IOU).kept
         return [found[index] for index in kept]
@@ -87,8 +89,11 @@ class Sam3:
         photo_hw: tuple[int, ...],
         threshold: float,
         exemplars: Exemplars = Exemplars(),
-    ) -> list[tuple[float, tuple[float, float, float, float], Mask]]:
-        """Score, box XYXY in pixels and mask of each thing that a phrase names, or that is like exemplars."""
+    ) -> tuple[list[tuple[float, tuple[float, float, float, float], Mask]], float]:
+        """Score, box XYXY in pixels and mask of each thing that a phrase names, or that is like exemplars.
+
+        Also the best score of all, above the threshold or not.
+        """
         tokens = self.tokenizer(word, padding="max_length", max_length=self.longest, return_tensors="pt").to(
             self.model.device
         )
@@ -110,7 +115,7 @@ class Sam3:
                 mask = Mask.from_segmentation(pixels.cpu().numpy(), predicted_iou=float(scores[row]))
                 x0, y0, x1, y1 = (float(each) for each in boxes[row])
                 result.append((float(scores[row]), (x0, y0, x1, y1), mask))
-        return result
+        return result, float(scores.max())
 
     def prepare(self, photo: np.ndarray) -> Tensor:
         """The photo as the model looks at it: a square, values -1 to 1, float32 [1, 3, S, S]."""
