@@ -166,7 +166,7 @@ def candidates(decoder: CropDecoder, points_xy: np.ndarray) -> list[Candidate]:
     offset = np.array([crop.x0, crop.y0], points_xy.dtype)
     found = [
         Candidate(crop, points_xy[prompts[k]] + offset, iou[k], boxes[k], outlined.patches[k].copied())
-        for k in np.flatnonzero(keep)
+        for k in np.flatnonzero(keep).tolist()
     ]
     if decoder.coarse is None:
         return found

@@ -42,11 +42,11 @@ def lies_along(mask: Placed, tiles: Iterable[Crop], scene_hw: tuple[int, int]) -
         for inside, x, beyond in ((tile.x0 > 0, tile.x0, -1), (tile.x1 < width, tile.x1 - 1, 1)):
             at = x - x0 + 1
             if inside and 0 < at < around.shape[1] - 1:
-                edge += np.count_nonzero(around[rows, at] & ~around[rows, at + beyond])
+                edge += int(np.count_nonzero(around[rows, at] & ~around[rows, at + beyond]))
         for inside, y, beyond in ((tile.y0 > 0, tile.y0, -1), (tile.y1 < height, tile.y1 - 1, 1)):
             at = y - y0 + 1
             if inside and 0 < at < around.shape[0] - 1:
-                edge += np.count_nonzero(around[at, columns] & ~around[at + beyond, columns])
+                edge += int(np.count_nonzero(around[at, columns] & ~around[at + beyond, columns]))
     return bool(edge > ALONG * sum(pixels.shape))
 
 

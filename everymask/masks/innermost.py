@@ -14,7 +14,7 @@ def innermost_points(region: np.ndarray, count: int) -> np.ndarray:
     """
     depth = cv2.distanceTransform(np.pad(region.astype(np.uint8), 1), cv2.DIST_L2, 5)[1:-1, 1:-1]
     found: list[tuple[int, int]] = []
-    y, x = np.indices(region.shape, sparse=True)
+    y, x = np.ogrid[: region.shape[0], : region.shape[1]]
     while len(found) < count and depth.max() > 0:
         row, column = (int(i) for i in np.unravel_index(depth.argmax(), depth.shape))
         found.append((column, row))

@@ -163,7 +163,7 @@ class Upscaler:
         areas: list[list[int]] = []
         for full in self._in_full(logits):
             if full.device.type == "cpu":  # numpy counts ten times as fast as torch
-                areas += [[np.count_nonzero(one > t) for t in limits] for one in full.numpy()]
+                areas += [[int(np.count_nonzero(one > t)) for t in limits] for one in full.numpy()]
             else:
                 areas += torch.stack([(full > float(t)).sum((1, 2)) for t in limits], dim=1).tolist()
         return np.array(areas, np.int64).T
