@@ -30,6 +30,7 @@ from everymask.formats import (
 from everymask.formats.classes import Classes, for_yolo
 from everymask.formats.folder_names import FolderNames
 from everymask.formats.yolo_folder import YoloFolder
+from everymask.media.colour_profile import colour_profile
 from everymask.media.draw import cut_out
 
 from .soft_edges import feather_of
@@ -75,12 +76,12 @@ def export(folder: Path, photos: Sequence[Ready], wanted: Wanted) -> dict[str, L
     }
     for place, photo in zip(places, photos, strict=True):
         if wanted.overlay:
-            _save(folder / "overlay" / f"{place}.jpg", draw_overlay(photo.pixels(), photo.masks))
+            _save(folder / "overlay" / f"{place}.jpg", draw_overlay(photo.pixels(), photo.masks), photo.path)
         if wanted.cutouts:
             pixels = photo.pixels()
             for number, mask in enumerate(photo.masks, 1):
                 piece = cut_out(pixels, mask, feather=feather_of(mask, wanted.feather_px))
-                _save(folder / "cutouts" / place / f"{number}.png", piece)
+                _save(folder / "cutouts" / place / f"{number}.png", piece, photo.path)
     return losses
 
 
@@ -109,14 +110,15 @@ def _written(
     return lost
 
 
-def _save(path: Path, picture: np.ndarray) -> None:
+def _save(path: Path, picture: np.ndarray, photo: Path) -> None:
     from PIL import Image
 
+    profile = colour_profile(photo, 3)
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix == ".jpg":
-        Image.fromarray(picture).save(path, quality=92, subsampling=0)
+        Image.fromarray(picture).save(path, quality=92, subsampling=0, icc_profile=profile)
     else:
-        Image.fromarray(picture).save(path)
+        Image.fromarray(picture).save(path, icc_profile=profile)
 
 
 def format_table() -> list[dict[str, object]]:

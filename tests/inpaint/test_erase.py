@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 
 import everymask as em
+from everymask.cli.main import run
 from everymask.errors import OptionError, PictureError, PromptError
 from everymask.inpaint.classic import Patches, Telea
 from everymask.inpaint.engines import ENGINES, default_engine, open_engine
-from everymask.inpaint.erase import fading, grown, pieces
+from everymask.inpaint.erase import fading, grown, pieces, raw_pixels
 from everymask.inpaint.patches import doubled, halved
+from everymask.inpaint.writing import file_for, write_picture
 
 ENGINE_NAMES = ("opencv", "patches")
 
@@ -202,3 +204,33 @@ def test_a_file_keeps_its_depth(tmp_path):
     result = em.erase(tmp_path / "deep.png", mask, grow=0)
     assert result.dtype == np.uint16 or result.dtype == np.int32
     np.testing.assert_array_equal(result[~mask], deep[~mask])
+
+
+@pytest.mark.parametrize(
+    "dtype", ["uint8", "int8", "uint16", "int16", "int32", "uint32", "float16", "float32", "float64"]
+)
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("name", ["a.png", "a.tif"])
+def test_pixels_of_any_depth_are_written_to_the_bit(tmp_path, dtype, channels, name):
+    noise = np.random.default_rng(4).normal(size=(30, 40, channels)) * 1000
+    pixels = (noise if np.dtype(dtype).kind == "f" else noise.astype(np.int64)).astype(dtype)
+    written = write_picture(tmp_path / name, pixels)
+    assert written == file_for(tmp_path / name, pixels)
+    assert (written.suffix == ".png") == (name == "a.png" and dtype in ("uint8", "uint16"))
+    np.testing.assert_array_equal(raw_pixels(written).reshape(pixels.shape), pixels)
+
+
+def test_a_deep_photo_does_not_land_on_another_file_of_its_new_name(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    deep = np.random.default_rng(5).random((40, 50, 3)).astype(np.float32)
+    write_picture(tmp_path / "deep.tif", deep)
+    write_picture(tmp_path / "mask.png", middle((40, 50)).astype(np.uint8) * 255)
+    (tmp_path / "out.tif").write_bytes(b"mine")
+    command = ["erase", "deep.tif", "--mask", "mask.png", "-o", "out.png", "--grow", "0"]
+    assert run(command) == 2
+    assert "out.tif is there already" in capsys.readouterr().err
+    assert (tmp_path / "out.tif").read_bytes() == b"mine"
+    assert run([*command, "--overwrite"]) == 0
+    assert "png cannot hold float32 values; the picture goes to out.tif" in capsys.readouterr().err
+    outside = ~middle((40, 50))
+    np.testing.assert_array_equal(raw_pixels(tmp_path / "out.tif")[outside], deep[outside])

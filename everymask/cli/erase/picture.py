@@ -87,19 +87,26 @@ def change_picture(
     Raises :class:`InputError` where the picture is there already, before any work.
     """
     from ...inpaint.erase import checked_mask, filled, raw_pixels
-    from ...inpaint.writing import write_picture
+    from ...inpaint.writing import file_for, write_picture
+    from ...media.colour_profile import colour_profile, holds_profile
 
-    target = target_of(wish.photo, output)
+    asked = target_of(wish.photo, output)
+    pixels = raw_pixels(wish.photo)
+    target = file_for(asked, pixels)
     if target.exists() and not overwrite:
         raise InputError(f"{target} is there already; pass --overwrite to replace it, or choose another -o")
+    if target != asked:
+        note(f"{asked.suffix[1:]} cannot hold {pixels.dtype} values; the picture goes to {target.name}")
     engine = opened()  # before any work: its weights may not be had
-    pixels = raw_pixels(wish.photo)
     hole = wish.hole(pixels.shape[:2], verb)
     checked_mask(hole, pixels.shape[:2])
     result = filled(pixels, hole, engine, grow)
     if target.suffix.lower() in (".jpg", ".jpeg", ".webp"):
         note(f"{target.suffix[1:]} changes every pixel a little; .png and .tif keep them")
-    written = write_picture(target, result)
+    profile = colour_profile(wish.photo, 1 if pixels.ndim == 2 else pixels.shape[2])
+    if profile and not holds_profile(target.suffix):
+        note(f"{target.suffix[1:]} is written without the photo's colour profile; .png and .jpg keep it")
+    written = write_picture(target, result, profile)
     if as_json:
         typer.echo(json.dumps({"photo": str(wish.photo), "area": int(hole.sum()), "written": [str(written)]}))
     typer.echo(f"{verb}d {int(hole.sum()):,} px", err=True)

@@ -158,7 +158,7 @@ def write_output(
     photo = replace(photo, masks=outputs.keep.apply(photo.masks))
     if output in PICTURES:
         with landing(path, scratch) as temporary:
-            _draw(output, temporary, photo.masks, pixels, outputs.look, asked)
+            _draw(output, temporary, photo, pixels, outputs.look, asked)
         return Losses()
     fitting, losses = fit(photo, FORMATS[output], outputs.overlap)
     options = WriteOptions(outputs.categories, outputs.rings)
@@ -168,21 +168,25 @@ def write_output(
 
 
 def _draw(
-    output: str, path: Path, masks: MaskSet, pixels: np.ndarray | None, look: Look, asked: Asked
+    output: str, path: Path, photo: PhotoMasks, pixels: np.ndarray | None, look: Look, asked: Asked
 ) -> None:
+    masks = photo.masks
     if output == COLOUR_MAP:
         from ...media.draw import colour_map
 
         save_picture(path, colour_map(masks, look.palette))
         return
     assert pixels is not None, f"{output} is drawn from the photo"
+    from ...media.colour_profile import colour_profile
+
+    profile = colour_profile(photo.source, 3)
     if output == OVERLAY:
-        save_picture(path, overlay_picture(pixels, masks, look, asked))
+        save_picture(path, overlay_picture(pixels, masks, look, asked), profile)
         return
     path.mkdir()
     for number, mask in enumerate(masks, 1):
         if mask.area:
-            save_picture(path / f"{number}.png", look.cutout_of(pixels, mask))
+            save_picture(path / f"{number}.png", look.cutout_of(pixels, mask), profile)
 
 
 def overlay_picture(pixels: np.ndarray, masks: MaskSet, look: Look, asked: Asked) -> np.ndarray:
@@ -203,14 +207,17 @@ def overlay_picture(pixels: np.ndarray, masks: MaskSet, look: Look, asked: Asked
     return side_by_side([drawn(panel) for panel in panels], captions)
 
 
-def save_picture(path: Path, picture: np.ndarray) -> None:
-    """Save an RGB picture by its suffix; JPEGs with full colour resolution, so that thin lines stay crisp."""
+def save_picture(path: Path, picture: np.ndarray, profile: bytes | None = None) -> None:
+    """Save an RGB picture by its suffix; JPEGs with full colour resolution, so that thin lines stay crisp.
+
+    ``profile`` is the ICC profile of its colours.
+    """
     from PIL import Image
 
     options: dict[str, Any] = {"quality": 92, "subsampling": 0} if path.suffix == ".jpg" else {}
     if path.suffix == ".png":
         options["compress_level"] = 3
-    Image.fromarray(picture).save(path, **options)
+    Image.fromarray(picture).save(path, icc_profile=profile, **options)
 
 
 def write_run(

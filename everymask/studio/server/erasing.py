@@ -17,6 +17,7 @@ import everymask as em
 from everymask import InputError
 from everymask.formats.video_record import ClipMasks
 from everymask.inpaint.writing import write_picture
+from everymask.media.colour_profile import colour_profile
 
 from ..actions import Ids
 from ..clips.export import clip_masks
@@ -89,7 +90,8 @@ def _add_photos(app: FastAPI, session: Session, exports: Exports) -> None:
         result = em.erase(whole, hole, grow=request.grow)
         number = next(numbers)
         name = f"{Path(source.name).stem}-erased.png"
-        erased[number] = write_picture(exports.folder() / name, result)
+        channels = 1 if result.ndim == 2 else result.shape[2]
+        erased[number] = write_picture(exports.folder() / name, result, colour_profile(source.path, channels))
         shown = Picture(em.read_photo(result))
         level = next(level for level in range(99) if max(shown.level(level).shape[:2]) <= PREVIEW_SIDE)
         previews[number] = jpeg(shown.level(level))

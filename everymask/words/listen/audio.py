@@ -34,7 +34,8 @@ def read_audio(path: str | Path) -> np.ndarray:
                     raise InputError(f"{str(path)!r} is longer than {LONGEST_S} s; a command is a sentence")
             pieces += [each.to_ndarray()[0] for each in resampler.resample(None)]  # what it still holds
     except av.error.FFmpegError as error:
-        raise InputError(f"{str(path)!r} cannot be decoded as sound: {error}") from error
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{str(path)!r} cannot be decoded as sound: {reason}") from error
     samples = np.concatenate(pieces) if pieces else np.zeros(0, np.int16)
     if not len(samples):
         raise InputError(f"{str(path)!r} holds no sound")
