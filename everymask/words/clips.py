@@ -142,14 +142,19 @@ class WordWatch:
         Raises ``PromptError`` where nothing is.
         """
         source, frame, seen = self._session.source, 0, 0
+        scores: list[float] = []
         while source.has(frame) and (stop is None or frame < stop):
             seen += 1
             if self.look(frame):
                 return frame
+            scores += getattr(self._detector, "highest", ())
             frame += self._every or 1
+        lowest = self._detector.threshold if self._threshold is None else self._threshold
+        near = f" (best score {max(scores):.2f}, finds count from {lowest:g})" if scores else ""
         raise NothingFoundError(
             f"no {' and no '.join(self._words)} was found on {seen} frame{'s' * (seen != 1)} of "
-            f"{source.name}; look more often (look_every), lower the threshold, or say it in other words"
+            f"{source.name}{near}; look more often (look_every, track --look-every), lower the threshold, or "
+            "say it in other words"
         )
 
     def begin(self, frame: int | None, stop: int | None = None) -> None:

@@ -126,6 +126,10 @@ def test_wrong_words_options_and_absent_things_are_told(model):
     scene = moving_scene(9, HW)
     with pytest.raises(PromptError, match="no dog and no cat was found on 3 frames of the array"):
         find_in_video(scene, "dog . cat", model, detector=Seer(), look_every=4)
+    telling = Seer()
+    telling.highest = (0.07, 0.21)
+    with pytest.raises(PromptError, match=r"the array \(best score 0.21, finds count from 0.3\); look more"):
+        find_in_video(scene, "dog . cat", model, detector=telling, look_every=4)
     with pytest.raises(PromptError, match="no quasar"):
         find_in_video(scene, "quasar", model, detector=Seer())
     with pytest.raises(PromptError, match="must name what to look for"):
