@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast, overload
 
 import numpy as np
 from PIL.Image import Image
 
-from everymask.errors import OptionError, PromptError
+from everymask.errors import OptionError, PictureError, PromptError
 from everymask.everything.segment import loaded
 from everymask.image import ImagePredictor
 from everymask.maskset import Mask, MaskSet
@@ -25,6 +25,7 @@ LONGEST = 200
 """The most characters of one word or phrase."""
 
 
+@overload
 def find(
     photo: PhotoLike,
     words: str | Sequence[str] = (),
@@ -38,15 +39,46 @@ def find(
     masks: MaskSet | None = None,
     device: str | None = None,
     **options: Any,
-) -> MaskSet:
+) -> MaskSet: ...
+@overload
+def find(
+    photo: Sequence[PhotoLike],
+    words: str | Sequence[str] = (),
+    model: str | Path | PromptableModel = "nano",
+    *,
+    detector: str | Detector | None = None,
+    threshold: float | None = None,
+    at_most: int | None = None,
+    like: Sequence[Sequence[float]] = (),
+    unlike: Sequence[Sequence[float]] = (),
+    masks: MaskSet | None = None,
+    device: str | None = None,
+    **options: Any,
+) -> list[MaskSet]: ...
+def find(
+    photo: PhotoLike | Sequence[PhotoLike],
+    words: str | Sequence[str] = (),
+    model: str | Path | PromptableModel = "nano",
+    *,
+    detector: str | Detector | None = None,
+    threshold: float | None = None,
+    at_most: int | None = None,
+    like: Sequence[Sequence[float]] = (),
+    unlike: Sequence[Sequence[float]] = (),
+    masks: MaskSet | None = None,
+    device: str | None = None,
+    **options: Any,
+) -> MaskSet | list[MaskSet]:
     """The masks of what ``words`` name in a photo, surest first; each with one of the words as its label.
 
-    ``words`` is "dog . leash", "dog, leash" or ["dog", "leash"]. ``detector`` finds the places, ``model``
-    outlines them; by default ``lite``, which needs no download and knows ImageNet's classes and what they are
-    kinds of ("dog", "vehicle", "fruit"). ``threshold`` is the lowest score that counts (by default the
-    detector's own), ``at_most`` how many masks of each word are kept. ``masks`` of the photo that are there
-    already are chosen from (``lite`` only) instead of running everything mode, whose ``options`` these are. A
-    mask's ``attributes`` hold ``score`` (0 to 1) and ``detector``.
+    ``photo`` is a path, an RGB array [H, W, 3] or a PIL picture, or a list of them, which gives a list; each
+    is read once before the first is looked at. ``words`` is "dog . leash", "dog, leash" or ["dog", "leash"].
+    ``detector`` finds the places, ``model`` outlines them; by default ``lite``, which needs no download and
+    knows ImageNet's classes and what they are kinds of ("dog", "vehicle", "fruit"). ``threshold`` is the
+    lowest score that counts (by default the detector's own), ``at_most`` how many masks of each word stay.
+    ``masks`` of the photo that are there already are chosen from (``lite`` only) instead of running
+    everything mode, whose ``options`` these are. A mask's ``attributes`` hold ``score`` (0 to 1) and
+    ``detector``.
 
     ``like`` are boxes XYXY, in pixels, around things of the photo to find more of, ``unlike`` around things
     that are none of these (SAM 3 alone); without ``words`` such masks have no label.
@@ -54,8 +86,8 @@ def find(
     Raises ``PromptError`` for words that are empty or that the detector cannot know (with the nearest that it
     does), and as :func:`everymask.segment` does.
 
-    >>> em.find("photo.jpg", "cup", model)      # doctest: +SKIP
-    MaskSet(1 mask of a 600 x 400 photo)
+    >>> em.find("cat.jpg", "cat . dog")      # doctest: +SKIP
+    MaskSet(1 mask of a 451 x 300 photo)
     """
     exemplars = read_exemplars(like, unlike)
     unnamed = bool(exemplars) and not words
@@ -64,9 +96,16 @@ def find(
         raise OptionError(f"at_most must be at least 1, got {at_most}")
     if threshold is not None and not 0 <= threshold <= 1:
         raise OptionError(f"threshold must be from 0 to 1, got {threshold}")
-    picture = read_photo(photo)
-    if masks is not None and masks.photo_hw != picture.shape[:2]:
-        raise PromptError(f"masks must be of the photo, {picture.shape[:2]}; they are of {masks.photo_hw}")
+    if isinstance(photo, list | tuple):
+        if exemplars or masks is not None:
+            raise PromptError("like, unlike and masks are of one photo; give one, not a list of photos")
+        check_readable(photo)
+        photos: list[PhotoLike] = list(photo)
+    else:
+        photos = [cast("PhotoLike", photo)]
+    first = read_photo(photos[0]) if photos else None  # before the model, which may have to be fetched
+    if masks is not None and first is not None and masks.photo_hw != first.shape[:2]:
+        raise PromptError(f"masks must be of the photo, {first.shape[:2]}; they are of {masks.photo_hw}")
     ready = model if isinstance(model, PromptableModel) else loaded(str(model), device)
     finder: Detector
     if detector is None or isinstance(detector, str):
@@ -74,17 +113,34 @@ def find(
     else:
         finder = detector
     check_takes(finder, exemplars)
-    exemplars.check(picture.shape)
     finder.check(asked)
-    lowest = finder.threshold if threshold is None else threshold
-    if exemplars:
-        detected = finder.detect_like(picture, asked, lowest, exemplars)  # type: ignore[attr-defined]
-    else:
-        detected = finder.detect(picture, asked, lowest)
-    found = sorted(detected, key=lambda each: -each.score)
     labels: list[str | None] = [None] if unnamed else [*asked]
-    result = outlined(picture, limited(found, at_most), labels, ready, finder.name)
-    return MaskSet(result, picture.shape[:2], photo=None if isinstance(photo, Image) else photo)
+    lowest = finder.threshold if threshold is None else threshold
+
+    def seen(photo: PhotoLike, picture: np.ndarray) -> MaskSet:
+        exemplars.check(picture.shape)
+        if exemplars:
+            detected = finder.detect_like(picture, asked, lowest, exemplars)  # type: ignore[attr-defined]
+        else:
+            detected = finder.detect(picture, asked, lowest)
+        found = sorted(detected, key=lambda each: -each.score)
+        result = outlined(picture, limited(found, at_most), labels, ready, finder.name)
+        return MaskSet(result, picture.shape[:2], photo=None if isinstance(photo, Image) else photo)
+
+    results = [
+        seen(each, first if number == 0 and first is not None else read_photo(each))
+        for number, each in enumerate(photos)
+    ]
+    return results if isinstance(photo, list | tuple) else results[0]
+
+
+def check_readable(photos: Sequence[PhotoLike]) -> None:
+    """Read each photo once, and let go of it. Raises ``PictureError`` with the number of a broken one."""
+    for number, each in enumerate(photos, 1):
+        try:
+            read_photo(each)
+        except PictureError as error:
+            raise PictureError(f"photo {number} of the list: {error}") from error
 
 
 def read_exemplars(like: Sequence[Sequence[float]], unlike: Sequence[Sequence[float]]) -> Exemplars:
@@ -107,6 +163,8 @@ def read_words(words: str | Sequence[str]) -> list[str]:
     >>> read_words(["St. Bernard", "cat . dog"])
     ['St. Bernard', 'cat', 'dog']
     """
+    if not isinstance(words, Iterable):
+        raise PromptError(f'words must be a text such as "dog . leash", or a list of texts, got {words!r}')
     listed = [words] if isinstance(words, str) else list(words)
     if not all(isinstance(each, str) for each in listed):
         raise PromptError(f"words must be texts, got {listed!r}")

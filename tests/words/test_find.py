@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import everymask as em
-from everymask.errors import OptionError, PromptError
+from everymask.errors import OptionError, PictureError, PromptError
 from everymask.words import find as find_module
 from everymask.words.detect import lite
 from everymask.words.detect.protocol import Detection
@@ -187,6 +187,21 @@ def test_words_with_dots_lists_and_repeats():
     for nothing in ("", " . , ", [], [" . "]):
         with pytest.raises(PromptError, match="got none"):
             find_module.read_words(nothing)
+
+
+def test_a_list_of_photos_gives_a_list_and_a_broken_one_costs_nothing(model, masks, seen, monkeypatch):
+    seen |= {5: {"pug": 0.9}}
+    monkeypatch.setattr(em.AutomaticMaskGenerator, "generate", lambda self, photo, *_, **__: masks)
+    photo = np.zeros((*PHOTO_HW, 3), np.uint8)
+    results = em.find([photo, photo + 1], "dog", model)
+    assert [[mask.label for mask in each] for each in results] == [["dog"], ["dog"]]
+    assert em.find([], "dog", model) == []
+    with pytest.raises(PictureError, match="photo 2 of the list: "):
+        em.find([photo, "missing.jpg"], "dog", model)
+    with pytest.raises(PromptError, match="give one, not a list"):
+        em.find([photo], "dog", model, masks=masks)
+    with pytest.raises(PromptError, match="words must be a text such as"):
+        em.find(photo, 5, model)
 
 
 def test_words_of_a_list_keep_their_dots_and_commas():
