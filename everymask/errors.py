@@ -28,6 +28,7 @@ from __future__ import annotations
 import errno
 import importlib
 import os
+import sys
 from collections.abc import Iterable
 from types import ModuleType
 
@@ -160,6 +161,13 @@ def one_line(error: BaseException) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
+PYTHON = sys.version_info[:2]
+LAST_PYTHON = {
+    "pocketsphinx": ((3, 13), "use Python 3.13, or let Whisper listen: everymask models pull whisper_base")
+}
+"""Packages that the newest Python cannot install (``pyproject.toml`` leaves them out), and what does."""
+
+
 def require(module: str, extra: str, purpose: str) -> ModuleType:
     """The imported optional ``module``, or a :class:`MissingExtraError` that says how to get it.
 
@@ -169,7 +177,10 @@ def require(module: str, extra: str, purpose: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        raise MissingExtraError(
-            f"{purpose} needs the package {module.split('.')[0]!r}, which is not installed; "
-            f"run: pip install 'everymask[{extra}]'"
-        ) from error
+        package = module.split(".")[0]
+        last, instead = LAST_PYTHON.get(package, (PYTHON, ""))
+        if last < PYTHON:
+            reason = f"which has no wheels for Python {'.'.join(map(str, PYTHON))}; {instead}"
+        else:
+            reason = f"which is not installed; run: pip install 'everymask[{extra}]'"
+        raise MissingExtraError(f"{purpose} needs the package {package!r}, {reason}") from error

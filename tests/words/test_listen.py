@@ -3,11 +3,13 @@
 espeak-ng spoke ``find_the_dog.ogg``.
 """
 
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from everymask import errors
 from everymask.errors import InputError, MissingExtraError, PromptError
 from everymask.words.listen import audio
 from everymask.words.listen.commands import Command, grammar, read_command, within_vocabulary
@@ -142,3 +144,13 @@ def test_a_missing_extra_or_microphone_is_one_line(monkeypatch):
         monkeypatch.setitem(modules, module, None)
         with pytest.raises(MissingExtraError, match=r"pip install 'everymask\[voice\]'"):
             act()
+
+
+def test_where_pocketsphinx_has_no_wheels_another_way_is_told(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pocketsphinx", None)
+    monkeypatch.setattr(errors, "PYTHON", (3, 13))
+    with pytest.raises(MissingExtraError, match=r"not installed; run: pip install 'everymask\[voice\]'"):
+        Sphinx(["dog"])
+    monkeypatch.setattr(errors, "PYTHON", (3, 14))
+    with pytest.raises(MissingExtraError, match=r"no wheels for Python 3.14; .*models pull whisper_base"):
+        Sphinx(["dog"])
