@@ -82,6 +82,18 @@ def test_a_likely_fragment_gives_way_to_the_well_outlined_thing(model, masks, se
     assert found(model, em.MaskSet(unknown), "dog") == [("dog", 10)]
 
 
+def test_a_fragment_alone_must_be_likelier(model, masks, seen):
+    seen[10] = {"pug": 0.38}  # less chance, as many breeds as there are: a score of 0.3
+    fragment = masks[2].replace(predicted_iou=0.3)
+    alone = em.MaskSet([fragment])
+    assert found(model, alone, "dog") == []
+    assert found(model, alone, "dog", threshold=0.1) == [("dog", 10)]
+    assert found(model, em.MaskSet([fragment.replace(predicted_iou=0.8)]), "dog") == [("dog", 10)]
+    finder = lite.Lite(model, alone)
+    finder.detect(np.zeros((*PHOTO_HW, 3), np.uint8), ["dog", "truck"], 0.15)
+    assert finder.highest == pytest.approx([0.3 * 0.3 / lite.WELL, 0], abs=0.01)
+
+
 def test_the_more_special_word_wins_whatever_the_order(model, masks, seen):
     seen[5] = {"pug": 0.6, "tabby": 0.3}
     for words in ("animal . dog", "dog . animal"):

@@ -32,6 +32,8 @@ SHARED = 0.5
 RELATIVE = 0.5
 """A find counts if it is at least this good, as a share of the best one of its word in the photo: beside a
 dog of 0.94 there were a bush of 0.44 and a corner of a fence of 0.42, on the first frame of a clip."""
+WELL = 0.8
+"""A mask of a lower predicted IoU counts for less: fragments are easily taken for something."""
 
 
 class Lite:
@@ -61,8 +63,9 @@ class Lite:
             masks = AutomaticMaskGenerator(self._model, **self._options).generate(photo)
         nameable = worth_naming(masks)
         shares = shares_of(meanings, *likelihoods(photo, nameable, self._model))
-        self.highest = shares.max(0, initial=0.0).tolist()
-        chosen = best_words(shares, meanings, threshold)
+        counting = shares * np.array([well_outlined(mask) for mask in nameable])[:, None]
+        self.highest = counting.max(0, initial=0.0).tolist()
+        chosen = best_words(counting, meanings, threshold)
         found = [
             (float(shares[index, word]), word, nameable[index])
             for index, word in enumerate(chosen)
@@ -152,6 +155,11 @@ def _worth(find: tuple[float, int, Mask]) -> float:
     """How likely a find is, times how well its mask is outlined where that is known."""
     score, _, mask = find
     return score if mask.predicted_iou is None else score * max(mask.predicted_iou, 0.0)
+
+
+def well_outlined(mask: Mask) -> float:
+    """What of a likelihood counts, 0 to 1: all of it from a predicted IoU of WELL on, or without one."""
+    return 1.0 if mask.predicted_iou is None else float(np.clip(mask.predicted_iou / WELL, 0, 1))
 
 
 def same_thing(one: Mask, other: Mask) -> bool:
