@@ -38,6 +38,8 @@ def storable(pixels: np.ndarray) -> np.ndarray:
     ['uint16', 'int32', 'float64']
     """
     kind, size = pixels.dtype.kind, pixels.dtype.itemsize
+    if kind == "b":
+        return pixels.astype(np.uint8) * 255
     if pixels.dtype in (np.uint8, np.uint16, np.int16, np.int32, np.float32, np.float64):
         fits = pixels.dtype == np.int32 and 0 <= pixels.min() <= pixels.max() < 2**16
         return pixels.astype(np.uint16) if fits else pixels  # Pillow reads 16-bit grey as 32-bit

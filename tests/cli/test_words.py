@@ -101,6 +101,10 @@ def test_words_without_a_mask_are_told_with_how_near_they_came(here, two_masks, 
     command = ["find", "photo.jpg", "--text", "conveyance, vehicle", "-f", "coco", "-o", "b"]
     assert run(command) == 0
     assert "what answers to 'conveyance' answers to another of the words better" in capsys.readouterr().err
+    shutil.copyfile(here / "photo.jpg", here / "other.jpg")
+    again = ["find", "photo.jpg", "other.jpg", "--text", "conveyance, vehicle", "-f", "coco", "-o", "b"]
+    assert run(again) == 0
+    assert "warning: among the photos done now, what answers to 'conveyance'" in capsys.readouterr().err
     nothing = ["find", "photo.jpg", "--text", "vehicle", "--threshold", "0.99", "-f", "coco", "-o", "c"]
     for _ in range(2):  # the second time the photo is finished, and nobody looks
         assert run(nothing) == 0

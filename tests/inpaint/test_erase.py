@@ -220,6 +220,13 @@ def test_pixels_of_any_depth_are_written_to_the_bit(tmp_path, dtype, channels, n
     np.testing.assert_array_equal(raw_pixels(written).reshape(pixels.shape), pixels)
 
 
+def test_a_photo_of_one_bit_stays_a_png(tmp_path):
+    bits = np.random.default_rng(6).random((30, 40)) < 0.5
+    assert file_for(tmp_path / "a.png", bits) == tmp_path / "a.png"
+    written = write_picture(tmp_path / "a.png", bits)
+    np.testing.assert_array_equal(raw_pixels(written), bits.astype(np.uint8) * 255)
+
+
 def test_a_deep_photo_does_not_land_on_another_file_of_its_new_name(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     deep = np.random.default_rng(5).random((40, 50, 3)).astype(np.float32)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from PIL import Image
+from PIL import Image, ImageCms
 
 import everymask as em
 from tests.fakes import FakeModel
@@ -59,6 +59,24 @@ def test_yolo_keeps_a_share_of_photos_for_validation(studio: Studio, tmp_path: P
     assert len(stems(whole / "labels")) == len(NAMES)
     refused = studio.client.post("/api/exports", json={"formats": ["yolo"], "val": 1})
     assert refused.status_code == 422
+
+
+def test_pictures_keep_the_colour_profile_of_the_photo(tmp_path: Path):
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    folder = make_folder(tmp_path / "photos", ("a.png",))
+    with Image.open(folder / "a.png") as photo:
+        pixels = photo.convert("RGB")
+    pixels.save(folder / "a.png", icc_profile=profile)
+    with running(folder, FakeModel("sam2")) as studio:
+        studio.act(1, type="polygon", rings=[list(SQUARE)])
+        made = exported(studio, tmp_path / "out", formats=["labelme"], overlay=True, cutouts=True)
+        erased = studio.client.post("/api/photos/1/erase", json={"masks": [1]}).json()
+        content = studio.client.get(f"/api/erased/{erased['id']}").content
+    pictures = [*made.glob("overlay/*.jpg"), *made.glob("cutouts/*/*.png"), io.BytesIO(content)]
+    assert len(pictures) == 3
+    for picture in pictures:
+        with Image.open(picture) as shown:
+            assert shown.info["icc_profile"] == profile
 
 
 def test_photos_of_one_stem_do_not_overwrite_each_other(studio: Studio, tmp_path: Path):

@@ -221,7 +221,7 @@ def report(summary: Summary, outputs: Outputs, as_json: bool, unfound: str | Non
         typer.echo(line, err=True)
     finished = len(summary.done) + len(summary.kept)
     if unfound:
-        warn(unfound)
+        warn(f"among the photos done now, {unfound}" if summary.kept else unfound)
     elif finished and not summary.found and unfound is not None:
         warn("no mask answers to the words; try a lower --threshold")
     elif finished and not summary.found:

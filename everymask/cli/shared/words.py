@@ -59,10 +59,10 @@ class Words:
         """The words of --text and --vocabulary, or of them those that were said; none where none is given."""
         from ...words.find import read_words
 
-        listed = [word for text in self.text or [] if text.strip(" .,;\n") for word in read_words(text)]
+        listed = [] if self.text is None else read_words(" . ".join(self.text))
         if self.vocabulary is not None:
             listed += read_vocabulary(self.vocabulary)
-        words = read_words(listed) if listed or self.text is not None else []
+        words = read_words(listed) if listed else []
         return self._said(words) if self.audio is not None or self.listen else words
 
     @property

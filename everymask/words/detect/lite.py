@@ -152,9 +152,9 @@ def sure_enough(found: Sequence[tuple[float, int, Mask]]) -> list[tuple[float, i
 
 
 def _worth(find: tuple[float, int, Mask]) -> float:
-    """How likely a find is, times how well its mask is outlined where that is known."""
+    """How likely a find is, as far as its mask is well outlined."""
     score, _, mask = find
-    return score if mask.predicted_iou is None else score * max(mask.predicted_iou, 0.0)
+    return score * well_outlined(mask)
 
 
 def well_outlined(mask: Mask) -> float:
